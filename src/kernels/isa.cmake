@@ -1,0 +1,8 @@
+# One file an instruction set: only these may use more than the baseline, and they are entered only after cpu_features()
+# said that the processor has it.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_avx2.cc TARGET_DIRECTORY glimmer_kernels
+                              PROPERTIES COMPILE_OPTIONS "-march=x86-64-v3")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_avx512.cc TARGET_DIRECTORY glimmer_kernels
+                              PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4")
+endif()
