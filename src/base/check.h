@@ -1,4 +1,5 @@
-// GLIMMER_CHECK(condition, format, args...): a promise of ours. If it is broken, the process prints the values and aborts.
+// GLIMMER_CHECK(condition, format, args...): a promise of ours. If it is broken, the process prints the values and
+// aborts.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,8 +12,8 @@ namespace glimmer {
 
 }  // namespace glimmer
 
-#define GLIMMER_CHECK(condition, ...)                                                            \
-  do {                                                                                           \
-    if (!(condition)) [[unlikely]]                                                               \
-      ::glimmer::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));       \
+#define GLIMMER_CHECK(condition, ...)                                                      \
+  do {                                                                                     \
+    if (!(condition)) [[unlikely]]                                                         \
+      ::glimmer::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -73,7 +73,7 @@ class Builder : public nlohmann::json_sax<Json> {
       // emplace_back on the ordered map's vector base: the key is known to be new, so its linear search is not needed.
       auto& object = stack_.back().value.get_ref<Json::object_t&>();
       static_cast<std::vector<Json::object_t::value_type>&>(object).emplace_back(std::move(stack_.back().key),
-                                                                                std::move(value));
+                                                                                 std::move(value));
     }
     return true;
   }

@@ -8,7 +8,8 @@
 
 namespace glimmer {
 
-// Maps `path` read-only for its lifetime. Throws kNotFound or kIo, naming the path. An empty file maps to an empty span.
+// Maps `path` read-only for its lifetime. Throws kNotFound or kIo, naming the path. An empty file maps to an empty
+// span.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);

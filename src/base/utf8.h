@@ -12,7 +12,8 @@ inline constexpr char32_t kReplacementCharacter = 0xFFFD;
 
 struct CodePoint {
   char32_t value = 0;
-  uint32_t size_bytes = 0;  // 1..4 when valid; else the bytes of the longest ill-formed prefix (Unicode 3.9, "maximal subpart")
+  uint32_t size_bytes =
+      0;  // 1..4 when valid; else the bytes of the longest ill-formed prefix (Unicode 3.9, "maximal subpart")
   bool valid = false;
 };
 
