@@ -26,8 +26,11 @@ CpuFeatures detect() {
 #if defined(__x86_64__)
   // The compiler's run-time also asks the operating system (XGETBV) whether it saves the wide registers.
   __builtin_cpu_init();
-  features.avx2 = __builtin_cpu_supports("x86-64-v3") != 0;
-  features.avx512 = __builtin_cpu_supports("x86-64-v4") != 0;
+  features.avx2 =
+      __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && __builtin_cpu_supports("bmi2") != 0;
+  features.avx512 = features.avx2 && __builtin_cpu_supports("avx512f") != 0 &&
+                    __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
+                    __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
   features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni") != 0;
   features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16") != 0;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;

@@ -59,7 +59,7 @@ int available_threads() {
 struct ThreadPool::State {
   // One loop. Threads draw ranges from `next`; the last to leave lets the caller go on.
   struct Loop {
-    const std::function<void(int64_t, int64_t)>* body = nullptr;
+    const ParallelBody* body = nullptr;
     int64_t count = 0;
     int64_t grain = 1;
   };
@@ -74,11 +74,11 @@ struct ThreadPool::State {
   std::condition_variable wake;
   std::vector<std::thread> workers;
 
-  void draw() {
+  void draw(int worker) {
     for (;;) {
       const int64_t begin = next.fetch_add(loop.grain, std::memory_order_relaxed);
       if (begin >= loop.count) return;
-      (*loop.body)(begin, std::min(begin + loop.grain, loop.count));
+      (*loop.body)(begin, std::min(begin + loop.grain, loop.count), worker);
     }
   }
 
@@ -93,13 +93,13 @@ struct ThreadPool::State {
     sleepers.fetch_sub(1);
   }
 
-  void work() {
+  void work(int worker) {
     uint64_t seen = 0;
     for (;;) {
       wait_for_loop(seen);
       ++seen;
       if (stop.load(std::memory_order_acquire)) return;
-      draw();
+      draw(worker);
       running.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -117,7 +117,7 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   GLIMMER_CHECK(threads >= 1, "{} threads", threads);
-  for (int i = 1; i < threads; ++i) state_->workers.emplace_back([state = state_.get()] { state->work(); });
+  for (int i = 1; i < threads; ++i) state_->workers.emplace_back([state = state_.get(), i] { state->work(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -128,17 +128,17 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 
-void ThreadPool::parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+void ThreadPool::parallel_for(int64_t count, int64_t grain, const ParallelBody& body) {
   GLIMMER_CHECK(grain >= 1, "grain {}", grain);
   if (count <= 0) return;
   if (state_->workers.empty() || count <= grain) {
-    for (int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count));
+    for (int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count), 0);
     return;
   }
   state_->loop = {&body, count, grain};
   state_->next.store(0, std::memory_order_relaxed);
   state_->start_workers();
-  state_->draw();
+  state_->draw(0);
   for (int turn = 0; state_->running.load(std::memory_order_acquire) != 0; ++turn) {
     if (turn < kSpinTurns) {
       pause_briefly();

@@ -10,6 +10,10 @@ namespace glimmer {
 // Hardware threads this process may use (its affinity mask and its cgroup's CPU quota).
 int available_threads();
 
+// body(begin, end, worker): items [begin, end) on thread `worker`, 0 <= worker < threads(), which is free for the body to
+// index scratch memory with.
+using ParallelBody = std::function<void(int64_t begin, int64_t end, int worker)>;
+
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);  // the caller is one of them; threads >= 1
@@ -19,10 +23,10 @@ class ThreadPool {
 
   int threads() const;
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, count), of about `grain` items, then returns. Ranges go to
-  // threads first come, first served, so a result must not depend on which thread ran what. The body must not throw and
-  // must not call parallel_for itself.
-  void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+  // Calls the body on disjoint ranges of at most `grain` items that cover [0, count), then returns. Ranges go to threads
+  // first come, first served, so a result must not depend on which thread ran what. The body must not throw and must not
+  // call parallel_for itself.
+  void parallel_for(int64_t count, int64_t grain, const ParallelBody& body);
 
  private:
   struct State;

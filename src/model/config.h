@@ -1,0 +1,106 @@
+// ModelConfig: what config.json says of a model, in one form for both styles that exist (transformers 4 and 5).
+// Names are config.json's own.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace glimmer {
+
+enum class AttentionKind { kGqa, kMla };
+enum class MlpLayerType { kDense, kSparse };
+enum class RopePairing { kHalfSplit, kInterleaved };  // pairs (i, i + dim/2), or (2i, 2i + 1)
+
+struct RopeParameters {
+  std::string rope_type = "default";  // default, linear, yarn
+  double rope_theta = 0;
+  double partial_rotary_factor = 1;
+  RopePairing pairing = RopePairing::kHalfSplit;
+  int64_t rotary_dim = 0;  // leading values of a head (of its rope part, in MLA) that are rotated
+  double factor = 1;       // linear, yarn
+  // yarn
+  int64_t original_max_position_embeddings = 0;
+  double beta_fast = 32;
+  double beta_slow = 1;
+  bool truncate = true;
+  double attention_factor = 1;  // cos and sin are multiplied by it
+};
+
+struct QuantizationConfig {
+  enum class Kind {
+    kNone,
+    kFp8Block,   // quant_method fp8: weight_scale_inv, one scale a block
+    kFp8Channel  // quant_method compressed-tensors, 8-bit float: weight_scale, one scale a row (or one in all)
+  };
+  Kind kind = Kind::kNone;
+  int64_t weight_block_size[2] = {128, 128};  // rows, columns
+};
+
+struct ModelConfig {
+  std::string source;  // the file, for messages
+  std::string model_type;
+  std::string architecture;
+
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t num_hidden_layers = 0;
+  int64_t max_position_embeddings = 0;
+  std::string hidden_act;
+  double rms_norm_eps = 0;
+  bool tie_word_embeddings = false;
+  std::string dtype;  // of the checkpoint, as stated; "" if not
+
+  AttentionKind attention = AttentionKind::kGqa;
+  int64_t num_attention_heads = 0;
+  bool attention_bias = false;
+  RopeParameters rope_parameters;
+  double attention_scale = 0;  // of q.k
+  // GQA
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;
+  bool use_qk_norm = false;
+  // MLA
+  int64_t q_lora_rank = 0;  // 0: plain q_proj
+  int64_t kv_lora_rank = 0;
+  int64_t qk_nope_head_dim = 0;
+  int64_t qk_rope_head_dim = 0;
+  int64_t v_head_dim = 0;
+  double lora_norm_eps = 0;  // of q_a_layernorm and kv_a_layernorm
+
+  std::vector<MlpLayerType> mlp_layer_types;  // one a layer
+  int64_t moe_intermediate_size = 0;
+  int64_t n_routed_experts = 0;  // 0: no sparse layer in this family
+  int64_t num_experts_per_tok = 0;
+  int64_t n_shared_experts = 0;
+  int64_t n_group = 1;
+  int64_t topk_group = 1;
+  bool norm_topk_prob = true;
+  double routed_scaling_factor = 1;
+
+  int64_t num_nextn_predict_layers = 0;  // MTP layers that the checkpoint may hold, at index num_hidden_layers and on
+  QuantizationConfig quantization;
+  std::vector<int32_t> eos_token_id;  // config.json's; generation_config.json's takes precedence
+  std::vector<std::string> defaults_taken;  // "n_group = 1": absent from the file, taken as transformers does
+
+  bool is_sparse(int64_t layer) const { return mlp_layer_types[layer] == MlpLayerType::kSparse; }
+  int64_t qk_head_dim() const {
+    return attention == AttentionKind::kMla ? qk_nope_head_dim + qk_rope_head_dim : head_dim;
+  }
+  // Values that the KV cache holds for one token in one layer.
+  int64_t kv_values_per_token_and_layer() const {
+    return attention == AttentionKind::kMla ? kv_lora_rank + qk_rope_head_dim : 2 * num_key_value_heads * head_dim;
+  }
+};
+
+// Reads config.json. Throws an Error that names the file and the field: missing, of another type, out of range, or a value
+// that is not among the known (model_type, hidden_act, rope_type, quantization_config), which the message lists.
+ModelConfig read_config(const std::filesystem::path& config_json);
+ModelConfig parse_config(const Json& json, const std::string& source);
+
+}  // namespace glimmer

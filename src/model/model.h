@@ -1,0 +1,48 @@
+// A loaded model: its configuration and its weights, constant from then on.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "model/config.h"
+#include "model/generation_config.h"
+
+namespace glimmer {
+
+struct Weights;
+struct Family;
+
+struct LoadProgress {
+  int64_t done_bytes = 0;
+  int64_t total_bytes = 0;
+};
+
+class Model {
+ public:
+  // Called now and then while weights are bound and their pages read; may throw (kCancelled) to stop the load.
+  using ProgressCallback = std::function<void(const LoadProgress&)>;
+
+  // Opens a folder as its maker published it: config.json, generation_config.json, safetensors. Throws an Error that names
+  // file, tensor, expected and found.
+  static Model load(const std::filesystem::path& model_dir, const ProgressCallback& progress = {});
+  Model(Model&&) noexcept;
+  ~Model();
+
+  const ModelConfig& config() const { return config_; }
+  const GenerationConfig& generation_config() const { return generation_config_; }
+  const Weights& weights() const { return *weights_; }
+  const Family& family() const { return *family_; }
+
+  // Bytes of weights that one decode step reads: all but the embedding table and the experts that are not chosen.
+  int64_t active_weight_bytes() const;
+
+ private:
+  Model();
+  ModelConfig config_;
+  GenerationConfig generation_config_;
+  const Family* family_ = nullptr;
+  std::unique_ptr<Weights> weights_;
+};
+
+}  // namespace glimmer

@@ -1,0 +1,41 @@
+// What every operation is handed: which kernels, which threads, who listens.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+#include "tensor/tap.h"
+
+namespace glimmer {
+
+class Context {
+ public:
+  struct Options {
+    std::string backend;  // a kernel table's name, or empty for the fastest that runs here
+    int threads = 0;      // 0: all that this process may use
+  };
+  explicit Context(const Options& options);  // throws kUsage or kUnsupported
+
+  const kernels::KernelTable& kernels() const { return kernels_; }
+  ThreadPool& pool() { return pool_; }
+
+  // At least `count` floats that belong to thread `worker` until it asks again. Only for use inside parallel_for.
+  float* scratch(int worker, int64_t count);
+
+  void set_tap(Tap* tap) { tap_ = tap; }
+  bool tapped() const { return tap_ != nullptr; }
+  void record(std::string_view name, ConstTensorView value) {
+    if (tap_ != nullptr) tap_->record(name, value);
+  }
+
+ private:
+  const kernels::KernelTable& kernels_;
+  ThreadPool pool_;
+  std::vector<Buffer> scratch_;
+  Tap* tap_ = nullptr;
+};
+
+}  // namespace glimmer
