@@ -1,8 +1,8 @@
 // The whole backend interface: one function an operation. A table is one implementation: ref, avx2, avx512.
 //
-// Kernels take raw pointers and sizes, work on what one thread was given, allocate nothing, throw nothing and log nothing.
-// Strides count elements. All activations are float32. Sums run over k in an order that does not depend on the other
-// sizes, so a token's result is the same, bit for bit, whatever batch or range it is computed in.
+// Kernels take raw pointers and sizes, work on what one thread was given, allocate nothing, throw nothing and log
+// nothing. Strides count elements. All activations are float32. Sums run over k in an order that does not depend on the
+// other sizes, so a token's result is the same, bit for bit, whatever batch or range it is computed in.
 #pragma once
 
 #include <cstdint>
@@ -73,8 +73,8 @@ struct KernelTable {
 // Every table in this build, slowest first: "ref" and those of the processor family it was built for.
 std::span<const KernelTable* const> all_tables();
 
-// The fastest that this processor supports, or the one named. Throws kUsage for an unknown name (listing the known), and
-// kUnsupported for one that this processor lacks.
+// The fastest that this processor supports, or the one named. Throws kUsage for an unknown name (listing the known),
+// and kUnsupported for one that this processor lacks.
 const KernelTable& best_table();
 const KernelTable& table_by_name(std::string_view name);
 

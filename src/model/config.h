@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "base/json.h"
+#include "ops/rope.h"
 
 namespace glimmer {
 
 enum class AttentionKind { kGqa, kMla };
 enum class MlpLayerType { kDense, kSparse };
-enum class RopePairing { kHalfSplit, kInterleaved };  // pairs (i, i + dim/2), or (2i, 2i + 1)
 
 struct RopeParameters {
   std::string rope_type = "default";  // default, linear, yarn
@@ -85,7 +85,7 @@ struct ModelConfig {
 
   int64_t num_nextn_predict_layers = 0;  // MTP layers that the checkpoint may hold, at index num_hidden_layers and on
   QuantizationConfig quantization;
-  std::vector<int32_t> eos_token_id;  // config.json's; generation_config.json's takes precedence
+  std::vector<int32_t> eos_token_id;        // config.json's; generation_config.json's takes precedence
   std::vector<std::string> defaults_taken;  // "n_group = 1": absent from the file, taken as transformers does
 
   bool is_sparse(int64_t layer) const { return mlp_layer_types[layer] == MlpLayerType::kSparse; }
@@ -98,8 +98,8 @@ struct ModelConfig {
   }
 };
 
-// Reads config.json. Throws an Error that names the file and the field: missing, of another type, out of range, or a value
-// that is not among the known (model_type, hidden_act, rope_type, quantization_config), which the message lists.
+// Reads config.json. Throws an Error that names the file and the field: missing, of another type, out of range, or a
+// value that is not among the known (model_type, hidden_act, rope_type, quantization_config), which the message lists.
 ModelConfig read_config(const std::filesystem::path& config_json);
 ModelConfig parse_config(const Json& json, const std::string& source);
 

@@ -10,7 +10,8 @@
 namespace glimmer {
 
 // GQA: a row a token holds k [num_key_value_heads, head_dim], then v the same.
-// MLA: a row a token holds the normed latent [kv_lora_rank], then the rotated k_pe [qk_rope_head_dim]; v is a view of it.
+// MLA: a row a token holds the normed latent [kv_lora_rank], then the rotated k_pe [qk_rope_head_dim]; v is a view of
+// it.
 class KvCache {
  public:
   explicit KvCache(const ModelConfig& config);
@@ -22,7 +23,7 @@ class KvCache {
 
   // Makes room for `tokens` in all, keeping what is there. Throws kLimit when memory is out.
   void reserve(int64_t tokens);
-  void append(int64_t tokens) { size_tokens_ += tokens; }  // after the forward pass wrote their rows
+  void append(int64_t tokens) { size_tokens_ += tokens; }   // after the forward pass wrote their rows
   void truncate(int64_t tokens) { size_tokens_ = tokens; }  // forgets all but the first `tokens`
 
  private:

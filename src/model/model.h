@@ -23,8 +23,8 @@ class Model {
   // Called now and then while weights are bound and their pages read; may throw (kCancelled) to stop the load.
   using ProgressCallback = std::function<void(const LoadProgress&)>;
 
-  // Opens a folder as its maker published it: config.json, generation_config.json, safetensors. Throws an Error that names
-  // file, tensor, expected and found.
+  // Opens a folder as its maker published it: config.json, generation_config.json, safetensors. Throws an Error that
+  // names file, tensor, expected and found.
   static Model load(const std::filesystem::path& model_dir, const ProgressCallback& progress = {});
   Model(Model&&) noexcept;
   ~Model();

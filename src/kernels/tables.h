@@ -1,0 +1,12 @@
+// The tables of this build, for dispatch.cc and the files that define them.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace glimmer::kernels {
+
+extern const KernelTable kRefTable;
+extern const KernelTable kAvx2Table;
+extern const KernelTable kAvx512Table;
+
+}  // namespace glimmer::kernels

@@ -1,0 +1,46 @@
+#include "model/activations.h"
+
+#include <algorithm>
+
+namespace glimmer {
+
+Activations::Activations(const ModelConfig& c, int64_t chunk_tokens) {
+  const auto f32 = [&](int64_t columns) { return Tensor(DType::kF32, {chunk_tokens, columns}); };
+  const bool mla = c.attention == AttentionKind::kMla;
+  const int64_t heads = c.num_attention_heads;
+  hidden = f32(c.hidden_size);
+  normed = f32(c.hidden_size);
+  attn_out = f32(c.hidden_size);
+  mlp_out = f32(c.hidden_size);
+  rope_cos = f32(c.rope_parameters.rotary_dim / 2);
+  rope_sin = f32(c.rope_parameters.rotary_dim / 2);
+  q = f32(heads * c.qk_head_dim());
+  attn = f32(heads * (mla ? c.v_head_dim : c.head_dim));
+  if (mla) {
+    q_a = f32(c.q_lora_rank);
+    q_absorbed = f32(heads * (c.kv_lora_rank + c.qk_rope_head_dim));
+    latent_out = f32(heads * c.kv_lora_rank);
+  }
+  int64_t width = 0;
+  bool any_sparse = false;
+  for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
+    any_sparse |= c.is_sparse(layer);
+    width = std::max(width, c.is_sparse(layer) ? c.moe_intermediate_size * c.n_shared_experts : c.intermediate_size);
+  }
+  gate = f32(width);
+  up = f32(width);
+  if (any_sparse) {
+    router_logits = f32(c.n_routed_experts);
+    topk_weights = f32(c.num_experts_per_tok);
+    topk_experts = Tensor(DType::kI32, {chunk_tokens, c.num_experts_per_tok});
+    shared_out = f32(c.hidden_size);
+    moe.emplace(chunk_tokens, c.num_experts_per_tok, c.hidden_size, c.moe_intermediate_size, c.n_routed_experts);
+  }
+}
+
+TensorView Activations::rows(Tensor& tensor, int64_t tokens) {
+  GLIMMER_CHECK(tokens <= tensor.shape()[0], "{} rows of {}", tokens, tensor.shape().to_string());
+  return {tensor.view().data, tensor.dtype(), {tokens, tensor.shape()[1]}};
+}
+
+}  // namespace glimmer

@@ -1,0 +1,47 @@
+// The memory of one forward pass: float32, a row a token, sized for the largest chunk and reused from layer to layer.
+#pragma once
+
+#include <optional>
+
+#include "model/config.h"
+#include "ops/moe.h"
+#include "tensor/tensor.h"
+
+namespace glimmer {
+
+struct Activations {
+  Activations(const ModelConfig& config, int64_t chunk_tokens);
+
+  // The first `tokens` rows.
+  static TensorView rows(Tensor& tensor, int64_t tokens);
+
+  Tensor hidden;    // [tokens, hidden_size], the residual stream
+  Tensor normed;    // [tokens, hidden_size]
+  Tensor attn_out;  // [tokens, hidden_size]
+  Tensor mlp_out;   // [tokens, hidden_size]
+
+  Tensor rope_cos;  // [tokens, rotary_dim / 2]
+  Tensor rope_sin;
+
+  Tensor q;     // [tokens, heads * qk_head_dim]
+  Tensor attn;  // [tokens, heads * head_dim], or heads * v_head_dim in MLA: what o_proj reads
+  // MLA
+  Tensor q_a;          // [tokens, q_lora_rank]
+  Tensor q_absorbed;   // [tokens, heads, kv_lora_rank + qk_rope_head_dim]
+  Tensor latent_out;   // [tokens, heads, kv_lora_rank]
+  Buffer expanded_kv;  // keys and values of some heads, grown on demand
+
+  // Feed-forward
+  Tensor gate;  // [tokens, the widest of dense and shared experts]
+  Tensor up;
+  // Sparse layers
+  Tensor router_logits;  // [tokens, n_routed_experts]
+  Tensor topk_weights;   // [tokens, num_experts_per_tok]
+  Tensor topk_experts;   // [tokens, num_experts_per_tok] i32
+  Tensor shared_out;     // [tokens, hidden_size]
+  std::optional<MoeScratch> moe;
+
+  Tensor logits;  // [1 or chunk_tokens, vocab_size], made at first use
+};
+
+}  // namespace glimmer

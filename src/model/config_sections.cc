@@ -1,0 +1,231 @@
+#include "model/config_sections.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace glimmer {
+namespace {
+
+// transformers' attention factor of YaRN: how much longer context flattens the softmax.
+double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
+
+void read_yarn(ConfigReader& dict, const ConfigReader& top, ModelConfig& config) {
+  RopeParameters& rope = config.rope_parameters;
+  const bool at_top = top.has("original_max_position_embeddings");
+  rope.original_max_position_embeddings =
+      at_top ? top.require_int("original_max_position_embeddings")
+             : dict.int_or("original_max_position_embeddings", config.max_position_embeddings);
+  rope.factor = dict.has_null("factor") ? static_cast<double>(config.max_position_embeddings) /
+                                              static_cast<double>(rope.original_max_position_embeddings)
+                                        : dict.require_number("factor");
+  const auto number_or_unset = [&](std::string_view field) {
+    return dict.has(field) ? dict.require_number(field) : 0.0;
+  };
+  rope.beta_fast = number_or_unset("beta_fast") != 0 ? dict.require_number("beta_fast") : 32;
+  rope.beta_slow = number_or_unset("beta_slow") != 0 ? dict.require_number("beta_slow") : 1;
+  rope.truncate = dict.bool_or("truncate", true);
+  const double mscale = number_or_unset("mscale");
+  const double mscale_all_dim = number_or_unset("mscale_all_dim");
+  if (dict.has("attention_factor")) {
+    rope.attention_factor = dict.require_number("attention_factor");
+  } else if (mscale != 0 && mscale_all_dim != 0) {
+    rope.attention_factor = yarn_mscale(rope.factor, mscale) / yarn_mscale(rope.factor, mscale_all_dim);
+  } else {
+    rope.attention_factor = yarn_mscale(rope.factor, 1);
+  }
+}
+
+// A rope field: in the dict, else at top level, else the default.
+double rope_number(ConfigReader& dict, ConfigReader& top, std::string_view field, double fallback) {
+  return dict.has(field) ? dict.require_number(field) : top.number_or(field, fallback);
+}
+
+const Json& rope_dict(const ConfigReader& reader) {
+  static const Json kNone = Json::object();
+  if (const Json* scaling = reader.find("rope_scaling"); scaling != nullptr && !scaling->empty()) return *scaling;
+  if (const Json* parameters = reader.find("rope_parameters"); parameters != nullptr) return *parameters;
+  return kNone;
+}
+
+void read_compressed_tensors(const ConfigReader& reader, const Json& json) {
+  const ConfigReader quantization(json, reader.source(), "quantization_config.");
+  const Json* groups = quantization.find("config_groups");
+  if (groups == nullptr || !groups->is_object() || groups->empty()) {
+    quantization.fail_field("config_groups", "an object of quantization groups");
+  }
+  for (const auto& [name, group] : groups->items()) {
+    const std::string prefix = "quantization_config.config_groups." + name + ".weights.";
+    const Json weights = group.is_object() && group.contains("weights") ? group["weights"] : Json();
+    const ConfigReader scheme(weights, reader.source(), prefix);
+    scheme.expect_one_of("type", scheme.require_string("type"), {"float"});
+    if (scheme.require_int("num_bits") != 8) {
+      fail(ErrorCode::kUnsupported, "{}: field {}num_bits: {} is not supported; known: 8", reader.source(), prefix,
+           scheme.require_int("num_bits"));
+    }
+    if (scheme.has("strategy")) {
+      scheme.expect_one_of("strategy", scheme.require_string("strategy"), {"channel", "tensor"});
+    }
+  }
+}
+
+}  // namespace
+
+void read_common(ConfigReader& reader, ModelConfig& config) {
+  config.vocab_size = reader.require_int("vocab_size");
+  config.hidden_size = reader.require_int("hidden_size", {.high = 1 << 20});
+  config.intermediate_size = reader.require_int("intermediate_size", {.high = 1 << 24});
+  config.num_hidden_layers = reader.require_int("num_hidden_layers", {.high = 4096});
+  config.num_attention_heads = reader.require_int("num_attention_heads", {.high = 1 << 16});
+  config.max_position_embeddings = reader.require_int("max_position_embeddings");
+  config.hidden_act = reader.require_string("hidden_act");
+  reader.expect_one_of("hidden_act", config.hidden_act, {"silu"});
+  config.rms_norm_eps = reader.require_number("rms_norm_eps");
+  if (config.rms_norm_eps <= 0) reader.fail_field("rms_norm_eps", "a number above 0");
+  config.tie_word_embeddings = reader.bool_or("tie_word_embeddings", false);
+  for (const std::string_view field : {"dtype", "torch_dtype"}) {
+    if (config.dtype.empty() && reader.has(field)) config.dtype = reader.require_string(field);
+  }
+  config.eos_token_id = reader.ids("eos_token_id");
+  config.mlp_layer_types.assign(static_cast<size_t>(config.num_hidden_layers), MlpLayerType::kDense);
+}
+
+void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, const RopeDefaults& defaults) {
+  RopeParameters& rope = config.rope_parameters;
+  ConfigReader dict(rope_dict(reader), reader.source(),
+                    reader.has("rope_scaling") ? "rope_scaling." : "rope_parameters.");
+  rope.pairing = defaults.pairing;
+  rope.rope_theta = rope_number(dict, reader, "rope_theta", 10000);
+  if (rope.rope_theta <= 0)
+    reader.fail_rule(fmt::format("rope_theta: expected a number above 0, found {}", rope.rope_theta));
+  rope.partial_rotary_factor = rope_number(dict, reader, "partial_rotary_factor", defaults.partial_rotary_factor);
+  rope.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * rope.partial_rotary_factor);
+  if (rope.partial_rotary_factor > 1 || rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
+    reader.fail_rule(
+        fmt::format("partial_rotary_factor {} of {} values rotates {}: expected an even number from 2 to {}",
+                    rope.partial_rotary_factor, head_dim, rope.rotary_dim, head_dim));
+  }
+  for (const std::string_view field : {"type", "rope_type"}) {  // rope_type wins
+    if (dict.has(field)) rope.rope_type = dict.require_string(field);
+  }
+  dict.expect_one_of("rope_type", rope.rope_type, {"default", "linear", "yarn"});
+  if (rope.rope_type == "linear") rope.factor = dict.require_number("factor");
+  if (rope.rope_type == "yarn") read_yarn(dict, reader, config);
+  if (rope.factor <= 0) dict.fail_field("factor", "a number above 0");
+  for (const std::string& taken : dict.defaults_taken()) config.defaults_taken.push_back(taken);
+}
+
+void read_gqa(ConfigReader& reader, ModelConfig& config, const GqaDefaults& defaults) {
+  config.attention = AttentionKind::kGqa;
+  config.num_key_value_heads = reader.require_int("num_key_value_heads", {.high = 1 << 16});
+  if (config.num_attention_heads % config.num_key_value_heads != 0) {
+    reader.fail_rule(fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
+                                 config.num_attention_heads, config.num_key_value_heads));
+  }
+  const int64_t fallback = defaults.head_dim != 0 ? defaults.head_dim : config.hidden_size / config.num_attention_heads;
+  config.head_dim = reader.int_or("head_dim", fallback, {.high = 1 << 16});
+  config.attention_bias = reader.bool_or("attention_bias", defaults.attention_bias);
+  config.attention_scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim));
+}
+
+void read_mla(ConfigReader& reader, ModelConfig& config) {
+  config.attention = AttentionKind::kMla;
+  // transformers' class gives an absent q_lora_rank a value of its own, so a plain q_proj is a null in the file.
+  if (!reader.has_null("q_lora_rank")) config.q_lora_rank = reader.require_int("q_lora_rank", {.high = 1 << 20});
+  config.kv_lora_rank = reader.require_int("kv_lora_rank", {.high = 1 << 20});
+  config.qk_nope_head_dim = reader.require_int("qk_nope_head_dim", {.high = 1 << 16});
+  // There head_dim is another name for qk_rope_head_dim, and the stronger one.
+  config.qk_rope_head_dim =
+      reader.require_int(reader.has("head_dim") ? "head_dim" : "qk_rope_head_dim", {.high = 1 << 16});
+  config.v_head_dim = reader.require_int("v_head_dim", {.high = 1 << 16});
+  config.attention_bias = reader.bool_or("attention_bias", false);
+  config.num_key_value_heads = reader.int_or("num_key_value_heads", config.num_attention_heads, {.high = 1 << 16});
+  if (config.num_key_value_heads != config.num_attention_heads) {
+    reader.fail_rule(
+        fmt::format("num_key_value_heads {}: expected num_attention_heads {}: MLA expands a key for every head",
+                    config.num_key_value_heads, config.num_attention_heads));
+  }
+  config.lora_norm_eps = 1e-6;  // transformers builds q_a_layernorm and kv_a_layernorm without rms_norm_eps
+  config.attention_scale = 1.0 / std::sqrt(static_cast<double>(config.qk_head_dim()));
+}
+
+void read_moe(ConfigReader& reader, ModelConfig& config, const MoeDefaults& defaults) {
+  // num_local_experts is another name for n_routed_experts, and the stronger one.
+  config.n_routed_experts = reader.require_int(
+      reader.has("num_local_experts") ? "num_local_experts" : "n_routed_experts", {.low = 2, .high = 65536});
+  config.num_experts_per_tok = reader.require_int("num_experts_per_tok", {.high = config.n_routed_experts});
+  config.moe_intermediate_size = reader.require_int("moe_intermediate_size", {.high = 1 << 24});
+  config.n_shared_experts = reader.require_int("n_shared_experts", {.low = 0, .high = 1024});
+  config.n_group = reader.int_or("n_group", 1, {.high = config.n_routed_experts});
+  config.topk_group = reader.int_or("topk_group", 1, {.high = config.n_group});
+  config.norm_topk_prob = reader.bool_or("norm_topk_prob", true);
+  config.routed_scaling_factor = reader.number_or("routed_scaling_factor", defaults.routed_scaling_factor);
+  for (const std::string_view field : {"num_nextn_predict_layers", "num_mtp_layers"}) {
+    if (config.num_nextn_predict_layers == 0 && reader.has(field)) {
+      config.num_nextn_predict_layers = reader.require_int(field, {.low = 0, .high = 64});
+    }
+  }
+  if (reader.has("scoring_func"))
+    reader.expect_one_of("scoring_func", reader.require_string("scoring_func"), {"sigmoid"});
+  if (reader.has("topk_method"))
+    reader.expect_one_of("topk_method", reader.require_string("topk_method"), {"noaux_tc"});
+  const int64_t group_size = config.n_routed_experts / config.n_group;
+  if (config.n_routed_experts % config.n_group != 0 || group_size < 2) {
+    reader.fail_rule(fmt::format("n_group {}: n_routed_experts {} must divide into groups of 2 or more", config.n_group,
+                                 config.n_routed_experts));
+  }
+  if (config.num_experts_per_tok > config.topk_group * group_size) {
+    reader.fail_rule(fmt::format("num_experts_per_tok {}: topk_group {} groups hold {} experts",
+                                 config.num_experts_per_tok, config.topk_group, config.topk_group * group_size));
+  }
+}
+
+void read_mlp_layer_types(ConfigReader& reader, ModelConfig& config, LayerTypesBy preferred) {
+  const auto count = config.num_hidden_layers;
+  const Json* types = reader.find("mlp_layer_types");
+  const bool by_types =
+      types != nullptr && (preferred == LayerTypesBy::kMlpLayerTypes || !reader.has("first_k_dense_replace"));
+  if (!by_types) {
+    const int64_t dense = reader.int_or("first_k_dense_replace", 1, {.low = 0, .high = 4096});
+    for (int64_t i = dense; i < count; ++i) config.mlp_layer_types[i] = MlpLayerType::kSparse;
+    return;
+  }
+  if (!types->is_array() || types->size() != static_cast<size_t>(count)) {
+    reader.fail_field("mlp_layer_types", fmt::format("a list of num_hidden_layers = {} types", count));
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const Json& type = (*types)[i];
+    if (type != "dense" && type != "sparse") reader.fail_field("mlp_layer_types", "only \"dense\" and \"sparse\"");
+    config.mlp_layer_types[i] = type == "sparse" ? MlpLayerType::kSparse : MlpLayerType::kDense;
+  }
+}
+
+void read_quantization(ConfigReader& reader, ModelConfig& config) {
+  if (reader.has("quantization")) {  // the spelling of MLX
+    fail(ErrorCode::kUnsupported,
+         "{}: field quantization (MLX) is not supported; known: quantization_config with "
+         "quant_method fp8 or compressed-tensors",
+         reader.source());
+  }
+  const Json* json = reader.find("quantization_config");
+  if (json == nullptr) return;
+  ConfigReader quantization(*json, reader.source(), "quantization_config.");
+  const std::string method = quantization.require_string("quant_method");
+  quantization.expect_one_of("quant_method", method, {"fp8", "compressed-tensors"});
+  if (method == "compressed-tensors") {
+    config.quantization.kind = QuantizationConfig::Kind::kFp8Channel;
+    return read_compressed_tensors(reader, *json);
+  }
+  config.quantization.kind = QuantizationConfig::Kind::kFp8Block;
+  if (quantization.has("fmt")) quantization.expect_one_of("fmt", quantization.require_string("fmt"), {"e4m3"});
+  const Json* block = quantization.find("weight_block_size");
+  if (block == nullptr) return;  // 128 x 128, or one scale a tensor: the scales' shapes tell
+  const auto side_ok = [](const Json& side) { return side.is_number_unsigned() && side >= 1 && side <= 65536; };
+  if (!block->is_array() || block->size() != 2 || !side_ok((*block)[0]) || !side_ok((*block)[1])) {
+    quantization.fail_field("weight_block_size", "two whole numbers from 1 to 65536");
+  }
+  config.quantization.weight_block_size[0] = (*block)[0].get<int64_t>();
+  config.quantization.weight_block_size[1] = (*block)[1].get<int64_t>();
+}
+
+}  // namespace glimmer

@@ -1,0 +1,41 @@
+// The parts of config.json that several families share. Each fills its fields of ModelConfig.
+// Source of rules and defaults: transformers 5.17, configuration_glm4_moe.py and its kin, modeling_rope_utils.py.
+#pragma once
+
+#include "model/config.h"
+#include "model/config_reader.h"
+
+namespace glimmer {
+
+// Sizes, norm, activation, vocabulary, ids.
+void read_common(ConfigReader& reader, ModelConfig& config);
+
+struct RopeDefaults {
+  double partial_rotary_factor = 1;
+  RopePairing pairing = RopePairing::kHalfSplit;
+};
+// rope_scaling (if given, it replaces the other), else rope_parameters; rope_theta and partial_rotary_factor also at
+// top level, as transformers 4 wrote them. `head_dim` is the size that partial_rotary_factor is a part of.
+void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, const RopeDefaults& defaults);
+
+// `default_head_dim` 0: hidden_size / num_attention_heads.
+struct GqaDefaults {
+  int64_t head_dim = 0;
+  bool attention_bias = false;
+};
+void read_gqa(ConfigReader& reader, ModelConfig& config, const GqaDefaults& defaults);
+void read_mla(ConfigReader& reader, ModelConfig& config);
+
+struct MoeDefaults {
+  double routed_scaling_factor = 1;
+};
+void read_moe(ConfigReader& reader, ModelConfig& config, const MoeDefaults& defaults);
+
+// Which layers are sparse. Two spellings: mlp_layer_types, a list, and first_k_dense_replace, a count. Where a file has
+// both, transformers goes by the one that its family's class declares.
+enum class LayerTypesBy { kMlpLayerTypes, kFirstKDenseReplace };
+void read_mlp_layer_types(ConfigReader& reader, ModelConfig& config, LayerTypesBy preferred);
+
+void read_quantization(ConfigReader& reader, ModelConfig& config);
+
+}  // namespace glimmer

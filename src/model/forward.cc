@@ -1,0 +1,140 @@
+#include "model/forward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/error.h"
+#include "model/activations.h"
+#include "model/family.h"
+#include "model/layers/decoder_layer.h"
+#include "ops/elementwise.h"
+
+namespace glimmer {
+namespace {
+
+// YaRN: dimensions that turn often in the original context keep their frequency, those that turn less than once are
+// slowed by `factor`, and a ramp leads from one to the other. Source: transformers modeling_rope_utils.py.
+void stretch_yarn(const RopeParameters& rope, std::vector<float>& inv_freq) {
+  const auto dim = static_cast<double>(rope.rotary_dim);
+  const auto dimension_of = [&](double rotations) {
+    const auto context = static_cast<double>(rope.original_max_position_embeddings);
+    return dim * std::log(context / (rotations * 2 * std::numbers::pi)) / (2 * std::log(rope.rope_theta));
+  };
+  double low = dimension_of(rope.beta_fast);
+  double high = dimension_of(rope.beta_slow);
+  if (rope.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
+  if (low == high) high += 0.001;
+  for (size_t i = 0; i < inv_freq.size(); ++i) {
+    const auto ramp = static_cast<float>(std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0));
+    const float slowed = inv_freq[i] / static_cast<float>(rope.factor);
+    inv_freq[i] = slowed * ramp + inv_freq[i] * (1.0F - ramp);
+  }
+}
+
+// Radians a position, for each pair: float32 throughout, as in transformers.
+std::vector<float> inverse_frequencies(const RopeParameters& rope) {
+  std::vector<float> inv_freq;
+  for (int64_t i = 0; i < rope.rotary_dim; i += 2) {
+    const float exponent = static_cast<float>(i) / static_cast<float>(rope.rotary_dim);
+    inv_freq.push_back(1.0F / std::pow(static_cast<float>(rope.rope_theta), exponent));
+  }
+  if (rope.rope_type == "linear") {
+    for (float& frequency : inv_freq) frequency /= static_cast<float>(rope.factor);
+  } else if (rope.rope_type == "yarn") {
+    stretch_yarn(rope, inv_freq);
+  }
+  return inv_freq;
+}
+
+void check_tokens(const ModelConfig& config, std::span<const int32_t> tokens, int64_t past_tokens) {
+  for (const int32_t id : tokens) {
+    if (id < 0 || id >= config.vocab_size) {
+      fail(ErrorCode::kInvalid, "token id {}: expected 0 to {} (vocab_size {} in {})", id, config.vocab_size - 1,
+           config.vocab_size, config.source);
+    }
+  }
+  const int64_t total = past_tokens + static_cast<int64_t>(tokens.size());
+  if (total > config.max_position_embeddings) {
+    fail(ErrorCode::kLimit,
+         "the sequence would grow to {} tokens, the model's context holds {} (max_position_embeddings in {})", total,
+         config.max_position_embeddings, config.source);
+  }
+}
+
+}  // namespace
+
+Forward::Forward(const Model& model, Context& context, int64_t chunk_tokens)
+    : model_(model),
+      context_(context),
+      chunk_tokens_(chunk_tokens),
+      inv_freq_(inverse_frequencies(model.config().rope_parameters)),
+      activations_(std::make_unique<Activations>(model.config(), chunk_tokens)) {}
+
+Forward::~Forward() = default;
+
+ConstTensorView Forward::run(std::span<const int32_t> tokens, KvCache& kv, LogitsFor logits_for) {
+  const ModelConfig& config = model_.config();
+  const Weights& weights = model_.weights();
+  Activations& a = *activations_;
+  const auto count = static_cast<int64_t>(tokens.size());
+  GLIMMER_CHECK(count >= 1 && count <= chunk_tokens_, "{} tokens, chunk of {}", count, chunk_tokens_);
+  check_tokens(config, tokens, kv.size_tokens());
+  const int64_t past = kv.size_tokens();
+  kv.reserve(past + count);
+
+  const TensorView hidden = Activations::rows(a.hidden, count);
+  const RopeParameters& rope = config.rope_parameters;
+  fill_rope(inv_freq_, static_cast<float>(rope.attention_factor), past, count, a.rope_cos.as<float>(),
+            a.rope_sin.as<float>());
+  embed(context_, weights.embed_tokens, tokens, hidden);
+  context_.record("embed_tokens", hidden);
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    LayerPass pass{.ctx = context_,
+                   .config = config,
+                   .weights = weights.layers[layer],
+                   .a = a,
+                   .kv = kv,
+                   .rope = {a.rope_cos.as<float>(), a.rope_sin.as<float>(), rope.rotary_dim, rope.pairing},
+                   .layer = layer,
+                   .tokens = count,
+                   .past_tokens = past};
+    model_.family().forward_layer(pass);
+  }
+  kv.append(count);
+  return logits(count, logits_for);
+}
+
+ConstTensorView Forward::logits(int64_t tokens, LogitsFor logits_for) {
+  if (logits_for == LogitsFor::kNone) return {};
+  const ModelConfig& config = model_.config();
+  Activations& a = *activations_;
+  const int64_t rows = logits_for == LogitsFor::kAllTokens ? tokens : 1;
+  const int64_t first = tokens - rows;
+  if (a.logits.shape().rank() == 0 || a.logits.shape()[0] < rows) {
+    a.logits = Tensor(DType::kF32, {rows, config.vocab_size});
+  }
+  const Shape shape{rows, config.hidden_size};
+  const TensorView hidden{a.hidden.as<float>() + first * config.hidden_size, DType::kF32, shape};
+  const TensorView normed{a.normed.as<float>(), DType::kF32, shape};
+  const TensorView out = Activations::rows(a.logits, rows);
+  rms_norm(context_, hidden, model_.weights().norm, config.rms_norm_eps, normed);
+  context_.record("norm", normed);
+  linear(context_, model_.weights().lm_head, normed, out);
+  context_.record("logits", out);
+  return out;
+}
+
+int64_t Forward::active_bytes(int64_t position) const {
+  const ModelConfig& config = model_.config();
+  const int64_t kv_bytes = config.kv_values_per_token_and_layer() * config.num_hidden_layers *
+                           static_cast<int64_t>(sizeof(float)) * (position + 1);
+  return model_.active_weight_bytes() + kv_bytes;
+}
+
+}  // namespace glimmer

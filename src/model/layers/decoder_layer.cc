@@ -1,0 +1,76 @@
+#include "model/layers/decoder_layer.h"
+
+#include <cstring>
+
+#include "ops/elementwise.h"
+
+namespace glimmer {
+
+void LayerPass::record(std::string_view name, ConstTensorView value) const {
+  if (!ctx.tapped()) return;
+  ctx.record(name.empty() ? fmt::format("layers.{}", layer) : fmt::format("layers.{}.{}", layer, name), value);
+}
+
+void LayerPass::record_rows(std::string_view name, const float* data, int64_t columns, int64_t stride) const {
+  if (!ctx.tapped()) return;
+  Tensor copy(DType::kF32, {tokens, columns});
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::memcpy(copy.as<float>() + t * columns, data + t * stride, static_cast<size_t>(columns) * sizeof(float));
+  }
+  record(name, copy.view());
+}
+
+void bind_pre_norm_layer(WeightBinder& binder, const ModelConfig& config, LayerWeights& layer) {
+  const Dim hidden{config.hidden_size, "hidden_size"};
+  layer.input_layernorm = binder.f32("input_layernorm.weight", {hidden});
+  layer.post_attention_layernorm = binder.f32("post_attention_layernorm.weight", {hidden});
+  if (config.attention == AttentionKind::kMla) {
+    layer.self_attn = bind_attention_mla(binder, config);
+  } else {
+    layer.self_attn = bind_attention_gqa(binder, config);
+  }
+  if (config.is_sparse(binder.layer())) {
+    layer.mlp = bind_moe(binder, config);
+  } else {
+    layer.mlp = bind_mlp(binder, config);
+  }
+}
+
+void self_attention(LayerPass& pass) {
+  if (const auto* mla = std::get_if<MlaWeights>(&pass.weights.self_attn)) {
+    attention_mla(pass, *mla);
+  } else {
+    attention_gqa(pass, std::get<GqaWeights>(pass.weights.self_attn));
+  }
+  pass.record("self_attn", Activations::rows(pass.a.attn_out, pass.tokens));
+}
+
+void feed_forward(LayerPass& pass) {
+  if (const auto* sparse = std::get_if<MoeWeights>(&pass.weights.mlp)) {
+    moe(pass, *sparse);
+  } else {
+    mlp(pass, std::get<MlpWeights>(pass.weights.mlp));
+  }
+  pass.record("mlp", Activations::rows(pass.a.mlp_out, pass.tokens));
+}
+
+void forward_pre_norm_layer(LayerPass& pass) {
+  Context& ctx = pass.ctx;
+  const LayerWeights& w = pass.weights;
+  const double eps = pass.config.rms_norm_eps;
+  const TensorView hidden = Activations::rows(pass.a.hidden, pass.tokens);
+  const TensorView normed = Activations::rows(pass.a.normed, pass.tokens);
+
+  rms_norm(ctx, hidden, w.input_layernorm, eps, normed);
+  pass.record("input_layernorm", normed);
+  self_attention(pass);
+  add_residual(ctx, Activations::rows(pass.a.attn_out, pass.tokens), hidden);
+
+  rms_norm(ctx, hidden, w.post_attention_layernorm, eps, normed);
+  pass.record("post_attention_layernorm", normed);
+  feed_forward(pass);
+  add_residual(ctx, Activations::rows(pass.a.mlp_out, pass.tokens), hidden);
+  pass.record("", hidden);
+}
+
+}  // namespace glimmer

@@ -1,0 +1,41 @@
+// The decoder layer that most families share, and what each layer function is handed.
+#pragma once
+
+#include <string_view>
+
+#include "model/activations.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+#include "model/weights.h"
+#include "ops/context.h"
+
+namespace glimmer {
+
+struct LayerPass {
+  Context& ctx;
+  const ModelConfig& config;
+  const LayerWeights& weights;
+  Activations& a;
+  KvCache& kv;
+  RopeTable rope;
+  int64_t layer = 0;
+  int64_t tokens = 0;       // new ones
+  int64_t past_tokens = 0;  // in the cache before them
+
+  // Tells the tap "layers.<layer>.<name>"; for the layer's own output, name is empty.
+  void record(std::string_view name, ConstTensorView value) const;
+  // The same for rows that lie `stride` values apart.
+  void record_rows(std::string_view name, const float* data, int64_t columns, int64_t stride) const;
+};
+
+// input_layernorm, post_attention_layernorm, and attention and feed-forward of the kind that config names.
+void bind_pre_norm_layer(WeightBinder& binder, const ModelConfig& config, LayerWeights& layer);
+
+// hidden += self_attn(input_layernorm(hidden)); hidden += mlp(post_attention_layernorm(hidden))
+void forward_pre_norm_layer(LayerPass& pass);
+
+// a.attn_out = self_attn(a.normed) and a.mlp_out = mlp(a.normed), of the kind that the layer's weights are.
+void self_attention(LayerPass& pass);
+void feed_forward(LayerPass& pass);
+
+}  // namespace glimmer

@@ -1,0 +1,62 @@
+#include "model/model.h"
+
+#include "base/error.h"
+#include "model/family.h"
+#include "model/weights.h"
+
+namespace glimmer {
+namespace {
+
+int64_t bytes_of(const LinearWeight& weight) {
+  return weight.empty() ? 0 : static_cast<int64_t>(weight.weight.size_bytes());
+}
+
+int64_t bytes_of(const MlpWeights& mlp) {
+  return bytes_of(mlp.gate_proj) + bytes_of(mlp.up_proj) + bytes_of(mlp.down_proj);
+}
+
+int64_t active_bytes_of(const LayerWeights& layer, const ModelConfig& config) {
+  int64_t bytes = 0;
+  if (const auto* gqa = std::get_if<GqaWeights>(&layer.self_attn)) {
+    bytes += bytes_of(gqa->q_proj) + bytes_of(gqa->k_proj) + bytes_of(gqa->v_proj) + bytes_of(gqa->o_proj);
+  } else if (const auto* mla = std::get_if<MlaWeights>(&layer.self_attn)) {
+    bytes += bytes_of(mla->q_proj) + bytes_of(mla->q_a_proj) + bytes_of(mla->q_b_proj) +
+             bytes_of(mla->kv_a_proj_with_mqa) + bytes_of(mla->o_proj);
+    for (const LinearWeight& head : mla->k_b_t) bytes += bytes_of(head);
+    for (const LinearWeight& head : mla->v_b) bytes += bytes_of(head);
+  }
+  if (const auto* dense = std::get_if<MlpWeights>(&layer.mlp)) {
+    bytes += bytes_of(*dense);
+  } else if (const auto* sparse = std::get_if<MoeWeights>(&layer.mlp)) {
+    bytes += bytes_of(sparse->gate) + bytes_of(sparse->shared_experts) +
+             config.num_experts_per_tok * bytes_of(sparse->experts.front());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Model::Model() = default;
+Model::Model(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::load(const std::filesystem::path& model_dir, const ProgressCallback& progress) {
+  if (!std::filesystem::is_directory(model_dir)) {
+    fail(ErrorCode::kNotFound, "{}: expected a model folder with config.json and safetensors files",
+         model_dir.string());
+  }
+  Model model;
+  model.config_ = read_config(model_dir / "config.json");
+  model.generation_config_ = read_generation_config(model_dir, model.config_);
+  model.family_ = &family_of(model.config_.model_type, model.config_.source);
+  model.weights_ = bind_weights(model_dir, *model.family_, model.config_, progress);
+  return model;
+}
+
+int64_t Model::active_weight_bytes() const {
+  int64_t bytes = bytes_of(weights_->lm_head);
+  for (const LayerWeights& layer : weights_->layers) bytes += active_bytes_of(layer, config_);
+  return bytes;
+}
+
+}  // namespace glimmer

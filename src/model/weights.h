@@ -1,0 +1,82 @@
+// The weights of a model by role, and the binder that families use to name them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "model/layers/attention_gqa.h"
+#include "model/layers/attention_mla.h"
+#include "model/layers/moe.h"
+#include "model/model.h"
+#include "ops/linear.h"
+
+namespace glimmer {
+
+struct LayerWeights {
+  ConstTensorView input_layernorm;           // [hidden_size] f32
+  ConstTensorView post_attention_layernorm;  // [hidden_size]
+  ConstTensorView post_self_attn_layernorm;  // [hidden_size], glm4
+  ConstTensorView post_mlp_layernorm;        // [hidden_size], glm4
+  std::variant<std::monostate, GqaWeights, MlaWeights> self_attn;
+  std::variant<std::monostate, MlpWeights, MoeWeights> mlp;
+};
+
+// Memory that a weight needs beside the mapped file: widened, expanded or transposed tensors, and the files themselves.
+class WeightStorage;
+
+struct Weights {
+  ConstTensorView embed_tokens;  // [vocab_size, hidden_size] f32 or bf16
+  std::vector<LayerWeights> layers;
+  ConstTensorView norm;  // [hidden_size] f32
+  LinearWeight lm_head;  // [vocab_size, hidden_size]; embed_tokens if tied
+  std::shared_ptr<WeightStorage> storage;
+};
+
+// An extent that a tensor must have, with the config.json field (or product of fields) it comes from.
+struct Dim {
+  int64_t size = 0;
+  std::string_view field;
+};
+
+// Finds tensors by name under a prefix ("model.layers.3."), checks their shapes against the configuration, and brings
+// them to a type that kernels read: bf16 and f32 stay where they are mapped, f16 and f8_e4m3 (with its scales) become
+// f32. Throws an Error that names tensor, file, expected and found.
+class WeightBinder {
+ public:
+  WeightBinder(WeightStorage& storage, const ModelConfig& config, std::string prefix, int64_t layer)
+      : storage_(storage), config_(config), prefix_(std::move(prefix)), layer_(layer) {}
+
+  int64_t layer() const { return layer_; }
+  bool has(std::string_view name) const;
+
+  // `name`.weight [out, in], and `name`.bias [out] where the family has one.
+  enum class Bias { kNone, kRequired };
+  LinearWeight linear(std::string_view name, Dim out, Dim in, Bias bias = Bias::kNone);
+
+  // The matrices of a 3-D tensor `name` [count, out, in] (its name has no ".weight").
+  std::vector<LinearWeight> linear_stack(std::string_view name, Dim count, Dim out, Dim in);
+
+  // A tensor widened to f32: norms, the router, biases.
+  ConstTensorView f32(std::string_view name, std::initializer_list<Dim> shape);
+
+  // The transpose of `weight` [out, in], in memory of its own: [in, out], same type, no bias.
+  LinearWeight transposed(const LinearWeight& weight);
+
+ private:
+  WeightStorage& storage_;
+  const ModelConfig& config_;
+  std::string prefix_;
+  int64_t layer_;
+};
+
+// Whether a tensor belongs to a multi-token-prediction layer: "model.layers.N." with N >= num_hidden_layers.
+bool is_mtp_tensor(std::string_view name, int64_t num_hidden_layers);
+
+// Binds everything. Tensors that no role asked for are reported in one warning, MTP layers apart.
+std::unique_ptr<Weights> bind_weights(const std::filesystem::path& model_dir, const Family& family,
+                                      const ModelConfig& config, const Model::ProgressCallback& progress);
+
+}  // namespace glimmer

@@ -1,0 +1,38 @@
+// Operations that treat each token by itself: embedding, norms, activations, residuals.
+#pragma once
+
+#include <span>
+
+#include "ops/context.h"
+
+namespace glimmer {
+
+// hidden[t] = embed_tokens[tokens[t]].   embed_tokens [vocab_size, hidden_size] f32 or bf16, hidden [tokens,
+// hidden_size] f32. Ids are CHECKed.
+void embed(Context& ctx, ConstTensorView embed_tokens, std::span<const int32_t> tokens, TensorView hidden);
+
+// Root-mean-square norm of vectors of `size` values: `per_token` of them, one after the other, in each token's row.
+//   out = weight * x / sqrt(mean(x^2) + eps)                               Source: transformers Glm4MoeRMSNorm
+struct RmsNormCall {
+  const float* x = nullptr;
+  float* out = nullptr;           // may be x
+  const float* weight = nullptr;  // [size]
+  int64_t size = 0;
+  int64_t tokens = 0;
+  int64_t per_token = 1;
+  int64_t x_token_stride = 0;
+  int64_t out_token_stride = 0;
+  double eps = 0;
+};
+void rms_norm(Context& ctx, const RmsNormCall& call);
+
+// x, out [tokens, hidden_size] f32; weight [hidden_size] f32. CHECKs shapes.
+void rms_norm(Context& ctx, ConstTensorView x, ConstTensorView weight, double eps, TensorView out);
+
+// out = silu(gate) * up, all [tokens, intermediate_size] f32; out may be gate.
+void silu_mul(Context& ctx, ConstTensorView gate, ConstTensorView up, TensorView out);
+
+// hidden += x, both [tokens, hidden_size] f32.
+void add_residual(Context& ctx, ConstTensorView x, TensorView hidden);
+
+}  // namespace glimmer

@@ -1,0 +1,169 @@
+#include "ops/moe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "ops/elementwise.h"
+
+namespace glimmer {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+// The index of the largest value; ties to the lower. At least one value must be above -infinity.
+int64_t argmax(const float* values, int64_t count) {
+  int64_t best = 0;
+  for (int64_t i = 1; i < count; ++i) {
+    if (values[i] > values[best]) best = i;
+  }
+  return best;
+}
+
+// Sets the choice scores of all but the topk_group best groups to -infinity. group_score [2 * n_group] is scratch.
+void mask_groups(const RouterRule& rule, float* choice, float* group_score) {
+  const int64_t size = rule.n_routed_experts / rule.n_group;
+  for (int64_t g = 0; g < rule.n_group; ++g) {
+    float first = kMinusInfinity;
+    float second = kMinusInfinity;
+    for (int64_t i = g * size; i < (g + 1) * size; ++i) {
+      second = std::max(second, std::min(first, choice[i]));
+      first = std::max(first, choice[i]);
+    }
+    group_score[g] = first + second;
+  }
+  float* kept = group_score + rule.n_group;
+  std::fill_n(kept, rule.n_group, 0.0F);
+  for (int64_t i = 0; i < rule.topk_group; ++i) {
+    const int64_t best = argmax(group_score, rule.n_group);
+    group_score[best] = kMinusInfinity;
+    kept[best] = 1.0F;
+  }
+  for (int64_t g = 0; g < rule.n_group; ++g) {
+    if (kept[g] == 0.0F) std::fill_n(choice + g * size, size, kMinusInfinity);
+  }
+}
+
+void route_token(const RouterRule& rule, const float* logits, const float* bias, float* scratch, float* weights,
+                 int32_t* experts) {
+  const int64_t count = rule.n_routed_experts;
+  float* scores = scratch;
+  float* choice = scratch + count;
+  for (int64_t e = 0; e < count; ++e) {
+    scores[e] = 1.0F / (1.0F + std::exp(-logits[e]));
+    choice[e] = scores[e] + bias[e];
+  }
+  if (rule.n_group > 1) mask_groups(rule, choice, scratch + 2 * count);
+  float sum = 0;
+  for (int64_t k = 0; k < rule.num_experts_per_tok; ++k) {
+    const int64_t expert = argmax(choice, count);
+    choice[expert] = kMinusInfinity;
+    experts[k] = static_cast<int32_t>(expert);
+    weights[k] = scores[expert];
+    sum += scores[expert];
+  }
+  const float factor = rule.routed_scaling_factor / (rule.norm_topk_prob ? sum + 1e-20F : 1.0F);
+  for (int64_t k = 0; k < rule.num_experts_per_tok; ++k) weights[k] *= factor;
+}
+
+// Orders the (token, k) slots by expert: fills slot_row and first_row.
+void group_by_expert(const int32_t* experts, int64_t slots, int64_t expert_count, MoeScratch& s) {
+  s.first_row.assign(static_cast<size_t>(expert_count) + 1, 0);
+  for (int64_t i = 0; i < slots; ++i) ++s.first_row[experts[i] + 1];
+  for (int64_t e = 0; e < expert_count; ++e) s.first_row[e + 1] += s.first_row[e];
+  std::vector<int64_t> next(s.first_row.begin(), s.first_row.end() - 1);
+  for (int64_t i = 0; i < slots; ++i) s.slot_row[i] = static_cast<int32_t>(next[experts[i]]++);
+}
+
+}  // namespace
+
+void moe_route(Context& ctx, const RouterRule& rule, ConstTensorView router_logits,
+               ConstTensorView e_score_correction_bias, TensorView weights, TensorView experts) {
+  const int64_t tokens = router_logits.shape[0];
+  const int64_t k = rule.num_experts_per_tok;
+  GLIMMER_CHECK(router_logits.shape == Shape({tokens, rule.n_routed_experts}) && weights.shape == Shape({tokens, k}) &&
+                    experts.shape == weights.shape && e_score_correction_bias.shape == Shape({rule.n_routed_experts}),
+                "moe_route: logits {}, weights {}, experts {}", router_logits.shape.to_string(),
+                weights.shape.to_string(), experts.shape.to_string());
+  ctx.pool().parallel_for(tokens, 16, [&](int64_t begin, int64_t end, int worker) {
+    float* scratch = ctx.scratch(worker, 2 * (rule.n_routed_experts + rule.n_group));
+    for (int64_t t = begin; t < end; ++t) {
+      route_token(rule, router_logits.as<float>() + t * rule.n_routed_experts, e_score_correction_bias.as<float>(),
+                  scratch, weights.as<float>() + t * k, experts.as<int32_t>() + t * k);
+    }
+  });
+}
+
+MoeScratch::MoeScratch(int64_t tokens, int64_t num_experts_per_tok, int64_t hidden_size, int64_t moe_intermediate_size,
+                       int64_t n_routed_experts)
+    : gathered(DType::kF32, {tokens * num_experts_per_tok, hidden_size}),
+      gate(DType::kF32, {tokens * num_experts_per_tok, moe_intermediate_size}),
+      up(DType::kF32, {tokens * num_experts_per_tok, moe_intermediate_size}),
+      down(DType::kF32, {tokens * num_experts_per_tok, hidden_size}),
+      slot_row(static_cast<size_t>(tokens * num_experts_per_tok)),
+      first_row(static_cast<size_t>(n_routed_experts) + 1) {
+  calls.reserve(2 * static_cast<size_t>(n_routed_experts));
+}
+
+void moe_experts(Context& ctx, std::span<const MlpWeights> expert_weights, ConstTensorView x, ConstTensorView weights,
+                 ConstTensorView experts, MoeScratch& s, TensorView out) {
+  const int64_t tokens = x.shape[0];
+  const int64_t hidden_size = x.shape[1];
+  const int64_t k = experts.shape[1];
+  const int64_t slots = tokens * k;
+  const auto expert_count = static_cast<int64_t>(expert_weights.size());
+  GLIMMER_CHECK(slots <= s.gathered.shape()[0] && out.shape == x.shape && weights.shape == experts.shape,
+                "moe_experts: {} slots, room for {}; x {}, out {}", slots, s.gathered.shape()[0], x.shape.to_string(),
+                out.shape.to_string());
+  group_by_expert(experts.as<int32_t>(), slots, expert_count, s);
+
+  float* gathered = s.gathered.as<float>();
+  ctx.pool().parallel_for(slots, 32, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(gathered + s.slot_row[i] * hidden_size, x.as<float>() + i / k * hidden_size,
+                  static_cast<size_t>(hidden_size) * sizeof(float));
+    }
+  });
+
+  const int64_t width = s.gate.shape()[1];
+  const auto rows_of = [&](int64_t e) { return s.first_row[e + 1] - s.first_row[e]; };
+  s.calls.clear();
+  for (int64_t e = 0; e < expert_count; ++e) {
+    if (rows_of(e) == 0) continue;
+    const float* in = gathered + s.first_row[e] * hidden_size;
+    const int64_t at = s.first_row[e] * width;
+    s.calls.push_back(
+        {.weight = &expert_weights[e].gate_proj, .x = in, .y = s.gate.as<float>() + at, .tokens = rows_of(e)});
+    s.calls.push_back(
+        {.weight = &expert_weights[e].up_proj, .x = in, .y = s.up.as<float>() + at, .tokens = rows_of(e)});
+  }
+  linear(ctx, s.calls);
+
+  const Shape active{slots, width};
+  silu_mul(ctx, {s.gate.as<float>(), DType::kF32, active}, {s.up.as<float>(), DType::kF32, active},
+           {s.gate.as<float>(), DType::kF32, active});
+
+  s.calls.clear();
+  for (int64_t e = 0; e < expert_count; ++e) {
+    if (rows_of(e) == 0) continue;
+    s.calls.push_back({.weight = &expert_weights[e].down_proj,
+                       .x = s.gate.as<float>() + s.first_row[e] * width,
+                       .y = s.down.as<float>() + s.first_row[e] * hidden_size,
+                       .tokens = rows_of(e)});
+  }
+  linear(ctx, s.calls);
+
+  ctx.pool().parallel_for(tokens, 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      float* sum = out.as<float>() + t * hidden_size;
+      std::fill_n(sum, hidden_size, 0.0F);
+      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
+        ctx.kernels().add_scaled(s.down.as<float>() + s.slot_row[i] * hidden_size, weights.as<float>()[i], hidden_size,
+                                 sum);
+      }
+    }
+  });
+}
+
+}  // namespace glimmer

@@ -1,0 +1,38 @@
+#include "ops/rope.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace glimmer {
+
+void fill_rope(std::span<const float> inv_freq, float attention_factor, int64_t first_position, int64_t tokens,
+               float* cos, float* sin) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    const auto position = static_cast<float>(first_position + t);
+    for (const float frequency : inv_freq) {
+      const float angle = position * frequency;
+      *cos++ = std::cos(angle) * attention_factor;
+      *sin++ = std::sin(angle) * attention_factor;
+    }
+  }
+}
+
+void rope(Context& ctx, const RopeTable& table, const RopeCall& call) {
+  const int64_t pairs = table.rotary_dim / 2;
+  const bool interleaved = table.pairing == RopePairing::kInterleaved;
+  const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, call.heads * pairs));
+  ctx.pool().parallel_for(call.tokens, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t h = 0; h < call.heads; ++h) {
+        ctx.kernels().rope({.x = call.x + t * call.token_stride + h * call.head_stride,
+                            .cos = table.cos + t * pairs,
+                            .sin = table.sin + t * pairs,
+                            .pairs = pairs,
+                            .step = interleaved ? 2 : 1,
+                            .second_offset = interleaved ? 1 : pairs});
+      }
+    }
+  });
+}
+
+}  // namespace glimmer
