@@ -1,0 +1,60 @@
+#include "base/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <vector>
+
+namespace glimmer {
+namespace {
+
+TEST(ThreadPool, CoversEachItemOnce) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), threads);
+    for (const int64_t count : {0, 1, 2, 7, 64, 1000}) {
+      for (const int64_t grain : {1, 3, 64, 5000}) {
+        std::vector<int> visits(static_cast<size_t>(count));
+        pool.parallel_for(count, grain, [&](int64_t begin, int64_t end, int worker) {
+          EXPECT_TRUE(0 <= begin && begin < end && end <= count && end - begin <= grain) << begin << " " << end;
+          EXPECT_TRUE(0 <= worker && worker < threads) << worker;
+          for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+        });
+        EXPECT_EQ(visits, std::vector<int>(static_cast<size_t>(count), 1)) << threads << " " << count << " " << grain;
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, GivesEachWorkerToOneThread) {
+  ThreadPool pool(4);
+  std::vector<std::atomic<int>> busy(4);
+  for (int round = 0; round < 200; ++round) {
+    pool.parallel_for(64, 1, [&](int64_t, int64_t, int worker) {
+      EXPECT_EQ(busy[static_cast<size_t>(worker)].fetch_add(1), 0);
+      busy[static_cast<size_t>(worker)].fetch_sub(1);
+    });
+  }
+}
+
+TEST(ThreadPool, FinishesEachLoopBeforeTheNext) {
+  ThreadPool pool(3);
+  std::vector<int64_t> sums(64, 0);
+  for (int64_t round = 0; round < 2000; ++round) {
+    pool.parallel_for(64, 4, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        EXPECT_EQ(sums[static_cast<size_t>(i)], round);  // what the last round left
+        ++sums[static_cast<size_t>(i)];
+      }
+    });
+  }
+  EXPECT_EQ(sums, std::vector<int64_t>(64, 2000));
+}
+
+TEST(ThreadPool, StartsAndStopsOften) {
+  for (int i = 0; i < 100; ++i) ThreadPool pool(4);
+  EXPECT_GE(available_threads(), 1);
+}
+
+}  // namespace
+}  // namespace glimmer
