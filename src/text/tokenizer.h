@@ -1,10 +1,11 @@
-// Text to token ids and back, from a Hugging Face tokenizer.json: byte-level BPE, to the id what the `tokenizers` package
-// gives. Added tokens are cut out first, the rest is split by the pre-tokenizer, and each piece is merged by rank.
+// Text to token ids and back, from a Hugging Face tokenizer.json: byte-level BPE, to the id what the `tokenizers`
+// package gives. Added tokens are cut out first, the rest is split by the pre-tokenizer, and each piece is merged by
+// rank.
 //
 // Known (anything else is kUnsupported, with the list of what is known):
 //   model           BPE with merges as "a b" or ["a", "b"], ignore_merges, unk_token, fuse_unk; no dropout,
 //                   byte_fallback, continuing_subword_prefix or end_of_word_suffix
-//   normalizer      null, NFC, Sequence
+//   normalizer      null, Sequence (of none)
 //   pre_tokenizer   null, ByteLevel, Split (all behaviours; Regex or String), Digits, Sequence
 //   post_processor  null, ByteLevel, TemplateProcessing (its `single` part), Sequence
 //   decoder         null, ByteLevel, Fuse, Sequence
@@ -72,8 +73,8 @@ class Tokenizer {
   std::optional<int32_t> token_to_id(std::string_view token) const;
 
   bool is_special(int32_t id) const;
-  int32_t vocab_size() const;  // tokens, the added ones counted
-  int32_t max_id() const;      // -1 if there is no token
+  int32_t vocab_size() const;                           // tokens, the added ones counted
+  int32_t max_id() const;                               // -1 if there is no token
   const std::vector<AddedToken>& added_tokens() const;  // in the order of the file
 
  private:
