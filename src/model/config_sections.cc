@@ -98,7 +98,9 @@ void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, cons
   rope.rope_theta = rope_number(dict, reader, "rope_theta", 10000);
   if (rope.rope_theta <= 0)
     reader.fail_rule(fmt::format("rope_theta: expected a number above 0, found {}", rope.rope_theta));
-  rope.partial_rotary_factor = rope_number(dict, reader, "partial_rotary_factor", defaults.partial_rotary_factor);
+  // A null at top level means 1 in every family; only an absent field takes the family's own.
+  const double fallback = reader.has_null("partial_rotary_factor") ? 1.0 : defaults.partial_rotary_factor;
+  rope.partial_rotary_factor = rope_number(dict, reader, "partial_rotary_factor", fallback);
   rope.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * rope.partial_rotary_factor);
   if (rope.partial_rotary_factor > 1 || rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
     reader.fail_rule(

@@ -46,8 +46,9 @@ class WeightStorage {
   void warn_of_unused(int64_t num_hidden_layers) const {
     std::vector<std::string_view> unused;
     for (const TensorInfo* tensor : checkpoint_.tensors()) {
-      if (!used_.contains(tensor->name) && !is_mtp_tensor(tensor->name, num_hidden_layers) &&
-          !tensor->name.ends_with("rotary_emb.inv_freq")) {
+      // transformers writes shared experts of zero width where a model has none.
+      if (!used_.contains(tensor->name) && tensor->shape.element_count() > 0 &&
+          !is_mtp_tensor(tensor->name, num_hidden_layers) && !tensor->name.ends_with("rotary_emb.inv_freq")) {
         unused.push_back(tensor->name);
       }
     }

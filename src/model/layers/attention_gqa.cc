@@ -56,6 +56,8 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
     };
     head_norm(q, c.num_attention_heads, q_size, w.q_norm);
     head_norm(k, c.num_key_value_heads, row, w.k_norm);
+    pass.record_rows("self_attn.q_norm", q, q_size, q_size);
+    pass.record_rows("self_attn.k_norm", k, kv_size, row);
   }
   rope(ctx, pass.rope,
        {.x = q, .tokens = tokens, .heads = c.num_attention_heads, .token_stride = q_size, .head_stride = c.head_dim});

@@ -91,6 +91,7 @@ void moe(LayerPass& pass, const MoeWeights& w) {
   pass.record("mlp.topk_weights", topk_weights);
 
   moe_experts(ctx, w.experts, x, topk_weights, topk_experts, *pass.a.moe, out);
+  pass.record("mlp.experts", out);
   if (!w.shared_experts.gate_proj.empty()) {
     const TensorView shared = Activations::rows(pass.a.shared_out, pass.tokens);
     gated_mlp(pass, w.shared_experts, x, shared);
