@@ -1,0 +1,165 @@
+// glimmer chat: a conversation at the terminal, or of lines in a pipe.
+#include <cstdio>
+
+#include "apps/chat_session.h"
+#include "apps/command.h"
+#include "apps/line_editor.h"
+#include "apps/loading.h"
+#include "apps/terminal.h"
+#include "base/error.h"
+
+namespace glimmer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kChatHelp =
+    "/help            this list\n"
+    "/reset           forget the conversation\n"
+    "/system TEXT     set the system message (none: remove it)\n"
+    "/thinking on|off let the model reason before it answers, or not\n"
+    "/save FILE       write the conversation as JSON\n"
+    "/exit            leave (or Ctrl-D)\n"
+    "Ctrl-C ends an answer; at the prompt, twice, it leaves.\n";
+
+struct ChatOptions {
+  ModelFlags model;
+  RuntimeFlags runtime;
+  SamplingFlags sampling;
+  LengthFlags length;
+  TemplateFlags template_flags;
+  std::string system;
+  bool quiet = false;
+};
+
+enum class Next { kGoOn, kLeave };
+
+// One line of the user: a command, or a message to answer.
+class ChatLoop {
+ public:
+  ChatLoop(ChatSession& session, bool quiet) : session_(session), quiet_(quiet) {}
+
+  Next take(const std::string& line) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) return Next::kGoOn;
+    if (line.front() == '/') return command(line);
+    session_.answer(line);
+    if (!quiet_) fmt::print(stderr, "glimmer: {}\n", session_.statistics());
+    if (session_.context_full()) fmt::print(stderr, "glimmer: the context is full; /reset begins anew\n");
+    return Next::kGoOn;
+  }
+
+ private:
+  Next command(const std::string& line) {
+    const size_t space = line.find(' ');
+    const std::string name = line.substr(0, space);
+    const size_t begin = line.find_first_not_of(' ', std::min(space, line.size()));
+    const std::string argument = begin == std::string::npos ? "" : line.substr(begin);
+    if (name == "/exit" || name == "/quit") return Next::kLeave;
+    if (name == "/help") {
+      fmt::print(stderr, "{}", kChatHelp);
+    } else if (name == "/reset") {
+      session_.reset();
+    } else if (name == "/system") {
+      session_.set_system(argument);
+    } else if (name == "/thinking" && (argument == "on" || argument == "off")) {
+      session_.set_thinking(argument == "on");
+    } else if (name == "/save" && !argument.empty()) {
+      session_.save(argument);
+      fmt::print(stderr, "glimmer: saved {}\n", argument);
+    } else {
+      fail(ErrorCode::kUsage, "'{}' is no command; /help lists them", line);
+    }
+    return Next::kGoOn;
+  }
+
+  ChatSession& session_;
+  bool quiet_;
+};
+
+// With a person: an error is told, and the conversation goes on.
+int talk(ChatLoop& loop) {
+  LineEditor editor("> ", state_file("chat_history"));
+  bool interrupted_before = false;
+  for (std::string line;;) {
+    const LineStatus status = editor.read(line);
+    if (status == LineStatus::kEnd) break;
+    if (status == LineStatus::kInterrupted) {
+      if (interrupted_before) break;
+      fmt::print(stderr, "\nglimmer: Ctrl-C again, or /exit, leaves\n");
+      interrupted_before = true;
+      continue;
+    }
+    interrupted_before = false;
+    try {
+      if (loop.take(line) == Next::kLeave) return 0;
+    } catch (const Error& error) {
+      fmt::print(stderr, "glimmer: error: {}\n", error.what());
+    }
+  }
+  write_output("\n");
+  return 0;
+}
+
+// With a script: each line is a message, and an error ends it all.
+int talk_in_pipe(ChatLoop& loop) {
+  LineReader reader;
+  while (const auto line = reader.next()) {
+    if (loop.take(*line) == Next::kLeave) break;
+  }
+  return 0;
+}
+
+void add_flags(Flags& flags, ChatOptions& options) {
+  options.model.add(flags);
+  flags.add("--system", options.system, "TEXT", "The system message")
+      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
+  options.template_flags.add(flags);
+  options.length.add(flags);
+  options.sampling.add(flags);
+  options.runtime.add(flags);
+  flags.examples(
+      "  glimmer chat\n"
+      "  glimmer chat -m ~/models/GLM-4.7-Flash --system \"Answer in Chinese\" --temperature 0.7\n"
+      "  printf 'Hello\\nWhat did I say?\\n' | glimmer chat -q");
+}
+
+}  // namespace
+
+int chat_command(Arguments arguments) {
+  ChatOptions options;
+  Flags flags("chat",
+              std::string("A conversation with a model. Where standard input is no terminal, each line of it is "
+                          "a message.\n\n") +
+                  kChatHelp);
+  add_flags(flags, options);
+  if (!flags.parse(arguments)) return 0;
+  options.length.check();
+
+  const fs::path folder = options.model.folder();
+  const ModelConfig config = read_config(folder / "config.json");
+  const GenerationConfig generation_config = read_generation_config(folder, config);
+  const std::optional<Tokenizer> found = find_tokenizer(folder);
+  const Tokenizer& tokenizer = require_tokenizer(found, folder);
+  const ChatTemplate chat_template = load_chat_template(folder);
+  ChatSettings settings;
+  settings.stop = options.length.stop;
+  settings.template_flags = options.template_flags;
+  settings.generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
+  settings.generation.max_new_tokens = options.length.max_tokens;
+  if (!options.length.ignore_eos) settings.generation.stop_ids = end_of_turn_ids(generation_config, &tokenizer, folder);
+  settings.style = stdout_is_terminal() ? AnswerStyle::kForReading : AnswerStyle::kAsGenerated;
+
+  Context context(options.runtime.context_options());
+  const Model model = load_model(folder, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
+  Forward forward(model, context);
+  ChatSession session(forward, tokenizer, chat_template, std::move(settings));
+  session.set_system(options.system);
+  ChatLoop loop(session, options.quiet);
+  if (!stdin_is_terminal()) return talk_in_pipe(loop);
+  if (!options.quiet) {
+    fmt::print(stderr, "glimmer: talking with {} ({}); /help lists commands\n", folder.string(), config.model_type);
+  }
+  return talk(loop);
+}
+
+}  // namespace glimmer

@@ -1,0 +1,33 @@
+#include "apps/loading.h"
+
+#include <chrono>
+#include <cstdio>
+
+#include "apps/terminal.h"
+#include "base/error.h"
+
+namespace glimmer {
+
+Model load_model(const std::filesystem::path& folder, Context& context, LoadReport report,
+                 const InterruptGuard* interrupt) {
+  const bool shown = report == LoadReport::kShown;
+  const auto start = std::chrono::steady_clock::now();
+  int64_t total_bytes = 0;
+  Model model = [&] {
+    ProgressBar bar("loading " + folder.string(), shown && stderr_is_terminal());
+    return Model::load(folder, [&](const LoadProgress& progress) {
+      if (interrupt != nullptr && interrupt->interrupted()) fail(ErrorCode::kCancelled, "interrupted while loading");
+      total_bytes = progress.total_bytes;
+      bar.update(progress.done_bytes, progress.total_bytes);
+    });
+  }();
+  if (shown && !stderr_is_terminal()) {
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    fmt::print(stderr, "glimmer: loaded {} ({}, {}) in {:.2f} s; {} kernels, {} threads\n", folder.string(),
+               model.config().model_type, human_bytes(total_bytes), seconds.count(), context.kernels().name,
+               context.pool().threads());
+  }
+  return model;
+}
+
+}  // namespace glimmer

@@ -1,0 +1,19 @@
+// Opening a model while the user watches.
+#pragma once
+
+#include <filesystem>
+
+#include "apps/interrupt.h"
+#include "model/model.h"
+#include "ops/context.h"
+
+namespace glimmer {
+
+enum class LoadReport { kShown, kQuiet };
+
+// Loads the model: a progress bar on a terminal, else one line when done; kQuiet shows neither. Throws as Model::load,
+// and kCancelled when `interrupt` (may be null) comes meanwhile.
+Model load_model(const std::filesystem::path& folder, Context& context, LoadReport report,
+                 const InterruptGuard* interrupt = nullptr);
+
+}  // namespace glimmer

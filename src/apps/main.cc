@@ -1,0 +1,119 @@
+// glimmer: one binary, a table of subcommands.
+#include <fmt/format.h>
+
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "apps/command.h"
+#include "apps/interrupt.h"
+#include "apps/terminal.h"
+#include "base/error.h"
+
+namespace glimmer {
+namespace {
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;
+  int (*run)(Arguments arguments);
+};
+
+constexpr std::array<Command, 8> kCommands = {{
+    {"run", "Answer one prompt", run_command},
+    {"chat", "Talk with a model, turn by turn", chat_command},
+    {"inspect", "Show what a model folder holds, and which kernels this machine uses", inspect_command},
+    {"tokenize", "Text to token ids", tokenize_command},
+    {"detokenize", "Token ids to text", detokenize_command},
+    {"render", "Messages to prompt text, by the model's chat template", render_command},
+    {"logits", "Logits of a prompt, and every intermediate value", logits_command},
+    {"compare", "Find where two files of tensors diverge", compare_command},
+}};
+
+std::string help_text() {
+  std::string text =
+      "Glimmer runs GLM-4 mixture-of-experts language models.\n\n"
+      "Usage: glimmer COMMAND [OPTIONS]\n\nCommands:\n";
+  for (const Command& command : kCommands) text += fmt::format("  {:<12}{}\n", command.name, command.summary);
+  text +=
+      "\n  glimmer COMMAND --help   flags and examples of a command\n"
+      "  glimmer --version        the version\n\n"
+      "Examples:\n"
+      "  glimmer run \"What is 17 + 25?\"\n"
+      "  glimmer chat -m ~/models/GLM-4.7-Flash\n";
+  return text;
+}
+
+int dispatch(Arguments arguments) {
+  if (arguments.empty()) {
+    fmt::print(stderr, "{}", help_text());
+    return 2;
+  }
+  const std::string_view name = arguments[0];
+  if (name == "--help" || name == "-h" || name == "help") {
+    write_output(help_text());
+    return 0;
+  }
+  if (name == "--version") {
+    write_output("glimmer " GLIMMER_VERSION "\n");
+    return 0;
+  }
+  for (const Command& command : kCommands) {
+    if (command.name == name) return command.run(arguments.subspan(1));
+  }
+  std::string known;
+  for (const Command& command : kCommands) known.append(known.empty() ? "" : ", ").append(command.name);
+  fail(ErrorCode::kUsage, "there is no command '{}'; the commands are {}", name, known);
+}
+
+int exit_status(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kUsage:
+      return 2;
+    case ErrorCode::kCancelled:
+      return kInterruptedExitStatus;
+    default:
+      return 1;
+  }
+}
+
+// One line whatever the message quotes.
+void print_error(std::string message) {
+  for (char& c : message) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  std::fflush(stdout);  // what was printed before the fault comes first
+  fmt::print(stderr, "glimmer: error: {}\n", message);
+}
+
+int guarded_main(Arguments arguments) {
+  try {
+    const int status = dispatch(arguments);
+    flush_output();
+    return status;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      fmt::print(stderr, "glimmer: {}\n", error.what());
+    } else {
+      print_error(error.what());
+    }
+    return exit_status(error.code());
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory");
+  } catch (const std::exception& error) {
+    print_error(error.what());
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace glimmer
+
+int main(int argc, char** argv) {
+  // `glimmer ... | head -1` ends quietly, even where the parent process ignores SIGPIPE.
+  std::signal(SIGPIPE, SIG_DFL);
+  return glimmer::guarded_main({argv + 1, argc > 0 ? static_cast<size_t>(argc - 1) : 0});
+}

@@ -1,0 +1,158 @@
+#include "apps/options.h"
+
+#include <fmt/ranges.h>
+
+#include <cstdlib>
+#include <limits>
+#include <random>
+
+#include "base/error.h"
+
+namespace glimmer {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+fs::path demo_folder() {
+  std::vector<std::string> looked;
+  const auto try_folder = [&](const fs::path& folder) {
+    looked.push_back(folder.string());
+    return is_folder(folder);
+  };
+  if (const char* given = std::getenv("GLIMMER_DEMO_MODEL"); given != nullptr && *given != '\0') {
+    if (try_folder(given)) return given;
+    looked.back() += " ($GLIMMER_DEMO_MODEL)";
+  }
+  std::error_code error;
+  const fs::path binary = fs::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    const fs::path beside = binary.parent_path().parent_path().parent_path() / "models" / "demo";
+    if (try_folder(beside)) return beside;
+  }
+  const fs::path here = fs::path("models") / "demo";
+  if (try_folder(here)) return here;
+  fail(ErrorCode::kNotFound, "the demo model is not there (looked in {}); name a model folder with -m",
+       fmt::join(looked, ", "));
+}
+
+uint64_t seed_from_system() {
+  std::random_device device;
+  return static_cast<uint64_t>(device()) << 32 | device();
+}
+
+std::pair<int32_t, double> parse_bias(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos) fail(ErrorCode::kUsage, "--logit-bias: '{}' is not ID=VALUE", text);
+  const std::vector<int32_t> ids = parse_ids(text.substr(0, equals), "--logit-bias");
+  if (ids.size() != 1) fail(ErrorCode::kUsage, "--logit-bias: '{}' is not ID=VALUE", text);
+  return {ids[0], parse_double(text.substr(equals + 1), "--logit-bias")};
+}
+
+}  // namespace
+
+void ModelFlags::add(Flags& flags) {
+  flags.add("-m,--model", model, "DIR", "Model folder as its maker published it (default: the bundled demo)");
+}
+
+fs::path ModelFlags::folder_or_file() const {
+  if (model.empty()) return demo_folder();
+  std::error_code ignored;
+  if (!fs::exists(model, ignored)) fail(ErrorCode::kNotFound, "{}: there is no such file or folder", model);
+  return model;
+}
+
+fs::path ModelFlags::folder() const {
+  const fs::path path = folder_or_file();
+  if (!is_folder(path)) {
+    fail(ErrorCode::kInvalid, "{}: not a folder; -m names the folder that holds config.json and the weights",
+         path.string());
+  }
+  return path;
+}
+
+void RuntimeFlags::add(Flags& flags) {
+  flags.group("Machine")
+      .add("--backend", backend, "NAME", "Kernels to use, e.g. ref (default: the fastest; see inspect --kernels)")
+      .add("-t,--threads", threads, "N", "Threads (default: all that this process may use)");
+}
+
+Context::Options RuntimeFlags::context_options() const {
+  constexpr int64_t kMaxThreads = 1024;
+  if (threads < 0 || threads > kMaxThreads) {
+    fail(ErrorCode::kUsage, "--threads is {}, but must be in [1, {}] (0: all)", threads, kMaxThreads);
+  }
+  return {.backend = backend, .threads = static_cast<int>(threads)};
+}
+
+void SamplingFlags::add(Flags& flags) {
+  flags.group("Sampling (defaults: the model's generation_config.json, else greedy)")
+      .add_switch("--greedy", greedy, "Always the most probable token; the same as --temperature 0")
+      .add("--temperature", temperature, "T", "Flatten (> 1) or sharpen (< 1) the distribution; 0 is greedy")
+      .add("--top-k", top_k, "K", "Keep the K most probable tokens (0: all)")
+      .add("--top-p", top_p, "P", "Keep the fewest tokens whose probabilities sum to P")
+      .add("--min-p", min_p, "P", "Keep tokens of at least P times the highest probability")
+      .add("--repetition-penalty", repetition_penalty, "R", "Divide scores of tokens seen in prompt or answer (1: off)")
+      .add("--presence-penalty", presence_penalty, "X", "Lower scores of tokens that the answer has (0: off)")
+      .add("--frequency-penalty", frequency_penalty, "X", "The same, for each time that it has them (0: off)")
+      .add("--logit-bias", logit_bias, "ID=X", "Add X to the score of a token; may be repeated")
+      .add("--seed", seed, "N", "Same seed, same tokens (default: another each time)");
+}
+
+SamplingParams SamplingFlags::resolve(const GenerationConfig& config, int64_t vocab_size) const {
+  if (greedy && temperature.value_or(0) != 0) {
+    fail(ErrorCode::kUsage, "--greedy and --temperature {} exclude each other", *temperature);
+  }
+  const bool asked = temperature || top_k || top_p || min_p;
+  const bool samples = !greedy && (asked || config.do_sample.value_or(false));
+  SamplingParams params;
+  params.temperature = samples ? temperature.value_or(config.temperature.value_or(1)) : 0;
+  params.top_k = top_k.value_or(config.top_k.value_or(0));
+  params.top_p = top_p.value_or(config.top_p.value_or(1));
+  params.min_p = min_p.value_or(config.min_p.value_or(0));
+  params.repetition_penalty = repetition_penalty.value_or(config.repetition_penalty.value_or(1));
+  params.presence_penalty = presence_penalty.value_or(0);
+  params.frequency_penalty = frequency_penalty.value_or(0);
+  for (const std::string& text : logit_bias) {
+    const auto [id, bias] = parse_bias(text);
+    params.logit_bias.insert_or_assign(id, bias);
+  }
+  params.seed = seed ? *seed : seed_from_system();
+  validate(params, vocab_size);
+  return params;
+}
+
+void LengthFlags::add(Flags& flags) {
+  flags.group("Length")
+      .add("-n,--max-tokens", max_tokens, "N", "Generate at most N tokens (default: until the context is full)")
+      .add_switch("--ignore-eos", ignore_eos, "Go on after an end-of-sequence token")
+      .add("--stop", stop, "TEXT", "End before this text; may be repeated");
+}
+
+void LengthFlags::check() const {
+  if (max_tokens && *max_tokens < 0) fail(ErrorCode::kUsage, "--max-tokens is {}, but must be at least 0", *max_tokens);
+  for (const std::string& text : stop) {
+    if (text.empty()) fail(ErrorCode::kUsage, "--stop: the text is empty");
+  }
+}
+
+std::vector<int32_t> parse_ids(const std::string& text, const std::string& what) {
+  std::vector<int32_t> ids;
+  constexpr const char* kSeparators = ", \t\r\n";
+  for (size_t begin = text.find_first_not_of(kSeparators); begin != std::string::npos;) {
+    const size_t end = std::min(text.find_first_of(kSeparators, begin), text.size());
+    const int64_t id = parse_int(text.substr(begin, end - begin), what);
+    if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
+      fail(ErrorCode::kUsage, "{}: {} is not a token id", what, id);
+    }
+    ids.push_back(static_cast<int32_t>(id));
+    begin = text.find_first_not_of(kSeparators, end);
+  }
+  return ids;
+}
+
+}  // namespace glimmer

@@ -1,0 +1,73 @@
+// Groups of flags that several subcommands share, and what they mean.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/flags.h"
+#include "engine/sampler.h"
+#include "model/generation_config.h"
+#include "ops/context.h"
+
+namespace glimmer {
+
+// -m/--model. Absent, it is the demo model: $GLIMMER_DEMO_MODEL, else models/demo beside the tree that the binary was
+// built in, else models/demo in the current folder.
+struct ModelFlags {
+  std::string model;
+
+  void add(Flags& flags);
+  // An existing folder. Throws kNotFound; for the demo the message lists where it was looked for.
+  std::filesystem::path folder() const;
+  // The same, but a file is let through too.
+  std::filesystem::path folder_or_file() const;
+};
+
+// --backend and -t/--threads.
+struct RuntimeFlags {
+  std::string backend;
+  int64_t threads = 0;
+
+  void add(Flags& flags);
+  Context::Options context_options() const;  // throws kUsage
+};
+
+// How to sample. A flag that is not given comes from the model folder's generation_config.json:
+//   - do_sample true: its temperature, top_k, top_p and min_p count (temperature 1 and no cuts where it says nothing)
+//   - else greedy, as transformers does; but if one of temperature, top_k, top_p and min_p is given as a flag, then
+//     sampling with the file's values for the others
+//   - repetition_penalty counts in either case
+struct SamplingFlags {
+  bool greedy = false;
+  std::optional<double> temperature;
+  std::optional<int64_t> top_k;
+  std::optional<double> top_p;
+  std::optional<double> min_p;
+  std::optional<double> repetition_penalty;
+  std::optional<double> presence_penalty;
+  std::optional<double> frequency_penalty;
+  std::vector<std::string> logit_bias;  // ID=VALUE
+  std::optional<uint64_t> seed;
+
+  void add(Flags& flags);
+  // Draws a seed from the system if none is given. Throws kUsage.
+  SamplingParams resolve(const GenerationConfig& config, int64_t vocab_size) const;
+};
+
+// -n, --ignore-eos, --stop.
+struct LengthFlags {
+  std::optional<int64_t> max_tokens;
+  bool ignore_eos = false;
+  std::vector<std::string> stop;
+
+  void add(Flags& flags);
+  void check() const;  // throws kUsage
+};
+
+// "1,2,3" (commas, spaces or both) as token ids. Throws kUsage naming the place.
+std::vector<int32_t> parse_ids(const std::string& text, const std::string& what);
+
+}  // namespace glimmer

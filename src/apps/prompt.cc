@@ -1,0 +1,105 @@
+#include "apps/prompt.h"
+
+#include <set>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+
+namespace glimmer {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool has_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+// `text` as JSON, or as a string where it is none: --template-arg enable_thinking=false, reasoning_effort=high.
+Json value_of(const std::string& text) {
+  try {
+    return parse_json(text, "--template-arg");
+  } catch (const Error&) {
+    return text;
+  }
+}
+
+// The content of eos_token in tokenizer_config.json: a string, or an object with "content".
+std::optional<std::string> eos_token(const fs::path& model_dir) {
+  const fs::path path = model_dir / "tokenizer_config.json";
+  if (!has_file(path)) return std::nullopt;
+  const Json config = parse_json(read_file(path), path.string());
+  if (!config.is_object() || !config.contains("eos_token")) return std::nullopt;
+  const Json& token = config["eos_token"];
+  if (token.is_string()) return token.get<std::string>();
+  if (token.is_object() && token.contains("content") && token["content"].is_string()) {
+    return token["content"].get<std::string>();
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void TemplateFlags::add(Flags& flags) {
+  flags.group("Chat template")
+      .add("--template-arg", args, "KEY=VALUE", "Give the template an argument (JSON or text); may be repeated")
+      .add_switch("--no-thinking", no_thinking, "Answer without reasoning: --template-arg enable_thinking=false");
+}
+
+void TemplateFlags::apply(Json& inputs) const {
+  if (no_thinking) inputs["enable_thinking"] = false;
+  for (const std::string& arg : args) {
+    const size_t equals = arg.find('=');
+    if (equals == std::string::npos || equals == 0)
+      fail(ErrorCode::kUsage, "--template-arg: '{}' is not KEY=VALUE", arg);
+    inputs[arg.substr(0, equals)] = value_of(arg.substr(equals + 1));
+  }
+}
+
+Json read_tools(const fs::path& path) {
+  Json tools = parse_json(read_file(path), path.string());
+  if (tools.is_object() && tools.contains("tools")) tools = Json(tools["tools"]);
+  if (!tools.is_array()) {
+    fail(ErrorCode::kInvalid, "{}: expected a list of tools, or an object with it as \"tools\", found {}",
+         path.string(), tools.type_name());
+  }
+  return tools;
+}
+
+std::optional<Tokenizer> find_tokenizer(const fs::path& model_dir) {
+  if (!has_file(model_dir / "tokenizer.json")) return std::nullopt;
+  return Tokenizer::from_file(model_dir);
+}
+
+const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const fs::path& model_dir) {
+  if (!tokenizer) {
+    fail(ErrorCode::kNotFound, "{}: there is no tokenizer.json; give the prompt as --ids", model_dir.string());
+  }
+  return *tokenizer;
+}
+
+ChatTemplate load_chat_template(const fs::path& model_dir) {
+  if (!ChatTemplate::exists(model_dir)) {
+    fail(ErrorCode::kNotFound, "{}: there is no chat template; give a finished prompt with run --raw",
+         model_dir.string());
+  }
+  return ChatTemplate::load(model_dir);
+}
+
+std::vector<int32_t> end_of_turn_ids(const GenerationConfig& config, const Tokenizer* tokenizer,
+                                     const fs::path& model_dir) {
+  std::set<int32_t> ids(config.eos_token_id.begin(), config.eos_token_id.end());
+  if (tokenizer != nullptr) {
+    for (const AddedToken& token : tokenizer->added_tokens()) {
+      const bool ends_turn =
+          token.content == "<|endoftext|>" || token.content == "<|user|>" || token.content == "<|observation|>";
+      if (token.special && ends_turn) ids.insert(token.id);
+    }
+    if (const auto token = eos_token(model_dir)) {
+      if (const auto id = tokenizer->token_to_id(*token)) ids.insert(*id);
+    }
+  }
+  return {ids.begin(), ids.end()};
+}
+
+}  // namespace glimmer

@@ -1,0 +1,47 @@
+// From what the user typed to a model's prompt, and from the model folder to what ends an answer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/flags.h"
+#include "base/json.h"
+#include "model/generation_config.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace glimmer {
+
+// --template-arg, --no-thinking.
+struct TemplateFlags {
+  std::vector<std::string> args;  // KEY=VALUE
+  bool no_thinking = false;
+
+  void add(Flags& flags);
+  // Sets the arguments in the inputs of a template. VALUE is read as JSON, or as a string where it is none.
+  // Throws kUsage.
+  void apply(Json& inputs) const;
+};
+
+// A JSON file of tools: a list, or an object with the list as "tools". Throws kNotFound, kInvalid.
+Json read_tools(const std::filesystem::path& path);
+
+// The folder's tokenizer.json; nothing where there is none: such a model takes and gives ids.
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& model_dir);
+
+// The tokenizer, or kNotFound with what to do about it.
+const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const std::filesystem::path& model_dir);
+
+// The folder's chat template, or kNotFound with what to do about it.
+ChatTemplate load_chat_template(const std::filesystem::path& model_dir);
+
+// The ids that end an answer: those of generation_config.json (or config.json), the eos_token of tokenizer_config.json,
+// and <|endoftext|>, <|user|> and <|observation|> where the tokenizer has them as special tokens: they begin what is
+// not the model's to say. Ascending, each once.
+std::vector<int32_t> end_of_turn_ids(const GenerationConfig& config, const Tokenizer* tokenizer,
+                                     const std::filesystem::path& model_dir);
+
+}  // namespace glimmer

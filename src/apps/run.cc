@@ -1,0 +1,213 @@
+// glimmer run: one prompt, one answer.
+#include <chrono>
+#include <cstdio>
+
+#include "apps/answer_stream.h"
+#include "apps/command.h"
+#include "apps/loading.h"
+#include "apps/options.h"
+#include "apps/prompt.h"
+#include "apps/terminal.h"
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "engine/generate.h"
+
+namespace glimmer {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct RunOptions {
+  ModelFlags model;
+  RuntimeFlags runtime;
+  SamplingFlags sampling;
+  LengthFlags length;
+  TemplateFlags template_flags;
+  std::optional<std::string> prompt;
+  std::optional<std::string> file;
+  std::optional<std::string> ids;
+  std::optional<std::string> system;
+  std::optional<std::string> tools;
+  bool raw = false;
+  bool as_json = false;
+  bool quiet = false;
+};
+
+struct Prompt {
+  std::vector<int32_t> ids;
+  bool reasoning_open = false;
+};
+
+struct Timings {
+  double load_s = 0;
+  GenerationTimings generation;
+};
+
+void add_flags(Flags& flags, RunOptions& options) {
+  flags.add("PROMPT", options.prompt, "", "The prompt (default: standard input, if it is not a terminal)");
+  options.model.add(flags);
+  flags.add("-f,--file", options.file, "FILE", "Read the prompt from a file; - is standard input")
+      .add("--ids", options.ids, "1,2,3", "Token ids as the prompt; a model without a tokenizer will do")
+      .add("--system", options.system, "TEXT", "The system message")
+      .add("--tools", options.tools, "FILE.json", "A list of tools that the model may call, as in OpenAI's API")
+      .add_switch("--raw", options.raw, "Take the prompt as it is, without the chat template")
+      .add_switch("--json", options.as_json, "Print one JSON object: ids, text, finish_reason, timings, ...")
+      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
+  options.template_flags.add(flags);
+  options.length.add(flags);
+  options.sampling.add(flags);
+  options.runtime.add(flags);
+  flags.examples(
+      "  glimmer run \"What is 17 + 25?\"\n"
+      "  glimmer run -m ~/models/GLM-4.7-Flash --no-thinking -n 200 -f question.txt\n"
+      "  git diff | glimmer run --system \"Review this change\" --temperature 0.6 --seed 1\n"
+      "  glimmer run --raw \"Once upon a time\" -n 50 --json");
+}
+
+void check_options(const RunOptions& options) {
+  const int sources = (options.prompt ? 1 : 0) + (options.file ? 1 : 0) + (options.ids ? 1 : 0);
+  if (sources > 1) fail(ErrorCode::kUsage, "PROMPT, --file and --ids exclude each other");
+  const bool wants_template =
+      options.system || options.tools || options.template_flags.no_thinking || !options.template_flags.args.empty();
+  if (wants_template && (options.raw || options.ids)) {
+    fail(ErrorCode::kUsage,
+         "--system, --tools, --template-arg and --no-thinking need the chat template; --raw and --ids go without");
+  }
+  options.length.check();
+}
+
+// The prompt as typed. Of a file or pipe one line end at its end is not part of it.
+std::string prompt_text(const RunOptions& options) {
+  std::string text;
+  if (options.prompt) {
+    text = *options.prompt;
+  } else {
+    const bool from_stdin = !options.file || *options.file == "-";
+    if (!options.file && stdin_is_terminal()) {
+      fail(ErrorCode::kUsage, "there is no prompt: give it as an argument, with --file, or on standard input");
+    }
+    text = from_stdin ? read_all_input() : read_file(*options.file);
+    if (text.ends_with('\n')) text.pop_back();
+    if (text.ends_with('\r')) text.pop_back();
+  }
+  if (text.empty()) fail(ErrorCode::kUsage, "the prompt is empty");
+  return text;
+}
+
+Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& found, const fs::path& folder) {
+  if (options.ids) {
+    Prompt prompt{.ids = parse_ids(*options.ids, "--ids")};
+    if (prompt.ids.empty()) fail(ErrorCode::kUsage, "--ids: there are no ids");
+    return prompt;
+  }
+  const std::string text = prompt_text(options);
+  const Tokenizer& tokenizer = require_tokenizer(found, folder);
+  if (options.raw) return {.ids = tokenizer.encode(text)};
+
+  Json inputs = {{"messages", Json::array()}, {"add_generation_prompt", true}};
+  if (options.system) inputs["messages"].push_back({{"role", "system"}, {"content", *options.system}});
+  inputs["messages"].push_back({{"role", "user"}, {"content", text}});
+  if (options.tools) inputs["tools"] = read_tools(*options.tools);
+  options.template_flags.apply(inputs);
+  const std::string rendered = load_chat_template(folder).render(inputs);
+  return {.ids = tokenizer.encode(rendered, {.add_special_tokens = false}),
+          .reasoning_open = prompt_opens_reasoning(rendered)};
+}
+
+AnswerStyle style_of(const RunOptions& options) {
+  if (options.as_json) return AnswerStyle::kCollected;
+  return stdout_is_terminal() && !options.raw && !options.ids ? AnswerStyle::kForReading : AnswerStyle::kAsGenerated;
+}
+
+Json stop_reason(const Sequence& sequence, const AnswerStream& stream) {
+  if (sequence.finish_reason() == FinishReason::kStopToken) return sequence.tokens().back();
+  if (sequence.finish_reason() == FinishReason::kStopString) return stream.stop_string();
+  return nullptr;
+}
+
+Json timings_json(const Timings& timings) {
+  const GenerationTimings& t = timings.generation;
+  return {{"load_s", timings.load_s},
+          {"prefill_tokens", t.prefill_tokens},
+          {"prefill_s", t.prefill_s},
+          {"prefill_tokens_per_s", t.prefill_tokens_per_s()},
+          {"decode_tokens", t.decode_tokens},
+          {"decode_s", t.decode_s},
+          {"decode_tokens_per_s", t.decode_tokens_per_s()},
+          {"decode_gb_per_s", t.decode_gb_per_s()}};
+}
+
+// What the texts say is null for a model without a tokenizer.
+Json answer_json(const Sequence& sequence, const AnswerStream& stream, const Tokenizer* tokenizer) {
+  const auto text_or_null = [&](const std::string& text) { return tokenizer != nullptr ? Json(text) : Json(); };
+  return {{"ids", sequence.generated()},
+          {"text", text_or_null(stream.text())},
+          {"reasoning_content", text_or_null(stream.reasoning())},
+          {"content", text_or_null(stream.content())},
+          {"finish_reason", finish_reason_name(*sequence.finish_reason())},
+          {"stop_reason", stop_reason(sequence, stream)},
+          {"prompt_tokens", sequence.prompt_count()},
+          {"completion_tokens", sequence.generated().size()}};
+}
+
+Timings generate(const RunOptions& options, const fs::path& folder, Sequence& sequence, AnswerStream& stream) {
+  const InterruptGuard interrupt;
+  Context context(options.runtime.context_options());
+  const auto start = std::chrono::steady_clock::now();
+  const Model model = load_model(folder, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &interrupt);
+  Timings timings;
+  timings.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Forward forward(model, context, std::min(Forward::kDefaultChunkTokens, sequence.prompt_count()));
+  Generator generator(forward, &interrupt.flag());
+  timings.generation = generator.run(sequence, [&](int32_t id) { return stream.take(id); });
+  stream.finish();
+  return timings;
+}
+
+}  // namespace
+
+int run_command(Arguments arguments) {
+  RunOptions options;
+  Flags flags("run",
+              "Answers one prompt. The answer goes to standard output as it is made; the last line, on standard "
+              "error, tells the speed.");
+  add_flags(flags, options);
+  if (!flags.parse(arguments)) return 0;
+  check_options(options);
+
+  // All that can be wrong is found before the weights are read.
+  const fs::path folder = options.model.folder();
+  const ModelConfig config = read_config(folder / "config.json");
+  const GenerationConfig generation_config = read_generation_config(folder, config);
+  const std::optional<Tokenizer> found = find_tokenizer(folder);
+  const Tokenizer* tokenizer = found ? &*found : nullptr;
+  if (tokenizer == nullptr && !options.length.stop.empty()) {
+    fail(ErrorCode::kUsage, "--stop needs a tokenizer, and {} has none", folder.string());
+  }
+  Prompt prompt = make_prompt(options, found, folder);
+  GenerationOptions generation;
+  generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
+  generation.max_new_tokens = options.length.max_tokens;
+  if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, folder);
+  Sequence sequence(config);
+  sequence.start(std::move(prompt.ids), generation);
+  AnswerStream stream(
+      tokenizer, {.style = style_of(options), .reasoning_open = prompt.reasoning_open, .stop = options.length.stop});
+
+  const Timings timings = generate(options, folder, sequence, stream);
+  if (options.as_json) {
+    Json out = answer_json(sequence, stream, tokenizer);
+    out["seed"] = generation.sampling.seed;
+    out["timings"] = timings_json(timings);
+    write_output(dump_json(out) + "\n");
+    flush_output();
+  }
+  const bool cancelled = sequence.finish_reason() == FinishReason::kCancelled;
+  if (!options.quiet) {
+    fmt::print(stderr, "glimmer: {}{}\n", cancelled ? "interrupted: " : "",
+               statistics_line(sequence, timings.generation));
+  }
+  return cancelled ? kInterruptedExitStatus : 0;
+}
+
+}  // namespace glimmer

@@ -1,0 +1,122 @@
+#include "apps/terminal.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace glimmer {
+namespace {
+
+constexpr size_t kBlockBytes = size_t{1} << 16;
+
+// "12.3 M" with at most one decimal of the largest unit that leaves at least 1 before the point.
+std::string human(int64_t value, const std::array<const char*, 5>& units) {
+  double scaled = static_cast<double>(value);
+  size_t unit = 0;
+  while (std::abs(scaled) >= 999.95 && unit + 1 < units.size()) {
+    scaled /= 1000;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{}{}", value, units[0]) : fmt::format("{:.1f}{}", scaled, units[unit]);
+}
+
+}  // namespace
+
+bool stdin_is_terminal() { return isatty(STDIN_FILENO) == 1; }
+bool stdout_is_terminal() { return isatty(STDOUT_FILENO) == 1; }
+bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
+
+void write_output(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
+    fail(ErrorCode::kIo, "cannot write to standard output: {}", std::strerror(errno));
+  }
+}
+
+void flush_output() {
+  if (std::fflush(stdout) != 0) fail(ErrorCode::kIo, "cannot write to standard output: {}", std::strerror(errno));
+}
+
+void write_exact_text(std::string_view text) {
+  write_output(text);
+  if (stdout_is_terminal() && !text.ends_with('\n')) write_output("\n");
+}
+
+std::string read_all_input(size_t max_bytes) {
+  std::string text;
+  for (;;) {
+    const size_t size = text.size();
+    text.resize(size + kBlockBytes);
+    const ssize_t got = read(STDIN_FILENO, text.data() + size, kBlockBytes);
+    if (got < 0 && errno != EINTR) fail(ErrorCode::kIo, "cannot read standard input: {}", std::strerror(errno));
+    text.resize(size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got == 0) return text;
+    if (text.size() > max_bytes) fail(ErrorCode::kLimit, "standard input is longer than {} bytes", max_bytes);
+  }
+}
+
+std::optional<std::string> LineReader::next() {
+  for (size_t searched = at_;;) {
+    const size_t end = buffer_.find('\n', searched);
+    if (end != std::string::npos) {
+      std::string line = buffer_.substr(at_, end - at_);
+      at_ = end + 1;
+      ++line_number_;
+      return line;
+    }
+    searched = buffer_.size() - at_;
+    buffer_.erase(0, at_);
+    at_ = 0;
+    if (!fill()) break;
+  }
+  if (buffer_.empty()) return std::nullopt;
+  ++line_number_;
+  return std::exchange(buffer_, {});  // the last line has no "\n"
+}
+
+bool LineReader::fill() {
+  flush_output();
+  const size_t size = buffer_.size();
+  buffer_.resize(size + kBlockBytes);
+  ssize_t got = 0;
+  do {
+    got = read(STDIN_FILENO, buffer_.data() + size, kBlockBytes);
+  } while (got < 0 && errno == EINTR);
+  buffer_.resize(size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  if (got < 0) fail(ErrorCode::kIo, "cannot read standard input: {}", std::strerror(errno));
+  return got > 0;
+}
+
+ProgressBar::ProgressBar(std::string title, bool shown) : title_(std::move(title)), shown_(shown) {}
+
+ProgressBar::~ProgressBar() {
+  if (shown_ && last_permille_ >= 0) {
+    std::fputs("\r\033[K", stderr);  // erases the line
+    std::fflush(stderr);
+  }
+}
+
+void ProgressBar::update(int64_t done_bytes, int64_t total_bytes) {
+  if (!shown_ || total_bytes <= 0) return;
+  const auto permille = static_cast<int>(static_cast<double>(done_bytes) / static_cast<double>(total_bytes) * 1000);
+  if (permille == last_permille_) return;
+  last_permille_ = permille;
+  constexpr int kWidth = 30;
+  const int filled = std::clamp(permille * kWidth / 1000, 0, kWidth);
+  fmt::print(stderr, "\r{} [{}{}] {:3}% of {}\033[K", title_, std::string(static_cast<size_t>(filled), '#'),
+             std::string(static_cast<size_t>(kWidth - filled), '.'), permille / 10, human_bytes(total_bytes));
+  std::fflush(stderr);
+}
+
+std::string human_count(int64_t count) { return human(count, {"", " K", " M", " B", " T"}); }
+std::string human_bytes(int64_t bytes) { return human(bytes, {" B", " kB", " MB", " GB", " TB"}); }
+
+}  // namespace glimmer

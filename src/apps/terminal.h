@@ -1,0 +1,61 @@
+// Standard input and output as the commands use them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace glimmer {
+
+bool stdin_is_terminal();
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+
+// Writes results to standard output, buffered. Throws kIo when the system refuses (a full disk): nothing is lost in
+// silence.
+void write_output(std::string_view text);
+void flush_output();
+
+// Text whose every byte counts: in a pipe as it is, on a terminal with a line end.
+void write_exact_text(std::string_view text);
+
+// All of standard input, as it is. Throws kIo, and kLimit beyond `max_bytes`.
+std::string read_all_input(size_t max_bytes = size_t{1} << 30);
+
+// Standard input line by line. Before it waits for more, it flushes standard output, so that a pipe in either direction
+// sees each answer at once while a long file still goes in large blocks.
+class LineReader {
+ public:
+  // The next line without its "\n"; nothing at the end of the input.
+  std::optional<std::string> next();
+  int64_t line_number() const { return line_number_; }  // of the line that next() gave, from 1
+
+ private:
+  bool fill();
+
+  std::string buffer_;
+  size_t at_ = 0;
+  int64_t line_number_ = 0;
+};
+
+// A bar on standard error while something is loaded: only on a terminal, and removed when done.
+class ProgressBar {
+ public:
+  ProgressBar(std::string title, bool shown);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+  void update(int64_t done_bytes, int64_t total_bytes);
+
+ private:
+  std::string title_;
+  bool shown_;
+  int last_permille_ = -1;
+};
+
+// "9.1 M", "106.9 B"; "24.3 MB", "13.1 GB" (powers of ten, as disks and the field's model names count).
+std::string human_count(int64_t count);
+std::string human_bytes(int64_t bytes);
+
+}  // namespace glimmer

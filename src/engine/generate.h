@@ -1,0 +1,50 @@
+// Generation for one sequence at a time: prefill in chunks, then token by token.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+#include "engine/sequence.h"
+#include "model/forward.h"
+
+namespace glimmer {
+
+struct GenerationTimings {
+  int64_t prefill_tokens = 0;  // run through the model; those reused from the cache are not among them
+  double prefill_s = 0;        // until the first token is sampled
+  int64_t decode_tokens = 0;   // tokens generated after the first
+  double decode_s = 0;
+  int64_t decode_bytes = 0;  // weights, keys and values read by the decode steps
+
+  double prefill_tokens_per_s() const { return prefill_s > 0 ? static_cast<double>(prefill_tokens) / prefill_s : 0; }
+  double decode_tokens_per_s() const { return decode_s > 0 ? static_cast<double>(decode_tokens) / decode_s : 0; }
+  double decode_gb_per_s() const { return decode_s > 0 ? static_cast<double>(decode_bytes) / decode_s * 1e-9 : 0; }
+};
+
+enum class TokenAction { kContinue, kStop };
+
+// Receives each generated token as it comes, but for a stop token. kStop ends the generation (kStopString): it is how
+// text that the engine does not see, a stop string, ends it.
+using TokenCallback = std::function<TokenAction(int32_t token)>;
+
+class Generator {
+ public:
+  // `cancelled` may become true at any time, from any thread or signal handler; it is looked at before each chunk of
+  // the prompt and each token. May be null. Both must outlive the generator.
+  explicit Generator(Forward& forward, const std::atomic<bool>* cancelled = nullptr);
+
+  // Runs a started sequence to its end. The sequence tells the tokens and the reason, and can be started again.
+  // Throws kInvalid for logits that are not finite; what the model throws passes through.
+  GenerationTimings run(Sequence& sequence, const TokenCallback& on_token = {});
+
+ private:
+  // One chunk of the prompt, or one token. Gives the token that it sampled to the callback.
+  void step(Sequence& sequence, const TokenCallback& on_token);
+  bool cancelled() const { return cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed); }
+
+  Forward& forward_;
+  const std::atomic<bool>* cancelled_;
+};
+
+}  // namespace glimmer

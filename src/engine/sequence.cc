@@ -1,0 +1,96 @@
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace glimmer {
+namespace {
+
+void check_prompt(std::span<const int32_t> prompt, const GenerationOptions& options, const ModelConfig& config) {
+  if (prompt.empty()) fail(ErrorCode::kUsage, "the prompt is empty: it has no tokens");
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    if (prompt[i] < 0 || prompt[i] >= config.vocab_size) {
+      fail(ErrorCode::kInvalid, "token {} of the prompt is {}, but ids are in [0, {}) (vocab_size of {})", i, prompt[i],
+           config.vocab_size, config.source);
+    }
+  }
+  if (options.max_new_tokens && *options.max_new_tokens < 0) {
+    fail(ErrorCode::kUsage, "max_new_tokens is {}, but must be at least 0", *options.max_new_tokens);
+  }
+  const int64_t context = config.max_position_embeddings;
+  const int64_t wanted_room = options.max_new_tokens == 0 ? 0 : 1;
+  if (static_cast<int64_t>(prompt.size()) + wanted_room > context) {
+    fail(ErrorCode::kLimit,
+         "the prompt has {} tokens, but the context holds {} (max_position_embeddings) with the answer: shorten it",
+         prompt.size(), context);
+  }
+}
+
+size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
+  const size_t limit = std::min(a.size(), b.size());
+  size_t n = 0;
+  while (n < limit && a[n] == b[n]) ++n;
+  return n;
+}
+
+}  // namespace
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+    case FinishReason::kStopString:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "";
+}
+
+Sequence::Sequence(const ModelConfig& config) : config_(config), kv_(config) {}
+
+void Sequence::start(std::vector<int32_t> prompt, const GenerationOptions& options) {
+  check_prompt(prompt, options, config_);
+  Sampler sampler(options.sampling, config_.vocab_size);
+  sampler.observe_prompt(prompt);
+
+  const auto cached = tokens().first(static_cast<size_t>(kv_.size_tokens()));
+  const size_t reused = std::min(common_prefix(cached, prompt), prompt.size() - 1);
+  kv_.truncate(static_cast<int64_t>(reused));
+  reused_count_ = static_cast<int64_t>(reused);
+  prompt_count_ = static_cast<int64_t>(prompt.size());
+  tokens_ = std::move(prompt);
+  options_ = options;
+  sampler_.emplace(std::move(sampler));
+  finish_reason_.reset();
+  if (options_.max_new_tokens == 0) finish_reason_ = FinishReason::kLength;
+}
+
+int64_t Sequence::pending_count() const {
+  return finished() ? 0 : static_cast<int64_t>(tokens_.size()) - kv_.size_tokens();
+}
+
+std::span<const int32_t> Sequence::pending(int64_t max_tokens) const {
+  const auto count = static_cast<size_t>(std::min(pending_count(), max_tokens));
+  return tokens().subspan(static_cast<size_t>(kv_.size_tokens()), count);
+}
+
+int32_t Sequence::advance(std::span<const float> logits) {
+  GLIMMER_CHECK(!finished(), "advance of a finished sequence");
+  GLIMMER_CHECK(sampler_.has_value() && pending_count() == 0, "advance with {} tokens pending", pending_count());
+  const int32_t token = sampler_->sample(logits);
+  tokens_.push_back(token);
+  const auto& stop_ids = options_.stop_ids;
+  if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) {
+    finish_reason_ = FinishReason::kStopToken;
+  } else if (context_full() || static_cast<int64_t>(generated().size()) == options_.max_new_tokens) {
+    finish_reason_ = FinishReason::kLength;
+  }
+  return token;
+}
+
+}  // namespace glimmer

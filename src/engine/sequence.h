@@ -1,0 +1,84 @@
+// One sequence's state: its tokens, their keys and values, its sampler, and why it ended.
+//
+// A sequence never runs the model. Whoever does (Generator for one, a scheduler for many) asks what is pending, runs
+// it, and hands back the logits of the last token:
+//
+//   sequence.start(prompt, options);
+//   while (!sequence.finished()) {
+//     run sequence.pending(n) on sequence.kv();
+//     if (nothing is pending any more) sequence.advance(logits of the last token);
+//   }
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+
+namespace glimmer {
+
+enum class FinishReason {
+  kStopToken,   // one of stop_ids was generated; it is the last token
+  kStopString,  // the receiver of the tokens asked to stop
+  kLength,      // max_new_tokens, or the context is full
+  kCancelled,
+};
+
+// As the field's APIs spell it: "stop" (for both kinds), "length", "cancelled".
+std::string_view finish_reason_name(FinishReason reason);
+
+struct GenerationOptions {
+  SamplingParams sampling;
+  std::optional<int64_t> max_new_tokens;  // absent: until the context is full
+  std::vector<int32_t> stop_ids;          // empty: nothing stops it (ignore_eos)
+};
+
+class Sequence {
+ public:
+  // `config` must outlive the sequence.
+  explicit Sequence(const ModelConfig& config);
+
+  // Begins a generation from `prompt`. What an earlier one left in the cache is kept as far as its tokens begin like
+  // `prompt`, but for the last token of it: its logits are needed.
+  // Throws kUsage for an empty prompt, bad sampling parameters or a negative max_new_tokens, kInvalid for an id outside
+  // the vocabulary, and kLimit when the context (max_position_embeddings) has no room for the prompt and one more
+  // token; the sequence is then as it was.
+  void start(std::vector<int32_t> prompt, const GenerationOptions& options);
+
+  // The tokens that are not in the cache yet: at most `max_tokens` of them. Empty before start() and once finished.
+  std::span<const int32_t> pending(int64_t max_tokens) const;
+  int64_t pending_count() const;
+
+  // Takes the logits [vocab_size] that follow the last token: samples the next, appends it and returns it. May finish
+  // the sequence. CHECKs that nothing is pending and that it is not finished.
+  int32_t advance(std::span<const float> logits);
+
+  void finish(FinishReason reason) { finish_reason_ = reason; }  // from outside; in place of a reason that is there
+  bool finished() const { return finish_reason_.has_value(); }
+  std::optional<FinishReason> finish_reason() const { return finish_reason_; }
+
+  std::span<const int32_t> tokens() const { return tokens_; }  // prompt and generated, the stop token too
+  std::span<const int32_t> generated() const { return tokens().subspan(static_cast<size_t>(prompt_count_)); }
+  int64_t prompt_count() const { return prompt_count_; }
+  int64_t reused_count() const { return reused_count_; }  // of the prompt, found in the cache by start()
+  bool context_full() const { return static_cast<int64_t>(tokens_.size()) >= config_.max_position_embeddings; }
+
+  KvCache& kv() { return kv_; }
+
+ private:
+  const ModelConfig& config_;
+  KvCache kv_;
+  std::vector<int32_t> tokens_;
+  int64_t prompt_count_ = 0;
+  int64_t reused_count_ = 0;
+  GenerationOptions options_;
+  std::optional<Sampler> sampler_;
+  std::optional<FinishReason> finish_reason_;
+};
+
+}  // namespace glimmer
