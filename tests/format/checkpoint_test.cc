@@ -48,7 +48,8 @@ class ShardedCheckpoint : public ::testing::Test {
   Error error() { return open_error(folder_.path()); }
 
   static constexpr const char* kMap =
-      R"("c": "model-00002-of-00002.safetensors", "a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors")";
+      R"("c": "model-00002-of-00002.safetensors", "a": "model-00001-of-00002.safetensors", )"
+      R"("b": "model-00001-of-00002.safetensors")";
   TempFolder folder_;
 };
 

@@ -50,10 +50,12 @@ TEST(Safetensors, KnowsEveryDtype) {
 }
 
 TEST(Safetensors, ReadsScalarsAndEmptyTensors) {
-  const SafetensorsContent content = parse(raw_safetensors(
-      R"({"scalar":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"e":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]},)"
-      R"("front":{"dtype":"I64","shape":[0],"data_offsets":[0,0]},"wide":{"dtype":"U8","shape":[0,4611686018427387904],"data_offsets":[4,4]}})",
-      4));
+  const SafetensorsContent content =
+      parse(raw_safetensors(R"({"scalar":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
+                            R"("e":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]},)"
+                            R"("front":{"dtype":"I64","shape":[0],"data_offsets":[0,0]},)"
+                            R"("wide":{"dtype":"U8","shape":[0,4611686018427387904],"data_offsets":[4,4]}})",
+                            4));
   ASSERT_EQ(content.tensors.size(), 4u);
   EXPECT_EQ(content.tensors[2].shape.rank(), 0);
   EXPECT_EQ(content.tensors[2].data.size(), 4u);
@@ -106,9 +108,9 @@ std::string f32_entry(std::string_view shape, std::string_view offsets) { return
 
 // Two tensors of `a` and `b` bytes ranges.
 std::string two_entries(std::string_view first, std::string_view second, std::string_view shape = "[8]") {
-  return fmt::format(
-      R"({{"first":{{"dtype":"U8","shape":{2},"data_offsets":{0}}},"second":{{"dtype":"U8","shape":{2},"data_offsets":{1}}}}})",
-      first, second, shape);
+  return fmt::format(R"({{"first":{{"dtype":"U8","shape":{2},"data_offsets":{0}}},"second":{{"dtype":"U8","shape":{2},)"
+                     R"("data_offsets":{1}}}}})",
+                     first, second, shape);
 }
 
 class SafetensorsFault : public ::testing::TestWithParam<Fault> {};
@@ -153,16 +155,16 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Fields, SafetensorsFault,
     ::testing::Values(
-        Fault{
-            "DuplicateTensor",
-            R"({"t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"t":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
-            2,
-            {"tensor \"t\" appears twice"}},
-        Fault{
-            "DuplicateEmptyTensor",
-            R"({"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0074":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})",
-            0,
-            {"tensor \"t\" appears twice"}},
+        Fault{"DuplicateTensor",
+              R"({"t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+              R"("t":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+              2,
+              {"tensor \"t\" appears twice"}},
+        Fault{"DuplicateEmptyTensor",
+              R"({"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)"
+              R"("\u0074":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})",
+              0,
+              {"tensor \"t\" appears twice"}},
         Fault{"DuplicateDtype",
               R"({"t":{"dtype":"U8","dtype":"I8","shape":[1],"data_offsets":[0,1]}})",
               1,
@@ -270,11 +272,11 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"HoleInFront", f32_entry("[1]", "[4,8]"), 8, {"begins at 4, expected 0"}},
         Fault{"TrailingBytes", f32_entry("[1]", "[0,4]"), 9, {"9 bytes of data, but the tensors end at 4"}},
         Fault{"OnlyTrailingBytes", "{}", 1, {"1 bytes of data, but the tensors end at 0"}},
-        Fault{
-            "EmptyTensorInside",
-            R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"e":{"dtype":"U8","shape":[0],"data_offsets":[4,4]}})",
-            8,
-            {"tensor \"e\"", "overlaps tensor \"a\""}}),
+        Fault{"EmptyTensorInside",
+              R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},)"
+              R"("e":{"dtype":"U8","shape":[0],"data_offsets":[4,4]}})",
+              8,
+              {"tensor \"e\"", "overlaps tensor \"a\""}}),
     [](const auto& test) { return test.param.name; });
 
 TEST(SafetensorsLength, MustBePossible) {
@@ -289,9 +291,9 @@ TEST(SafetensorsLength, MustBePossible) {
 }
 
 TEST(SafetensorsTruncated, AtEveryByte) {
-  const std::string whole = raw_safetensors(
-      R"({"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"U8","shape":[4],"data_offsets":[16,20]}})",
-      20);
+  const std::string whole = raw_safetensors(R"({"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},)"
+                                            R"("b":{"dtype":"U8","shape":[4],"data_offsets":[16,20]}})",
+                                            20);
   parse(whole);
   for (size_t size = 0; size < whole.size(); ++size) {
     // Its own allocation, so that the address sanitizer sees a read behind the end.
