@@ -91,11 +91,12 @@ Flags& Flags::add(const std::string& names, std::optional<std::string>& target, 
 }
 
 Flags& Flags::add(const std::string& names, std::vector<std::string>& target, const char* metavar, const char* help) {
-  const bool positional = names.front() != '-';
   CLI::Option* option =
       impl_->add(names, metavar, help, [&target](const std::string& text) { target.push_back(text); });
+  option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  const bool positional = names.front() != '-';
   if (positional) option->expected(0, 1 << 20);
-  option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+  option->allow_extra_args(positional);  // a flag must not swallow the positional argument behind its value
   return *this;
 }
 
