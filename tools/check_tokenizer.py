@@ -90,7 +90,8 @@ def run_jsonl(glimmer, command, model, lines):
     with tempfile.TemporaryFile("w+", encoding="utf-8") as source:
         source.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         source.seek(0)
-        done = subprocess.run([glimmer, command, "-m", model, "--jsonl"], stdin=source, stdout=subprocess.PIPE, check=False)
+        argv = [glimmer, command, "-m", model, "--jsonl"]
+        done = subprocess.run(argv, stdin=source, stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
         sys.exit(f"{glimmer} {command}: exit status {done.returncode}")
     answers = done.stdout.decode("utf-8").split("\n")[:-1]
@@ -141,7 +142,8 @@ def compare_speed(args, tokenizer, rng):
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
         file.write(text)
         file.flush()
-        print(subprocess.run([args.bench, args.tokenizer, file.name], stdout=subprocess.PIPE, check=True, text=True).stdout.strip())
+        sys.stdout.flush()
+        subprocess.run([args.bench, args.tokenizer, file.name], check=True)
     print(f"tokenizers {tokenizers.__version__}: {theirs:.1f} MB/s in pieces of 4096 characters, {size:.1f} MB, one core")
 
 
@@ -166,8 +168,8 @@ def main():
     wrong = report("encode", texts, found, expected)
 
     def decodes(name, id_lists):
-        text = [a["text"] for a in run_jsonl(args.glimmer, "detokenize", args.tokenizer, [{"ids": i} for i in id_lists])]
-        return report(name, id_lists, text, [tokenizer.decode(i, skip_special_tokens=False) for i in id_lists])
+        answers = run_jsonl(args.glimmer, "detokenize", args.tokenizer, [{"ids": ids} for ids in id_lists])
+        return report(name, id_lists, [a["text"] for a in answers], [tokenizer.decode(i, skip_special_tokens=False) for i in id_lists])
 
     wrong += decodes("decode", expected)
     wrong += decodes("any ids", [[rng.randrange(size + 300) for _ in range(rng.randrange(0, 12))]

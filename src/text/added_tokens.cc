@@ -95,7 +95,8 @@ void AddedTokenFinder::split(std::string_view text, bool parse_special, std::vec
     if (rules.lstrip) begin = std::max(trailing_space_begin(text.substr(0, begin)), covered);
     if (rules.rstrip) end += leading_space_end(text.substr(end));
     if (covered < begin) out.push_back({covered, begin, -1});
-    out.push_back({begin, end, rules.id});
+    // A match of which an rstrip before has eaten everything is dropped; one of which it has eaten a part is not.
+    if (begin < end) out.push_back({begin, end, rules.id});
     covered = end;
   }
   if (covered < text.size()) out.push_back({covered, text.size(), -1});

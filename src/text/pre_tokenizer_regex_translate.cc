@@ -172,12 +172,11 @@ class Translator {
     at_ = end + 1;
     if (!comma && peek() == '?') unsupported("{n}?");
     const std::string repeat = comma ? fmt::format("{{{},{}}}", low.empty() ? "0" : low, high) : "{" + low + "}";
-    if (peek() == '+') {  // Ruby repeats the repetition, PCRE2 would make it possessive
-      out_.insert(atom_, "(?:");
-      out_ += repeat + ")";
-    } else {
-      out_ += repeat;
-    }
+    // Behind an interval Ruby's + and {} repeat the repetition; PCRE2 has a possessive + there, and no second {}.
+    const bool repeated = peek() == '+' || peek() == '{';
+    if (repeated) out_.insert(atom_, "(?:");
+    out_ += repeat;
+    if (repeated) out_ += ')';
   }
 
   void escape_outside() {

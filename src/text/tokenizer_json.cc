@@ -31,7 +31,9 @@ std::string_view type_of(const JsonField& object) { return object.member("type")
 void read_vocab(const JsonField& vocab_field, Vocab& vocab) {
   const auto object = vocab_field.object();
   vocab.reserve(object.size(), object.size() * 8);
-  for (const auto [token, value] : object) {
+  for (const auto pair : object) {
+    const std::string_view token = pair.key;
+    const element value = pair.value;
     const auto here = [&] {
       return JsonField(value, fmt::format("{}[\"{}\"]", vocab_field.path(), token), vocab_field.source());
     };
@@ -91,8 +93,10 @@ void read_merges(const JsonField& merges_field, const Vocab& vocab, MergeTable& 
       if (id < 0) fail(ErrorCode::kInvalid, "{}: \"{}\" is not in model.vocab", here().where(), token.substr(0, 100));
       return id;
     };
+    const int32_t left = id_of(merge.left);
+    const int32_t right = id_of(merge.right);
     joined.assign(merge.left).append(merge.right);
-    merges.set(id_of(merge.left), id_of(merge.right), {rank++, id_of(joined)});
+    merges.set(left, right, {rank++, id_of(joined)});
     ++index;
   }
 }
