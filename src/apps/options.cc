@@ -1,7 +1,5 @@
 #include "apps/options.h"
 
-#include <fmt/ranges.h>
-
 #include <cstdlib>
 #include <limits>
 #include <random>
@@ -19,25 +17,21 @@ bool is_folder(const fs::path& path) {
 }
 
 fs::path demo_folder() {
-  std::vector<std::string> looked;
-  const auto try_folder = [&](const fs::path& folder) {
-    looked.push_back(folder.string());
-    return is_folder(folder);
-  };
   if (const char* given = std::getenv("GLIMMER_DEMO_MODEL"); given != nullptr && *given != '\0') {
-    if (try_folder(given)) return given;
-    looked.back() += " ($GLIMMER_DEMO_MODEL)";
+    if (is_folder(given)) return given;
+    fail(ErrorCode::kNotFound, "{}: there is no such folder, but $GLIMMER_DEMO_MODEL names it", given);
   }
+  std::vector<fs::path> places;
   std::error_code error;
   const fs::path binary = fs::read_symlink("/proc/self/exe", error);
-  if (!error) {
-    const fs::path beside = binary.parent_path().parent_path().parent_path() / "models" / "demo";
-    if (try_folder(beside)) return beside;
+  if (!error) places.push_back(binary.parent_path().parent_path().parent_path() / "models" / "demo");
+  places.push_back(fs::current_path(error) / "models" / "demo");
+  std::string looked;
+  for (const fs::path& place : places) {
+    if (is_folder(place)) return place;
+    looked.append(looked.empty() ? "" : ", ").append(place.string());
   }
-  const fs::path here = fs::path("models") / "demo";
-  if (try_folder(here)) return here;
-  fail(ErrorCode::kNotFound, "the demo model is not there (looked in {}); name a model folder with -m",
-       fmt::join(looked, ", "));
+  fail(ErrorCode::kNotFound, "the demo model is not there (looked for {}); name a model folder with -m", looked);
 }
 
 uint64_t seed_from_system() {
