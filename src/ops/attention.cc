@@ -61,6 +61,7 @@ void attention(Context& ctx, const AttentionCall& a) {
   const int64_t head_tiles = (group + heads_per_tile - 1) / heads_per_tile;
   const int64_t token_tiles = (a.tokens + kRowsPerTask - 1) / kRowsPerTask;
   const int64_t tasks = token_tiles * a.kv_heads * head_tiles;
+  ctx.reserve_scratch(kRowsPerTask * (a.past_tokens + a.tokens));
   ctx.pool().parallel_for(tasks, 1, [&](int64_t task, int64_t, int worker) {
     // The last tokens have the most keys: they go first, so that no thread starts a long task at the end.
     const int64_t token_tile = token_tiles - 1 - task / (a.kv_heads * head_tiles);
@@ -72,8 +73,7 @@ void attention(Context& ctx, const AttentionCall& a) {
     tile.kv_head = kv_head;
     tile.head = kv_head * group + in_group;
     tile.heads = std::min(heads_per_tile, group - in_group);
-    float* scores = ctx.scratch(worker, kRowsPerTask * (a.past_tokens + a.tokens));
-    attend_rows(ctx, a, tile, scores);
+    attend_rows(ctx, a, tile, ctx.scratch(worker));
   });
 }
 

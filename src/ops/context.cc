@@ -7,11 +7,10 @@ Context::Context(const Options& options)
       pool_(options.threads > 0 ? options.threads : available_threads()),
       scratch_(static_cast<size_t>(pool_.threads())) {}
 
-float* Context::scratch(int worker, int64_t count) {
-  Buffer& buffer = scratch_[static_cast<size_t>(worker)];
+void Context::reserve_scratch(int64_t count) {
   const size_t wanted_bytes = static_cast<size_t>(count) * sizeof(float);
-  if (buffer.size_bytes() < wanted_bytes) buffer = Buffer(wanted_bytes * 2);
-  return buffer.as<float>();
+  if (scratch_.front().size_bytes() >= wanted_bytes) return;
+  for (Buffer& buffer : scratch_) buffer = Buffer(wanted_bytes * 2);
 }
 
 }  // namespace glimmer

@@ -22,8 +22,9 @@ class Context {
   const kernels::KernelTable& kernels() const { return kernels_; }
   ThreadPool& pool() { return pool_; }
 
-  // At least `count` floats that belong to thread `worker` until it asks again. Only for use inside parallel_for.
-  float* scratch(int worker, int64_t count);
+  // Memory of its own for each thread of a parallel loop: reserved before the loop, since its body must not throw.
+  void reserve_scratch(int64_t count);  // at least `count` floats a thread; what they held is lost
+  float* scratch(int worker) { return scratch_[static_cast<size_t>(worker)].as<float>(); }
 
   void set_tap(Tap* tap) { tap_ = tap; }
   bool tapped() const { return tap_ != nullptr; }

@@ -86,8 +86,9 @@ void moe_route(Context& ctx, const RouterRule& rule, ConstTensorView router_logi
                     experts.shape == weights.shape && e_score_correction_bias.shape == Shape({rule.n_routed_experts}),
                 "moe_route: logits {}, weights {}, experts {}", router_logits.shape.to_string(),
                 weights.shape.to_string(), experts.shape.to_string());
+  ctx.reserve_scratch(2 * (rule.n_routed_experts + rule.n_group));
   ctx.pool().parallel_for(tokens, 16, [&](int64_t begin, int64_t end, int worker) {
-    float* scratch = ctx.scratch(worker, 2 * (rule.n_routed_experts + rule.n_group));
+    float* scratch = ctx.scratch(worker);
     for (int64_t t = begin; t < end; ++t) {
       route_token(rule, router_logits.as<float>() + t * rule.n_routed_experts, e_score_correction_bias.as<float>(),
                   scratch, weights.as<float>() + t * k, experts.as<int32_t>() + t * k);
