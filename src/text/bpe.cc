@@ -26,6 +26,8 @@ void MergeTable::set(int32_t left, int32_t right, Merge merge) {
   while (slots_[at].key != kEmpty && slots_[at].key != key) at = (at + 1) & mask_;
   if (slots_[at].key == kEmpty) ++size_;
   slots_[at] = {key, merge};
+  const uint64_t bit = filter_bit(key);
+  filter_[bit / 64] |= uint64_t{1} << bit % 64;
 }
 
 void MergeTable::rehash(size_t slots) {
@@ -114,24 +116,28 @@ void Bpe::collect_symbols(std::string_view piece, std::vector<int32_t>& ids) con
 
 void Bpe::merge_short(BpeScratch& scratch) const {
   std::vector<int32_t>& ids = scratch.ids_;
-  const auto pair_at = [&](size_t i) {
-    MergeTable::Merge pair = merges_.find(ids[i], ids[i + 1]);
-    if (pair.rank < 0) pair.rank = kNoRank;
-    return pair;
+  std::vector<int32_t>& ranks = scratch.ranks_;
+  std::vector<int32_t>& merged = scratch.merged_;
+  if (ids.size() < 2) return;
+  ranks.resize(ids.size() - 1);
+  merged.resize(ids.size() - 1);
+  const auto look_up = [&](size_t i) {
+    const MergeTable::Merge pair = merges_.find(ids[i], ids[i + 1]);
+    ranks[i] = pair.rank < 0 ? kNoRank : pair.rank;
+    merged[i] = pair.id;
   };
-  std::vector<MergeTable::Merge>& pairs = scratch.pairs_;
-  pairs.clear();
-  for (size_t i = 0; i + 1 < ids.size(); ++i) pairs.push_back(pair_at(i));
-  while (!pairs.empty()) {
-    const auto lowest =
-        std::min_element(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
-    if (lowest->rank == kNoRank) return;
-    const size_t i = lowest - pairs.begin();
-    ids[i] = lowest->id;
+  for (size_t i = 0; i < ranks.size(); ++i) look_up(i);
+  while (!ranks.empty()) {
+    int32_t lowest = kNoRank;  // a plain loop, which the compiler makes a vector of
+    for (const int32_t rank : ranks) lowest = std::min(lowest, rank);
+    if (lowest == kNoRank) return;
+    const size_t i = std::find(ranks.begin(), ranks.end(), lowest) - ranks.begin();
+    ids[i] = merged[i];
     ids.erase(ids.begin() + i + 1);
-    pairs.erase(lowest);
-    if (i > 0) pairs[i - 1] = pair_at(i - 1);
-    if (i + 1 < ids.size()) pairs[i] = pair_at(i);
+    ranks.erase(ranks.begin() + i);
+    merged.erase(merged.begin() + i);
+    if (i > 0) look_up(i - 1);
+    if (i < ranks.size()) look_up(i);
   }
 }
 

@@ -28,6 +28,8 @@ class MergeTable {
 
   Merge find(int32_t left, int32_t right) const {
     const uint64_t key = key_of(left, right);
+    const uint64_t bit = filter_bit(key);
+    if (!(filter_[bit / 64] >> bit % 64 & 1)) return {};
     for (size_t at = index_of(key);; at = (at + 1) & mask_) {
       const Slot& slot = slots_[at];
       if (slot.key == key) return slot.merge;
@@ -48,8 +50,12 @@ class MergeTable {
   size_t index_of(uint64_t key) const {
     return (key * 0x9E3779B97F4A7C15 ^ key * 0xC2B2AE3D27D4EB4F >> 32) >> 20 & mask_;
   }
+  static uint64_t filter_bit(uint64_t key) { return key * 0x9FB21C651E98DF25 >> (64 - kFilterBits); }
   void rehash(size_t slots);
 
+  // Most pairs have no merge: half a megabyte, which stays in a core's cache, spares them the big table.
+  static constexpr int kFilterBits = 22;
+  std::vector<uint64_t> filter_ = std::vector<uint64_t>((size_t{1} << kFilterBits) / 64);
   std::vector<Slot> slots_;
   size_t mask_ = 0;
   size_t size_ = 0;
@@ -83,7 +89,7 @@ class BpeScratch {
 
   std::unique_ptr<CacheEntry[]> cache_;
   std::vector<int32_t> ids_;
-  std::vector<MergeTable::Merge> pairs_;
+  std::vector<int32_t> ranks_, merged_;  // of the pair that begins at each symbol
   std::vector<uint32_t> previous_, next_;
   std::vector<Pair> heap_;
 };

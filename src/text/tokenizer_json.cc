@@ -51,52 +51,53 @@ struct MergeStrings {
   std::string_view right;
 };
 
-MergeStrings split_merge(std::string_view line, const JsonField& field) {
+// Two tokens with one space between. The field, whose path costs time to spell, is made for an error only.
+template <typename Here>
+MergeStrings split_merge(std::string_view line, const Here& here) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    fail(ErrorCode::kInvalid, "{}: expected two tokens with one space between, found \"{}\"", field.where(),
+    fail(ErrorCode::kInvalid, "{}: expected two tokens with one space between, found \"{}\"", here().where(),
          line.substr(0, 100));
   }
   return {line.substr(0, space), line.substr(space + 1)};
 }
 
-MergeStrings read_pair(const JsonField& field) {
-  const auto pair = field.array();
-  if (pair.size() != 2) fail(ErrorCode::kInvalid, "{}: expected two tokens, found {}", field.where(), pair.size());
-  return {field.element(pair.at(0), 0).string(), field.element(pair.at(1), 1).string()};
+template <typename Here>
+MergeStrings read_pair(element value, const Here& here) {
+  simdjson::dom::array pair;
+  if (value.get(pair) != simdjson::SUCCESS) here().wrong_type("an array of two tokens");
+  if (pair.size() != 2) fail(ErrorCode::kInvalid, "{}: expected two tokens, found {}", here().where(), pair.size());
+  MergeStrings merge;
+  auto at = pair.begin();
+  if ((*at).get(merge.left) != simdjson::SUCCESS) here().element(*at, 0).wrong_type("a string");
+  ++at;
+  if ((*at).get(merge.right) != simdjson::SUCCESS) here().element(*at, 1).wrong_type("a string");
+  return merge;
 }
 
 void read_merges(const JsonField& merges_field, const Vocab& vocab, MergeTable& merges) {
   const auto array = merges_field.array();
   merges = MergeTable(array.size());
-  size_t index = 0;
+  const bool strings = array.size() > 0 && (*array.begin()).is_string();  // one style for the whole array
   int32_t rank = 0;
   std::string joined;
-  const bool strings = array.size() > 0 && array.at(0).is_string();  // one style for the whole array
+  size_t index = 0;
   for (const element value : array) {
     const auto here = [&] { return merges_field.element(value, index); };
-    MergeStrings merge;
-    std::string_view line;
-    if (strings && value.get(line) == simdjson::SUCCESS) {
-      if (line.starts_with("#version")) {
-        ++index;
-        continue;
-      }
-      merge = split_merge(line, here());
-    } else if (strings) {
-      here().wrong_type("a string, as in the entries before");
-    } else {
-      merge = read_pair(here());
-    }
     const auto id_of = [&](std::string_view token) {
       const int32_t id = vocab.find(token);
       if (id < 0) fail(ErrorCode::kInvalid, "{}: \"{}\" is not in model.vocab", here().where(), token.substr(0, 100));
       return id;
     };
-    const int32_t left = id_of(merge.left);
-    const int32_t right = id_of(merge.right);
-    joined.assign(merge.left).append(merge.right);
-    merges.set(left, right, {rank++, id_of(joined)});
+    std::string_view line;
+    if (strings && value.get(line) != simdjson::SUCCESS) here().wrong_type("a string, as in the entries before");
+    if (!line.starts_with("#version")) {
+      const MergeStrings merge = strings ? split_merge(line, here) : read_pair(value, here);
+      const int32_t left = id_of(merge.left);
+      const int32_t right = id_of(merge.right);
+      joined.assign(merge.left).append(merge.right);
+      merges.set(left, right, {rank++, id_of(joined)});
+    }
     ++index;
   }
 }
