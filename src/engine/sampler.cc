@@ -1,7 +1,9 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -30,6 +32,32 @@ int32_t index_of_max(std::span<const float> logits) {
   }
   return static_cast<int32_t>(best);
 }
+
+// e^x for x <= 0 to about 1e-7 of it; e^-87, next to nothing, for all below that. Plain arithmetic: fast, and the same
+// on every machine, unlike the C library's.
+float exp_of_negative(float x) {
+  constexpr float kLog2E = 1.44269504F;
+  constexpr float kLn2High = 0.693359375F;  // few bits, so that n * kLn2High is exact
+  constexpr float kLn2Low = -2.12194440e-4F;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer in the lowest bits
+  const float clamped = x > -87.0F ? x : -87.0F;
+  const float shifted = clamped * kLog2E + kRound;
+  const float n = shifted - kRound;
+  const float r = (clamped - n * kLn2High) - n * kLn2Low;  // in [-ln 2 / 2, ln 2 / 2]
+  // The minimax polynomial of Cephes' expf.
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  p = p * (r * r) + r + 1.0F;
+  const auto exponent = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
+  return p * std::bit_cast<float>(exponent);
+}
+
+constexpr int32_t kBins = 1024;
+constexpr float kBinsPerNat = 8;
 
 }  // namespace
 
@@ -78,10 +106,7 @@ int32_t Sampler::pick(std::span<const float> logits) {
     logits = adjusted_;
     best = index_of_max(logits);
   }
-  if (params_.greedy()) return best;
-  const float max_logit = logits[best];
-  const bool cuts = (params_.top_k > 0 && params_.top_k < vocab_size_) || params_.top_p < 1 || params_.min_p > 0;
-  return cuts ? draw_from_best(logits, max_logit) : draw_from_all(logits, max_logit);
+  return params_.greedy() ? best : draw(logits, logits[best]);
 }
 
 void Sampler::penalize(std::span<float> logits) const {
@@ -97,85 +122,104 @@ void Sampler::penalize(std::span<float> logits) const {
   for (const auto& [id, bias] : params_.logit_bias) logits[id] += static_cast<float>(bias);
 }
 
-// A token's probability, but for the common factor.
-double Sampler::weight(float logit, float max_logit) const {
-  return std::exp((static_cast<double>(logit) - max_logit) / params_.temperature);
-}
-
-int32_t Sampler::draw_from_all(std::span<const float> logits, float max_logit) {
+int32_t Sampler::draw(std::span<const float> logits, float max_logit) {
+  weigh(logits, max_logit);
+  const Cut last = cut(logits, max_logit);
+  const auto size = static_cast<int32_t>(logits.size());
   double total = 0;
-  for (const float logit : logits) total += weight(logit, max_logit);
+  for (int32_t i = 0; i < size; ++i) {
+    if (!last.keeps(logits[i], i)) weights_[i] = 0;
+    total += weights_[i];
+  }
   const double target = random_unit(params_.seed, drawn_) * total;
   double sum = 0;
-  int32_t last = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double w = weight(logits[i], max_logit);
-    if (w > 0) last = static_cast<int32_t>(i);
-    sum += w;
-    if (sum > target) break;
+  int32_t drawn = 0;
+  for (int32_t i = 0; i < size && sum <= target; ++i) {
+    if (weights_[i] > 0) drawn = i;  // the last of all, should the target have been rounded up to the total
+    sum += weights_[i];
   }
+  return drawn;
+}
+
+void Sampler::weigh(std::span<const float> logits, float max_logit) {
+  weights_.resize(logits.size());
+  const auto factor = static_cast<float>(1 / params_.temperature);
+  for (size_t i = 0; i < logits.size(); ++i) weights_[i] = exp_of_negative((logits[i] - max_logit) * factor);
+}
+
+Sampler::Cut Sampler::cut(std::span<const float> logits, float max_logit) {
+  Cut last{-std::numeric_limits<float>::infinity(), 0};
+  const auto tighten = [&](const Cut& other) {
+    if (last.keeps(other.logit, other.id)) last = other;
+  };
+  if (params_.min_p > 0) {
+    const double lowest = max_logit + params_.temperature * std::log(params_.min_p);
+    auto logit = static_cast<float>(lowest);
+    if (logit < lowest) logit = std::nextafter(logit, max_logit);
+    tighten({logit, std::numeric_limits<int32_t>::max()});
+  }
+  const bool cuts_count = params_.top_k > 0 && params_.top_k < vocab_size_;
+  if (!cuts_count && params_.top_p == 1) return last;
+  fill_bins(logits, max_logit);
+  double kept_weight = 0;
+  for (const Bin& bin : bins_) kept_weight += bin.weight;
+  if (cuts_count) tighten(cut_after_count(logits, params_.top_k, kept_weight));
+  if (params_.top_p < 1) tighten(cut_after_weight(logits, params_.top_p * kept_weight));
   return last;
 }
 
-int32_t Sampler::draw_from_best(std::span<const float> logits, float max_logit) {
+// Bins by the distance from the largest logit, which ranks tokens as their logits do: rounding keeps the order.
+void Sampler::fill_bins(std::span<const float> logits, float max_logit) {
+  bins_.assign(kBins, {});
+  bin_of_.resize(logits.size());
+  const auto factor = static_cast<float>(kBinsPerNat / params_.temperature);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const float distance = (max_logit - logits[i]) * factor;
+    bin_of_[i] = static_cast<int32_t>(distance < kBins - 1 ? distance : kBins - 1);
+  }
+  for (size_t i = 0; i < logits.size(); ++i) {
+    Bin& bin = bins_[static_cast<size_t>(bin_of_[i])];
+    ++bin.count;
+    bin.weight += weights_[i];
+  }
+}
+
+// Keeps the `count` best; `kept_weight` becomes what they weigh.
+Sampler::Cut Sampler::cut_after_count(std::span<const float> logits, int64_t count, double& kept_weight) {
+  kept_weight = 0;
+  int32_t bin = 0;
+  for (; bins_[static_cast<size_t>(bin)].count < count; ++bin) {
+    count -= bins_[static_cast<size_t>(bin)].count;
+    kept_weight += bins_[static_cast<size_t>(bin)].weight;
+  }
+  order_bin(logits, bin);
+  for (int64_t i = 0; i < count; ++i)
+    kept_weight += weights_[static_cast<size_t>(candidates_[static_cast<size_t>(i)].id)];
+  return candidates_[static_cast<size_t>(count - 1)];
+}
+
+// Keeps the fewest of the best that weigh at least `weight`.
+Sampler::Cut Sampler::cut_after_weight(std::span<const float> logits, double weight) {
+  int32_t bin = 0;
+  for (; bin + 1 < kBins && bins_[static_cast<size_t>(bin)].weight < weight; ++bin) {
+    weight -= bins_[static_cast<size_t>(bin)].weight;
+  }
+  order_bin(logits, bin);
+  for (const Cut& candidate : candidates_) {
+    weight -= weights_[static_cast<size_t>(candidate.id)];
+    if (weight <= 0) return candidate;
+  }
+  return {-std::numeric_limits<float>::infinity(), 0};  // rounding left a trifle: nothing is cut
+}
+
+// Fills candidates_ with the tokens of one bin, best first.
+void Sampler::order_bin(std::span<const float> logits, int32_t bin) {
   candidates_.clear();
-  for (size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
-  sorted_ = 0;
-  if (params_.top_k > 0 && params_.top_k < vocab_size_) {
-    sort_next(static_cast<size_t>(params_.top_k));
-    candidates_.resize(sorted_);
+  for (size_t i = 0; i < bin_of_.size(); ++i) {
+    if (bin_of_[i] == bin) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
   }
-  double total = 0;
-  for (const Candidate& candidate : candidates_) total += weight(candidate.logit, max_logit);
-  if (params_.top_p < 1) {
-    keep_top_p(total, max_logit);
-  } else if (sorted_ < candidates_.size()) {
-    // Only min_p cuts. What it keeps is known from the logits; order just those.
-    std::erase_if(candidates_, [&](const Candidate& c) { return weight(c.logit, max_logit) < params_.min_p; });
-    sort_next(candidates_.size());
-  }
-  std::erase_if(candidates_, [&](const Candidate& c) { return weight(c.logit, max_logit) < params_.min_p; });
-  return draw(candidates_, max_logit);
-}
-
-// Cuts candidates_ to the shortest prefix of the order whose weights reach top_p of `total`. Orders ever more of them
-// until it is reached: a few hundred of a vocabulary of 150,000 as a rule.
-void Sampler::keep_top_p(double total, float max_logit) {
-  const double target = params_.top_p * total;
-  double sum = 0;
-  for (size_t i = 0; i < candidates_.size(); ++i) {
-    if (i == sorted_) sort_next(std::max<size_t>(256, sorted_ * 4));
-    sum += weight(candidates_[i].logit, max_logit);
-    if (sum >= target) {
-      candidates_.resize(i + 1);
-      return;
-    }
-  }
-}
-
-// Puts the next `count` best of the unordered rest in order behind those that are.
-void Sampler::sort_next(size_t count) {
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
-  const auto begin = candidates_.begin() + static_cast<ptrdiff_t>(sorted_);
-  const size_t left = candidates_.size() - sorted_;
-  const auto end = begin + static_cast<ptrdiff_t>(std::min(count, left));
-  if (count < left) std::nth_element(begin, end, candidates_.end(), better);
-  std::sort(begin, end, better);
-  sorted_ += std::min(count, left);
-}
-
-int32_t Sampler::draw(std::span<const Candidate> candidates, float max_logit) {
-  double total = 0;
-  for (const Candidate& candidate : candidates) total += weight(candidate.logit, max_logit);
-  const double target = random_unit(params_.seed, drawn_) * total;
-  double sum = 0;
-  for (const Candidate& candidate : candidates) {
-    sum += weight(candidate.logit, max_logit);
-    if (sum > target) return candidate.id;
-  }
-  return candidates.back().id;
+  std::sort(candidates_.begin(), candidates_.end(),
+            [](const Cut& a, const Cut& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; });
 }
 
 }  // namespace glimmer

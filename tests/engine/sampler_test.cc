@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -178,6 +180,45 @@ TEST(Sampler, MinPKeepsAFractionOfTheLargest) {
   EXPECT_THAT(drawn_ids({.temperature = 1, .min_p = 0.5}, logits), ElementsAre(1, 2));
   EXPECT_THAT(drawn_ids({.temperature = 1, .min_p = 0.25}, logits), ElementsAre(1, 2, 3));
   EXPECT_THAT(drawn_ids({.temperature = 1, .top_p = 0.9, .min_p = 0.5}, logits), ElementsAre(1, 2));
+}
+
+// What the definition says, by a full sort in double.
+std::set<int> kept_by_definition(const SamplingParams& params, const std::vector<float>& logits) {
+  std::vector<int> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return logits[a] > logits[b]; });
+  if (params.top_k > 0 && params.top_k < static_cast<int64_t>(order.size())) order.resize(params.top_k);
+  const auto weight = [&](int id) { return std::exp((logits[id] - logits[order[0]]) / params.temperature); };
+  double total = 0;
+  for (const int id : order) total += weight(id);
+  double sum = 0;
+  std::set<int> kept;
+  for (const int id : order) {
+    if (sum < params.top_p * total && weight(id) >= params.min_p) kept.insert(id);
+    sum += weight(id);
+  }
+  return kept;
+}
+
+TEST(Sampler, CutsAgreeWithTheDefinition) {
+  for (uint64_t trial = 0; trial < 200; ++trial) {
+    const auto random = [&](uint64_t i) { return random_unit(1000 + trial, i); };
+    std::vector<float> logits;
+    for (uint64_t i = 0; i < 40; ++i) {
+      const auto logit = static_cast<float>(random(i) * 3);
+      logits.push_back(trial % 2 == 0 ? std::round(logit) : logit);  // with many equal ones, or none
+    }
+    SamplingParams params{.temperature = 0.2 + random(50) * 2, .seed = trial};
+    if (random(51) < 0.5) params.top_k = 1 + static_cast<int64_t>(random(52) * 40);
+    if (random(53) < 0.5) params.top_p = 0.01 + random(54) * 0.98;
+    if (random(55) < 0.5) params.min_p = random(56) * 0.3;
+    const std::set<int> kept = kept_by_definition(params, logits);
+    const std::set<int> drawn = drawn_ids(params, logits);
+    EXPECT_TRUE(std::includes(kept.begin(), kept.end(), drawn.begin(), drawn.end())) << "trial " << trial;
+    if (params.temperature > 1) {
+      EXPECT_GE(drawn.size() + 2, kept.size()) << "trial " << trial;
+    }
+  }
 }
 
 TEST(Sampler, RepetitionPenaltyDividesPositiveAndMultipliesNegativeLogits) {
