@@ -20,9 +20,9 @@ using LocalClock = std::function<std::tm()>;
 // What one render may cost. Beyond it, kLimit. The defaults are far above what an honest template needs for a
 // context of a million tokens, and stop a hostile one within seconds.
 struct TemplateLimits {
-  int64_t max_steps = 50'000'000;              // evaluated nodes, loop rounds, filter items, 64 bytes of text
+  int64_t max_steps = 50'000'000;              // evaluated nodes, loop rounds, filter items, 16 bytes of text
   size_t max_output_bytes = size_t{64} << 20;  // of the render, and of any one string in it
-  size_t max_memory_bytes = size_t{1} << 30;   // of the values alive at one time
+  size_t max_memory_bytes = size_t{1} << 29;   // of the values alive at one time
   int max_call_depth = 100;                    // macros, callers and recursive loops inside one another
 };
 

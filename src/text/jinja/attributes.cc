@@ -60,7 +60,7 @@ Value sandboxed_attribute(const Value& object, std::string_view name) {
 
 Value code_point_at(const String& string, int64_t index) {
   if (string.ascii) return Value::string_like(string, string.text.substr(static_cast<size_t>(index), 1));
-  charge_work(string.text.size());
+  charge_work(4 * string.text.size());
   size_t at = 0;
   while (index-- > 0) at += decode_utf8(string.text, at).size_bytes;
   return Value::string_like(string, string.text.substr(at, decode_utf8(string.text, at).size_bytes));
@@ -119,7 +119,6 @@ Value slice_string(const String& string, const SliceBounds& bounds) {
     return Value::string_like(string,
                               string.text.substr(static_cast<size_t>(bounds.start), static_cast<size_t>(bounds.count)));
   }
-  charge_work(string.text.size());
   const std::u32string points = to_code_points(string.text);
   std::u32string out;
   for (int64_t i = 0; i < bounds.count; ++i) out += points[static_cast<size_t>(bounds.start + i * bounds.step)];

@@ -33,7 +33,7 @@ class Budget {
       out_of_steps();
   }
   void work(size_t bytes) {
-    steps_ += static_cast<int64_t>(bytes / 64);
+    steps_ += static_cast<int64_t>(bytes / 16);
     step();
   }
 

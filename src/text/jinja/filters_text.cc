@@ -25,7 +25,6 @@ template <std::string (*kMap)(std::string_view)>
 Value mapped(const Call& call) {
   call.bind({});
   const Value text = text_of(call.self);
-  charge_work(text.text().size() * 4);
   return Value::string_like(text.as_string(), kMap(text.text()));
 }
 
@@ -121,11 +120,11 @@ Value filter_replace(const Call& call) {
 Value filter_trim(const Call& call) {
   const Values args = call.bind({"chars"});
   const Value text = text_of(call.self);
-  charge_work(text.text().size());
   const bool spaces = args[0].is_missing() || args[0].is_none();
   const std::string_view trimmed =
       spaces ? strip(text.text(), StripSide::kBoth)
              : strip(text.text(), StripSide::kBoth, string_argument(args[0], call.name, "chars"));
+  charge_work(4 * (text.text().size() - trimmed.size()));
   return Value::string_like(text.as_string(), std::string(trimmed));
 }
 

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "text/jinja/budget.h"
 #include "text/jinja/callable.h"
+#include "text/jinja/search.h"
 
 namespace glimmer::jinja {
 namespace {
@@ -56,7 +57,7 @@ Value iterate_string(const Value& string) {
         const std::string& text = string.text();
         if (at == text.size()) return false;
         const uint32_t bytes = decode_utf8(text, at).size_bytes;
-        out = Value::string_like(string.as_string(), text.substr(at, bytes));
+        out = Value::string(text.substr(at, bytes));
         at += bytes;
         return true;
       },
@@ -163,8 +164,7 @@ bool contains(const Value& container, const Value& value) {
       if (!value.is_string()) {
         fail(ErrorCode::kInvalid, "'in <string>' requires string as left operand, not {}", type_name(value));
       }
-      charge_work(container.text().size());
-      return container.text().find(value.text()) != std::string::npos;
+      return find_text(container.text(), value.text()) != std::string_view::npos;
     case Type::kDict:
       return container.as_dict().find(value) != nullptr;
     case Type::kList:

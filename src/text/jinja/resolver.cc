@@ -86,7 +86,7 @@ struct Symbols {
 };
 
 // Each branch of an if starts from a copy of its scope's names; many of both would take for ever.
-constexpr size_t kMaxCopiedNames = 5'000'000;
+constexpr size_t kMaxCopiedNames = 1'000'000;
 thread_local size_t t_copied_names = 0;
 
 void charge_copies(size_t names) {
@@ -415,7 +415,12 @@ class Resolver {
 
 void resolve(Template& parsed) {
   t_copied_names = 0;
-  Resolver(parsed).run();
+  try {
+    Resolver(parsed).run();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kLimit) throw;
+    throw Error(ErrorCode::kLimit, fmt::format("{}: {}", parsed.source, error.what()));
+  }
 }
 
 }  // namespace glimmer::jinja

@@ -126,16 +126,18 @@ Part part_of(const Call& call, const Value& start_value, const Value& end_value)
     while (index-- > 0) at += decode_utf8(text, at).size_bytes;
     return at;
   };
-  charge_work(text.size());
+  charge_work(4 * text.size());
   const size_t begin = byte_of(start);
   return {begin, std::string_view(text).substr(begin, byte_of(end) - begin), true};
 }
 
 Value strip_method(const Call& call, StripSide side) {
   const Values args = call.bind({"chars"});
-  charge_work(self(call).size());
-  if (args[0].is_missing() || args[0].is_none()) return text_like(call, std::string(strip(self(call), side)));
-  return text_like(call, std::string(strip(self(call), side, string_argument(args[0], call.name, "chars"))));
+  const bool spaces = args[0].is_missing() || args[0].is_none();
+  const std::string_view stripped =
+      spaces ? strip(self(call), side) : strip(self(call), side, string_argument(args[0], call.name, "chars"));
+  charge_work(4 * (self(call).size() - stripped.size()));
+  return text_like(call, std::string(stripped));
 }
 
 std::vector<std::string> split_space(std::string_view text, int64_t limit) {
@@ -209,7 +211,7 @@ std::vector<std::string> rsplit_by(std::string_view text, std::string_view separ
 Value split_method(const Call& call, bool from_right) {
   const Values args = call.bind({"sep", "maxsplit"});
   const int64_t limit = optional_int(call, args[1], "maxsplit", -1);
-  charge_work(self(call).size());
+  charge_work(4 * self(call).size());
   if (args[0].is_missing() || args[0].is_none()) {
     return strings_like(call, from_right ? rsplit_space(self(call), limit) : split_space(self(call), limit));
   }
@@ -406,7 +408,6 @@ Value is_title_method(const Call& call) {
 template <std::string (*kMap)(std::string_view)>
 Value mapped(const Call& call) {
   no_arguments(call);
-  charge_work(self(call).size() * 4);
   return text_like(call, kMap(self(call)));
 }
 
@@ -426,7 +427,7 @@ Value not_supported(const Call& call) {
 
 constexpr NamedFunction kMethods[] = {
     {"capitalize", mapped<capitalize>},
-    {"casefold", mapped<lower>},
+    {"casefold", mapped<casefold>},
     {"center", [](const Call& call) { return justify_method(call, '^'); }},
     {"count", count_method},
     {"encode", not_supported},

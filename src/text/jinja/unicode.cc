@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/utf8.h"
+#include "text/jinja/budget.h"
 #include "text/jinja/unicode_data.h"
 
 namespace glimmer::jinja {
@@ -69,6 +70,7 @@ uint16_t char_classes(char32_t c) {
 }
 
 std::u32string to_code_points(std::string_view text) {
+  charge_work(4 * text.size());
   std::u32string points;
   points.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
@@ -123,6 +125,17 @@ std::string capitalize(std::string_view text) {
     } else {
       append_lower(out, points, at);
     }
+  }
+  return from_code_points(out);
+}
+
+std::string casefold(std::string_view text) {
+  static const CaseTable table = fold_table();
+  const std::u32string points = to_code_points(text);
+  std::u32string out;
+  for (char32_t c : points) {
+    // One code point at a time: folding knows no final sigma.
+    if (!map_case(table, c, out)) append_lower(out, std::u32string_view(&c, 1), 0);
   }
   return from_code_points(out);
 }

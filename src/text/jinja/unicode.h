@@ -33,11 +33,12 @@ inline bool is_cased(char32_t c) { return (char_classes(c) & (kUpper | kLower | 
 std::u32string to_code_points(std::string_view text);
 std::string from_code_points(std::u32string_view points);
 
-// str.lower, upper, title, capitalize of valid UTF-8.
+// str.lower, upper, title, capitalize, casefold of valid UTF-8.
 std::string lower(std::string_view text);
 std::string upper(std::string_view text);
 std::string title(std::string_view text);
 std::string capitalize(std::string_view text);
+std::string casefold(std::string_view text);
 
 // str.strip() and its halves: of whitespace, or of the code points in `chars`.
 enum class StripSide { kLeft, kRight, kBoth };

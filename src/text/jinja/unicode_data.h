@@ -29,5 +29,6 @@ std::span<const uint64_t> class_runs();
 CaseTable lower_table();
 CaseTable upper_table();
 CaseTable title_table();  // only what differs from upper_table
+CaseTable fold_table();   // only what differs from lower_table
 
 }  // namespace glimmer::jinja

@@ -82,7 +82,7 @@ void Dict::set(const Value& key, const Value& value) {
     return;
   }
   charge(2 * sizeof(Value) + 48);
-  charge_work(0);
+  charge_work(64);
   entries.emplace_back(key, value);
   if (entries.size() == kIndexedDictEntries + 1) {
     for (size_t i = 0; i < entries.size(); ++i) index_.emplace(hash_of(entries[i].first), static_cast<uint32_t>(i));
@@ -253,7 +253,7 @@ int64_t length_of(const Value& value) {
     case Type::kString: {
       const String& string = value.as_string();
       if (string.ascii) return static_cast<int64_t>(string.text.size());
-      charge_work(string.text.size());
+      charge_work(4 * string.text.size());
       return static_cast<int64_t>(count_code_points(string.text));
     }
     case Type::kList:
