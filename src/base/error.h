@@ -22,7 +22,7 @@ enum class ErrorCode {
 // A message says what was read, what was expected and found, where, and the likely remedy. It is one line.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, std::string message) : std::runtime_error(std::move(message)), code_(code) {}
+  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ErrorCode code() const { return code_; }
 
  private:

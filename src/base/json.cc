@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/quoted_name.h"
+#include "base/utf8.h"
 
 namespace glimmer {
 namespace {
@@ -29,7 +31,7 @@ class Builder : public nlohmann::json_sax<Json> {
 
   bool key(string_t& name) override {
     if (!stack_.back().keys.insert(name).second) {
-      fail(ErrorCode::kInvalid, "{}: key \"{}\" appears twice in one object", source_, name);
+      fail(ErrorCode::kInvalid, "{}: key {} appears twice in one object", source_, quoted_name(name));
     }
     stack_.back().key = std::move(name);
     return true;
@@ -38,7 +40,7 @@ class Builder : public nlohmann::json_sax<Json> {
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
     std::string_view what = error.what();
     if (const size_t colon = what.rfind(": "); colon != std::string_view::npos) what.remove_prefix(colon + 2);
-    fail(ErrorCode::kInvalid, "{}: malformed JSON at byte {}: {}", source_, position, what);
+    fail(ErrorCode::kInvalid, "{}: malformed JSON at byte {}: {}", source_, position, to_valid_utf8(what));
   }
 
   Json take() { return std::move(root_); }
@@ -86,6 +88,9 @@ class Builder : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {  // the library would stop there in silence
+    fail(ErrorCode::kInvalid, "{}: malformed JSON at byte {}: a NUL byte", source, nul);
+  }
   Builder builder(source);
   Json::sax_parse(text, &builder);
   return builder.take();

@@ -12,7 +12,7 @@ using Json = nlohmann::ordered_json;
 inline constexpr int kMaxJsonDepth = 64;
 
 // Parses one JSON document. `source` (a path, "line 3 of stdin") begins every message.
-// Throws kInvalid on malformed text, on a duplicate key and on nesting deeper than kMaxJsonDepth.
+// Throws kInvalid on malformed text and on a duplicate key, kLimit on nesting deeper than kMaxJsonDepth.
 Json parse_json(std::string_view text, std::string_view source);
 
 // The text of `value` on one line; invalid UTF-8 in strings becomes U+FFFD.

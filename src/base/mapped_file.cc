@@ -20,7 +20,7 @@ struct OpenFile {
   size_t size = 0;
 
   explicit OpenFile(const std::filesystem::path& path) {
-    fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a named pipe must not hold us up
     if (fd < 0) {
       fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: cannot open: {}", path.string(),
            std::strerror(errno));

@@ -10,8 +10,8 @@ namespace glimmer {
 // Hardware threads this process may use (its affinity mask and its cgroup's CPU quota).
 int available_threads();
 
-// body(begin, end, worker): items [begin, end) on thread `worker`, 0 <= worker < threads(), which is free for the body to
-// index scratch memory with.
+// body(begin, end, worker): items [begin, end) on thread `worker`, 0 <= worker < threads(), which is free for the body
+// to index scratch memory with.
 using ParallelBody = std::function<void(int64_t begin, int64_t end, int worker)>;
 
 class ThreadPool {
@@ -23,9 +23,9 @@ class ThreadPool {
 
   int threads() const;
 
-  // Calls the body on disjoint ranges of at most `grain` items that cover [0, count), then returns. Ranges go to threads
-  // first come, first served, so a result must not depend on which thread ran what. The body must not throw and must not
-  // call parallel_for itself.
+  // Calls the body on disjoint ranges of at most `grain` items that cover [0, count), then returns. Ranges go to
+  // threads first come, first served, so a result must not depend on which thread ran what. The body must not throw and
+  // must not call parallel_for itself.
   void parallel_for(int64_t count, int64_t grain, const ParallelBody& body);
 
  private:

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/quoted_name.h"
 #include "tensor/tensor.h"
 
 namespace glimmer {
@@ -50,9 +51,5 @@ enum class Access {
 // Tells the operating system. Advice only: it cannot fail, and never changes what is read. `bytes` must lie in a mapped
 // file: kDontNeed would empty other memory.
 void advise(std::span<const std::byte> bytes, Access access);
-
-// A name out of a file, as a message may print it: in double quotes, one line, control characters escaped, ill-formed
-// UTF-8 replaced, shortened in the middle when very long.
-std::string quoted_name(std::string_view name);
 
 }  // namespace glimmer

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/quoted_name.h"
 
 namespace glimmer {
 namespace {
@@ -117,8 +118,8 @@ void ConfigReader::expect_one_of(std::string_view field, std::string_view value,
   for (const std::string_view item : known) {
     if (item == value) return;
   }
-  fail(ErrorCode::kUnsupported, "{}: field {}{}: '{}' is not supported; known: {}", source_, prefix_, field, value,
-       fmt::join(known, ", "));
+  fail(ErrorCode::kUnsupported, "{}: field {}{}: {} is not supported; known: {}", source_, prefix_, field,
+       quoted_name(value), fmt::join(known, ", "));
 }
 
 }  // namespace glimmer

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/quoted_name.h"
 #include "model/families/families.h"
 
 namespace glimmer {
@@ -24,7 +25,8 @@ const Family& family_of(std::string_view model_type, std::string_view source) {
     if (family->model_type == model_type) return *family;
     known.append(known.empty() ? "" : ", ").append(family->model_type);
   }
-  fail(ErrorCode::kUnsupported, "{}: model_type '{}' is not supported; known: {}", source, model_type, known);
+  fail(ErrorCode::kUnsupported, "{}: model_type {} is not supported; known: {}", source, quoted_name(model_type),
+       known);
 }
 
 }  // namespace glimmer

@@ -52,7 +52,12 @@ TEST(Json, ReadsDoublesExactly) {
   EXPECT_EQ(parse_json("4.9406564584124654e-324", "x").get<double>(), 4.9406564584124654e-324);
 }
 
+TEST(Json, RefusesWhatFollowsANulByte) {
+  EXPECT_THAT(message_of(std::string_view("{}\0garbage", 10)), HasSubstr("malformed JSON at byte 2: a NUL byte"));
+}
+
 TEST(Json, RefusesDuplicateKeysAtEveryLevel) {
+  EXPECT_THAT(message_of("{\"a\\n\":1,\"a\\n\":2}"), HasSubstr("key \"a\\u000a\" appears twice"));
   EXPECT_THAT(message_of(R"({"a":1,"a":2})"), HasSubstr("key \"a\" appears twice"));
   EXPECT_THAT(message_of(R"({"a":1,"b":2,"\u0061":1})"), HasSubstr("key \"a\" appears twice"));
   EXPECT_THAT(message_of(R"([{"x":{"b":[],"c":{},"b":null}}])"), HasSubstr("key \"b\" appears twice"));

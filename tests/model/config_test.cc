@@ -145,14 +145,14 @@ INSTANTIATE_TEST_SUITE_P(
     All, ConfigFault,
     ::testing::Values(
         Fault{"model_type", [](Json& j) { j["model_type"] = "llama"; }, kUnsupported,
-              "model_type 'llama' is not supported; known: glm4_moe, glm4_moe_lite, glm4, glm"},
+              "model_type \"llama\" is not supported; known: glm4_moe, glm4_moe_lite, glm4, glm"},
         Fault{"hidden_act", [](Json& j) { j["hidden_act"] = "gelu"; }, kUnsupported,
-              "'gelu' is not supported; known: silu"},
+              "\"gelu\" is not supported; known: silu"},
         Fault{"rope_type",
               [](Json& j) {
                 j["rope_scaling"] = {{"rope_type", "longrope"}, {"factor", 2.0}};
               },
-              kUnsupported, "'longrope' is not supported; known: default, linear, yarn"},
+              kUnsupported, "\"longrope\" is not supported; known: default, linear, yarn"},
         Fault{"rope_factor",
               [](Json& j) {
                 j["rope_scaling"] = {{"rope_type", "linear"}};
@@ -177,7 +177,7 @@ INSTANTIATE_TEST_SUITE_P(
                     {"quant_method", "compressed-tensors"},
                     {"config_groups", {{"group_0", {{"weights", {{"type", "int"}, {"num_bits", 4}}}}}}}};
               },
-              kUnsupported, "config_groups.group_0.weights.type: 'int'"},
+              kUnsupported, "config_groups.group_0.weights.type: \"int\""},
         Fault{"groups", [](Json& j) { j["n_group"] = 7; }, kInvalid, "n_group 7"},
         Fault{"topk_group", [](Json& j) { j["topk_group"] = 2; }, kInvalid, "topk_group: expected"},
         Fault{"topk_above_groups", [](Json& j) { j["n_group"] = 32; }, kInvalid, "topk_group 1 groups hold 2 experts"},
