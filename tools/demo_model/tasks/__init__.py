@@ -1,0 +1,1 @@
+"""Generators of synthetic exchanges, one module a skill."""
