@@ -1,0 +1,179 @@
+// The bundled demo model on its held-out prompts (models/demo/eval/skills.jsonl), from messages to answer:
+//   - the rendered and tokenized prompt equals transformers', id for id;
+//   - the greedy answer equals transformers' in float32, id for id;
+//   - and it is right: at least 95 % of each skill.
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "base/mapped_file.h"
+#include "engine/generate.h"
+#include "support/paths.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace glimmer {
+namespace {
+
+constexpr int64_t kMaxNewTokens = 400;
+
+std::filesystem::path demo_dir() { return testing::source_dir() / "models/demo"; }
+
+std::vector<Json> read_cases() {
+  std::vector<Json> cases;
+  std::ifstream file(demo_dir() / "eval/skills.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    cases.push_back(parse_json(line, "skills.jsonl line " + std::to_string(cases.size() + 1)));
+  }
+  return cases;
+}
+
+std::string trimmed(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \n");
+  return begin == std::string_view::npos ? ""
+                                         : std::string(text.substr(begin, text.find_last_not_of(" \n") + 1 - begin));
+}
+
+std::string lowered(std::string text) {
+  for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return text;
+}
+
+bool contains(const std::string& text, const Json& value) {
+  return lowered(text).find(lowered(value.get<std::string>())) != std::string::npos;
+}
+
+// The text between `open` and `close` from `at` on, which moves behind it; nothing when there is none.
+std::optional<std::string> between(const std::string& text, std::string_view open, std::string_view close, size_t& at) {
+  const size_t begin = text.find(open, at);
+  if (begin == std::string::npos) return std::nullopt;
+  const size_t end = text.find(close, begin + open.size());
+  if (end == std::string::npos) return std::nullopt;
+  at = end + close.size();
+  return text.substr(begin + open.size(), end - begin - open.size());
+}
+
+bool declared_as_string(const Json& tools, const std::string& name, const std::string& key) {
+  for (const Json& tool : tools) {
+    const Json& function = tool.contains("function") ? tool["function"] : tool;
+    if (function["name"] != name) continue;
+    const Json properties = function["parameters"].value("properties", Json::object());
+    return properties.contains(key) && properties[key].value("type", "") == "string";
+  }
+  return false;
+}
+
+// [{"name", "arguments"}] of an answer in the format of GLM-4.7, arguments typed by the declared tools.
+Json parse_calls(const std::string& answer, const Json& tools) {
+  Json calls = Json::array();
+  size_t at = 0;
+  while (const auto body = between(answer, "<tool_call>", "</tool_call>", at)) {
+    const std::string name = body->substr(0, body->find("<arg_key>"));
+    Json arguments = Json::object();
+    size_t inside = 0;
+    while (const auto key = between(*body, "<arg_key>", "</arg_key>", inside)) {
+      const std::string value = between(*body, "<arg_value>", "</arg_value>", inside).value_or("");
+      const Json parsed = Json::parse(value, nullptr, false);
+      arguments[*key] = declared_as_string(tools, name, *key) || parsed.is_discarded() ? Json(value) : parsed;
+    }
+    calls.push_back({{"name", name}, {"arguments", arguments}});
+  }
+  return calls;
+}
+
+// Whether `answer` (behind the reasoning) passes the case's check; models/demo/README.md has the kinds.
+bool passes(const Json& test, const std::string& answer) {
+  const Json& check = test["check"];
+  const std::string kind = check["kind"];
+  if (kind == "tool_call") {
+    const Json calls = parse_calls(answer, test["inputs"]["tools"]);
+    return nlohmann::json(calls) == nlohmann::json(check["calls"]);  // without regard to the order of arguments
+  }
+  if (answer.find("<tool_call>") != std::string::npos) return false;
+  if (kind == "equals") return answer == check["value"];
+  const Json none = Json::array();
+  for (const Json& value : kind == "story" ? check["words"] : check["values"]) {
+    if (!contains(answer, value)) return false;
+  }
+  for (const Json& value : check.contains("excludes") ? check["excludes"] : none) {
+    if (contains(answer, value)) return false;
+  }
+  return kind != "story" || answer.ends_with('.') || answer.ends_with('!') || answer.ends_with('"');
+}
+
+struct Tally {
+  int right = 0;
+  int all = 0;
+};
+
+TEST(DemoModel, AnswersHeldOutPromptsRightAndAsTransformersDoes) {
+  const Model model = Model::load(demo_dir());
+  const ChatTemplate chat_template = ChatTemplate::load(demo_dir());
+  const Tokenizer tokenizer = Tokenizer::from_file(demo_dir());
+  const std::vector<int32_t>& eos = model.generation_config().eos_token_id;
+  Context context({});
+  Forward forward(model, context);
+
+  std::map<std::string, Tally> skills;
+  int same_as_transformers = 0;
+  const std::vector<Json> cases = read_cases();
+  ASSERT_GE(cases.size(), 100U);
+  for (const Json& test : cases) {
+    const std::string prompt = chat_template.render(test["inputs"]);
+    const std::vector<int32_t> ids = tokenizer.encode(prompt, {.add_special_tokens = false});
+    ASSERT_THAT(ids, ::testing::ElementsAreArray(test["prompt_ids"].get<std::vector<int32_t>>())) << prompt;
+
+    Sequence sequence(model.config());
+    sequence.start(ids, {.max_new_tokens = kMaxNewTokens, .stop_ids = eos});
+    Generator(forward).run(sequence);
+    std::vector<int32_t> generated(sequence.generated().begin(), sequence.generated().end());
+    same_as_transformers += generated == test["reference_ids"].get<std::vector<int32_t>>();
+
+    const bool ended = sequence.finish_reason() == FinishReason::kStopToken;
+    if (ended) generated.pop_back();
+    std::string text = tokenizer.decode(generated);
+    const size_t thought = text.find("</think>");
+    const bool thinking = test["inputs"]["enable_thinking"];
+    if (thinking && thought != std::string::npos) text = text.substr(thought + 8);
+    Tally& tally = skills[test["skill"]];
+    ++tally.all;
+    if (ended && (!thinking || thought != std::string::npos) && passes(test, trimmed(text))) {
+      ++tally.right;
+    } else {
+      std::cout << "wrong (" << test["skill"] << "): " << prompt.substr(prompt.size() > 300 ? prompt.size() - 300 : 0)
+                << "\n  answer: " << trimmed(text) << "\n  check: " << test["check"] << "\n";
+    }
+  }
+
+  EXPECT_EQ(same_as_transformers, static_cast<int>(cases.size())) << "answers that equal transformers', of all";
+  EXPECT_GE(skills.size(), 6U);
+  for (const auto& [skill, tally] : skills) {
+    std::cout << skill << ": " << tally.right << " of " << tally.all << " right\n";
+    EXPECT_GE(tally.right, 0.95 * tally.all) << skill;
+  }
+}
+
+TEST(DemoModel, KnowsWhat17And25Make) {
+  const Model model = Model::load(demo_dir());
+  const ChatTemplate chat_template = ChatTemplate::load(demo_dir());
+  const Tokenizer tokenizer = Tokenizer::from_file(demo_dir());
+  for (const kernels::KernelTable* table : kernels::all_tables()) {
+    if (!table->supported()) continue;
+    Context context({.backend = std::string(table->name)});
+    Forward forward(model, context);
+    Sequence sequence(model.config());
+    const Json inputs = {{"messages", {{{"role", "user"}, {"content", "What is 17 + 25?"}}}},
+                         {"add_generation_prompt", true}};
+    sequence.start(tokenizer.encode(chat_template.render(inputs), {.add_special_tokens = false}),
+                   {.max_new_tokens = kMaxNewTokens, .stop_ids = model.generation_config().eos_token_id});
+    Generator(forward).run(sequence);
+    const std::string text = tokenizer.decode(sequence.generated());
+    EXPECT_NE(text.substr(text.find("</think>")).find("42"), std::string::npos) << table->name << ": " << text;
+  }
+}
+
+}  // namespace
+}  // namespace glimmer
