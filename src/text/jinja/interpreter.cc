@@ -65,15 +65,41 @@ Interpreter::Interpreter(const Template& parsed, const Dict& inputs, const std::
                          Budget& budget)
     : template_(parsed), inputs_(inputs), clock_(clock), budget_(budget), constants_(parsed.constant_count) {}
 
+Activation::Activation(uint32_t slot_count, std::shared_ptr<Activation> outer_activation, Activation*& first)
+    : outer(std::move(outer_activation)), charged_bytes(sizeof(Activation) + slot_count * sizeof(Value)) {
+  Budget::current()->allocate(charged_bytes);
+  Budget::current()->work(charged_bytes);
+  slots.resize(slot_count);
+  owner = &first;
+  next = first;
+  if (next != nullptr) next->owner = &next;
+  first = this;
+}
+
+Activation::~Activation() {
+  unlink();
+  Budget::current()->release(charged_bytes);
+}
+
+void Activation::unlink() {
+  if (owner == nullptr) return;
+  *owner = next;
+  if (next != nullptr) next->owner = owner;
+  owner = nullptr;
+}
+
 Interpreter::~Interpreter() {
-  for (const std::shared_ptr<Activation>& activation : captured_) activation->slots.clear();
+  while (activations_ != nullptr) {
+    const Values slots = std::move(activations_->slots);  // destroyed when the list is in order again
+    activations_->unlink();
+  }
   for (const Value& value : tracked_) value.as_namespace().attributes.entries.clear();
 }
 
 std::string Interpreter::run() {
   std::string text;
   out_ = &text;
-  activation_ = std::make_shared<Activation>(template_.slot_count, nullptr);
+  activation_ = activate(template_.slot_count, nullptr);
   try {
     enter(template_.scope);
     execute_all(template_.body);
@@ -123,9 +149,8 @@ void Interpreter::leave(const Scope& scope) {
   for (const SlotLoad& load : scope.loads) activation_->slots[load.slot] = Value();
 }
 
-void Interpreter::capture() {
-  if (std::exchange(activation_->captured, true)) return;
-  captured_.push_back(activation_);
+std::shared_ptr<Activation> Interpreter::activate(uint32_t slot_count, const std::shared_ptr<Activation>& outer) {
+  return std::make_shared<Activation>(slot_count, outer, activations_);
 }
 
 Interpreter::Flow Interpreter::execute_all(const Nodes& nodes) {
@@ -239,7 +264,6 @@ void Interpreter::execute_for(const Node& node) {
   const Value iterable = evaluate(*node.second);
   line_ = node.line;
   if (node.recursive) {
-    capture();
     write(render_loop(node, activation_, iterable, 0).text());
     return;
   }
@@ -249,7 +273,7 @@ void Interpreter::execute_for(const Node& node) {
 // The items that pass the loop's own `if`, as a generator that runs in an activation of its own.
 Value Interpreter::filtered(const Node& node, const Value& iterable) {
   const auto outer = node.recursive ? activation_->outer : activation_;
-  const auto activation = std::make_shared<Activation>(node.test_slots, outer);
+  const auto activation = activate(node.test_slots, outer);
   const Value source = iterate(iterable);
   bool entered = false;
   return make_generator(
@@ -273,6 +297,7 @@ void Interpreter::iterate_body(const Node& node, const Value& iterable, int dept
     loop = new Loop(node, node.recursive ? activation_->outer : nullptr, items, depth);
     loop_value = Value::object(Type::kCallable, loop);
   }
+  const std::unique_ptr<Loop, void (*)(Loop*)> finish(loop, [](Loop* ended) { ended->forget_changes(); });
   const Value iterator = loop == nullptr ? iterate(items) : Value();
   bool completed = false;  // a round that ran to its end: else the loop's else branch runs
   Value item;
@@ -298,7 +323,7 @@ Value Interpreter::render_loop(const Node& node, const std::shared_ptr<Activatio
                                int depth) {
   check_depth();
   ++call_depth_;
-  const ScopedActivation scoped(*this, std::make_shared<Activation>(node.slot_count, closure));
+  const ScopedActivation scoped(*this, activate(node.slot_count, closure));
   ScopedOutput output(*this);
   iterate_body(node, iterable, depth);
   --call_depth_;
@@ -306,7 +331,6 @@ Value Interpreter::render_loop(const Node& node, const std::shared_ptr<Activatio
 }
 
 void Interpreter::define_macro(const Node& node) {
-  capture();
   slot(node.slot) = Value::object(Type::kCallable, new Macro(node, activation_));
   if (node.toplevel && template_.has_blocks) exported_[node.text] = slot(node.slot);
 }
@@ -358,7 +382,7 @@ void Interpreter::bind_parameters(const Node& node, const Args& args, std::strin
 Value Interpreter::call_macro(const Node& node, const std::shared_ptr<Activation>& closure, const Args& args,
                               std::string_view name) {
   check_depth();
-  const auto activation = std::make_shared<Activation>(node.slot_count, closure);
+  const auto activation = activate(node.slot_count, closure);
   bind_parameters(node, args, name, activation->slots);
   ++call_depth_;
   const ScopedActivation scoped(*this, activation);
@@ -379,14 +403,13 @@ Value Interpreter::call_macro(const Node& node, const std::shared_ptr<Activation
 }
 
 void Interpreter::execute_call_block(const Node& node) {
-  capture();
   const Value caller = Value::object(Type::kCallable, new Macro(node, activation_));
   const Value result = evaluate_call(*node.first, &caller);
   append_str(*out_, result);
 }
 
 void Interpreter::execute_generation(const Node& node) {
-  const ScopedActivation scoped(*this, std::make_shared<Activation>(node.slot_count, activation_));
+  const ScopedActivation scoped(*this, activate(node.slot_count, activation_));
   if (node.signature.caller_slot >= 0) {
     activation_->slots[static_cast<size_t>(node.signature.caller_slot)] = Value::undefined("No caller defined");
   }
@@ -395,7 +418,7 @@ void Interpreter::execute_generation(const Node& node) {
 }
 
 void Interpreter::execute_block(const Node& node) {
-  const ScopedActivation scoped(*this, std::make_shared<Activation>(node.slot_count, nullptr));
+  const ScopedActivation scoped(*this, activate(node.slot_count, nullptr));
   enter(node.scope);
   execute_all(node.body);
 }

@@ -15,13 +15,18 @@
 
 namespace glimmer::jinja {
 
-// The names of one call of one function of the template. Macros keep the activation that they were defined in.
+// The names of one call of one function of the template. Macros keep the activation that they were defined in, and it
+// keeps them: such cycles are broken at the end of the render, for which all activations are linked together.
 struct Activation {
-  Activation(uint32_t slot_count, std::shared_ptr<Activation> outer_activation)
-      : slots(slot_count), outer(std::move(outer_activation)) {}
+  Activation(uint32_t slot_count, std::shared_ptr<Activation> outer_activation, Activation*& first);
+  ~Activation();
+  void unlink();
+
   Values slots;
   std::shared_ptr<Activation> outer;
-  bool captured = false;
+  size_t charged_bytes;
+  Activation** owner;  // the pointer that points to this, null when unlinked
+  Activation* next;
 };
 
 class Interpreter {
@@ -69,7 +74,6 @@ class Interpreter {
   void bind_parameters(const Node& node, const Args& args, std::string_view name, Values& slots);
   void enter(const Scope& scope);
   void leave(const Scope& scope);
-  void capture();
   void write(std::string_view text);
 
   // Expressions (interpreter_expression.cc)
@@ -90,14 +94,15 @@ class Interpreter {
 
   Value lookup(const std::string& name) const;
   Value& slot(const SlotRef& ref);
+  std::shared_ptr<Activation> activate(uint32_t slot_count, const std::shared_ptr<Activation>& outer);
   void check_depth();
 
   const Template& template_;
   const Dict& inputs_;
   const std::function<std::tm()>& clock_;
   Budget& budget_;
+  Activation* activations_ = nullptr;  // all that live
   std::shared_ptr<Activation> activation_;
-  std::vector<std::shared_ptr<Activation>> captured_;  // by macros: emptied at the end, since they may form cycles
   Values tracked_;
   Values constants_;
   std::map<std::string, Value> exported_;  // top-level names, for blocks

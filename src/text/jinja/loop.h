@@ -12,7 +12,8 @@ struct Loop : Callable {
   // `closure` is where a recursive loop was written; null when it is not recursive.
   Loop(const Node& loop_node, std::shared_ptr<Activation> closure, const Value& items, int loop_depth);
 
-  bool advance(Value& item);  // the next round; false at the end
+  bool advance(Value& item);                          // the next round; false at the end
+  void forget_changes() { last_changed_ = Value(); }  // which may hold the loop itself
 
   Value call(Interpreter& interpreter, const Args& args) override;
   std::string_view type_name() const override { return "LoopContext"; }
