@@ -35,7 +35,8 @@ struct TemplateOptions {
 class ChatTemplate {
  public:
   // Compiles one template. `source` (a path) begins every message: "chat_template.jinja:12: unknown filter 'foo'; ...".
-  // Throws kInvalid on a syntax error, on unknown filters and tests, kLimit when nested too deeply.
+  // Throws kInvalid on a syntax error and on unknown filters and tests, kUnsupported on include, import and extends,
+  // kLimit when nested too deeply.
   ChatTemplate(std::string_view text, std::string source, TemplateOptions options = {});
 
   // The template of a model folder: `chat_template.jinja` (with the named ones of `additional_chat_templates/*.jinja`),
