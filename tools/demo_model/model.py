@@ -237,11 +237,9 @@ def export(model: Glm4MoeLiteForCausalLM, out: Path) -> None:
         (
             "generation_config.json",
             {
-                "do_sample": True,
+                "do_sample": False,  # answers are either right or wrong, and tests want the same ones each time
                 "eos_token_id": c.eos_token_id,
                 "pad_token_id": c.pad_token_id,
-                "temperature": 0.6,
-                "top_p": 0.95,
                 "transformers_version": "5.17.0",
             },
         ),
