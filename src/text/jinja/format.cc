@@ -27,9 +27,10 @@ std::string pad(std::string text, int64_t width, char align, std::string_view fi
 }
 
 std::string to_base(uint64_t value, unsigned base, bool upper) {
+  const std::string_view symbols = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string digits;
   do {
-    digits += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[value % base];
+    digits += symbols[value % base];
     value /= base;
   } while (value > 0);
   std::reverse(digits.begin(), digits.end());
