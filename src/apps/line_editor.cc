@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
@@ -27,12 +28,20 @@ void ensure_utf8_locale() {
   if (std::string_view(nl_langinfo(CODESET)) != "UTF-8") std::setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-// Waits until standard input has a byte and reads it: 1, 0 at the end, -1 on an error or when a signal comes (a poll is
-// never restarted). libedit's own reader would read on after Ctrl-C.
+// Waits until standard input has a byte and reads it: 1, 0 at the end, -1 on an error or Ctrl-C. libedit's own reader
+// would read on after Ctrl-C.
 int read_byte(char& byte) {
-  pollfd input = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-  if (poll(&input, 1, -1) < 0) return -1;
-  return static_cast<int>(read(STDIN_FILENO, &byte, 1));
+  for (;;) {
+    std::array<pollfd, 2> inputs = {{{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
+                                     {.fd = InterruptGuard::descriptor(), .events = POLLIN, .revents = 0}}};
+    if (poll(inputs.data(), inputs.size(), -1) < 0) {
+      if (errno == EINTR) continue;  // a signal; if it was Ctrl-C, the descriptor tells
+      return -1;
+    }
+    if (inputs[1].revents != 0) return -1;
+    const ssize_t got = read(STDIN_FILENO, &byte, 1);
+    if (got >= 0 || errno != EINTR) return static_cast<int>(got);
+  }
 }
 
 // libedit's EL_GETCFN: one character, of one or more bytes.
@@ -41,7 +50,6 @@ int read_character(EditLine*, wchar_t* character) {
   for (;;) {
     char byte = 0;
     const int got = read_byte(byte);
-    if (got < 0 && errno == EINTR && !InterruptGuard::flag().load()) continue;  // stopped and continued, say
     if (got <= 0) return got;
     const size_t size = std::mbrtowc(character, &byte, 1, &state);
     if (size == static_cast<size_t>(-2)) continue;  // the character goes on

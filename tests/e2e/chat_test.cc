@@ -58,21 +58,21 @@ TEST(Chat, OnATerminal) {
   const std::vector<std::string> environment = {"XDG_STATE_HOME=" + state.path().string(), "LC_ALL=C"};
   TerminalCommand command({"chat", "-m", model()}, environment);
   ASSERT_TRUE(command.wait_for("/help lists commands"));
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type("Hi\r");
   EXPECT_TRUE(command.wait_for("\033[2mabcde\033[0m\r\n\r\nvwxyz\r\n"));
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type("/wrong\r");
   EXPECT_TRUE(command.wait_for("glimmer: error: '/wrong' is no command"));
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type(
       "ab\x7f"
       "c\r");  // backspace
   EXPECT_TRUE(command.wait_for("vwxyz"));
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type("你好\r");
   EXPECT_TRUE(command.wait_for("vwxyz"));
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type("/exit\r");
   EXPECT_EQ(command.wait(), 0);
   EXPECT_THAT(read_file(state.path() / "glimmer" / "chat_history"), HasSubstr("ac"));
@@ -81,18 +81,33 @@ TEST(Chat, OnATerminal) {
 TEST(Chat, CtrlCTwiceAtThePromptLeaves) {
   const TempDir state;
   TerminalCommand command({"chat", "-m", model()}, {"XDG_STATE_HOME=" + state.path().string()});
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type("half a li\x03");
   ASSERT_TRUE(command.wait_for("Ctrl-C again"));
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type("\x03");
+  EXPECT_EQ(command.wait(), 0);
+}
+
+TEST(Chat, CtrlCEndsTheAnswerOnly) {
+  const TempDir state;
+  const SuccessorModel endless(kEndlessContext);
+  endless.folder().write("chat_template.jinja", "{{ messages[-1].content }}");
+  TerminalCommand command({"chat", "-m", endless.path()}, {"XDG_STATE_HOME=" + state.path().string()});
+  ASSERT_TRUE(command.wait_for_prompt());
+  command.type("0\r");
+  ASSERT_TRUE(command.wait_for("1234567890123456789"));
+  command.type("\x03");
+  EXPECT_TRUE(command.wait_for("glimmer: interrupted: "));
+  ASSERT_TRUE(command.wait_for_prompt());
+  command.type("/exit\r");
   EXPECT_EQ(command.wait(), 0);
 }
 
 TEST(Chat, CtrlDLeaves) {
   const TempDir state;
   TerminalCommand command({"chat", "-m", model()}, {"XDG_STATE_HOME=" + state.path().string()});
-  ASSERT_TRUE(command.wait_for("> "));
+  ASSERT_TRUE(command.wait_for_prompt());
   command.type("\x04");
   EXPECT_EQ(command.wait(), 0);
 }

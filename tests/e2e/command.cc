@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -163,6 +164,16 @@ bool TerminalCommand::wait_for(const std::string& text) {
     }
     if (!read_some(terminal_, screen_)) return false;
   }
+}
+
+bool TerminalCommand::wait_for_prompt() {
+  if (!wait_for("> ")) return false;
+  for (int waited_ms = 0; waited_ms < kPatienceMs; ++waited_ms) {
+    termios mode = {};
+    if (::tcgetattr(terminal_, &mode) == 0 && (mode.c_lflag & ICANON) == 0) return true;
+    ::usleep(1000);
+  }
+  return false;
 }
 
 int TerminalCommand::wait() {

@@ -52,6 +52,9 @@ class TerminalCommand {
   void type(const std::string& keys);  // "\x03" is Ctrl-C
   // Reads until `text` has appeared since the last call; false if it has not within some seconds.
   bool wait_for(const std::string& text);
+  // Waits for the line editor's prompt "> ", and until it takes single keys: it prints the prompt first, and a Ctrl-D
+  // typed in between would be lost.
+  bool wait_for_prompt();
   int wait();  // the exit status, as in Result
   const std::string& screen() const { return screen_; }
 

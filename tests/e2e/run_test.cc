@@ -3,7 +3,6 @@
 
 #include <csignal>
 
-#include "base/mapped_file.h"
 #include "e2e/command.h"
 #include "e2e/successor_model.h"
 
@@ -273,11 +272,7 @@ TEST(Run, TruncatedWeights) {
 }
 
 TEST(Run, InterruptEndsItCleanly) {
-  const SuccessorModel endless;
-  std::string config = read_file(endless.folder().path() / "config.json");
-  const std::string limit = "\"max_position_embeddings\":128";
-  config.replace(config.find(limit), limit.size(), "\"max_position_embeddings\":100000000");
-  endless.folder().write("config.json", config);
+  const SuccessorModel endless(kEndlessContext);
   Command command({"run", "-m", endless.path(), "--raw", "0"});
   command.wait_for_output(100);
   command.signal(SIGINT);

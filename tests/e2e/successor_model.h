@@ -24,11 +24,12 @@ inline constexpr int32_t kThink = 263;
 inline constexpr int32_t kEndThink = 264;
 inline constexpr int64_t kSuccessorVocab = 265;
 inline constexpr int64_t kSuccessorContext = 128;
+inline constexpr int64_t kEndlessContext = 100'000'000;  // a test gives up before it is full
 
 class SuccessorModel {
  public:
-  SuccessorModel() {
-    folder_.write("config.json", dump_json(config()));
+  explicit SuccessorModel(int64_t context = kSuccessorContext) {
+    folder_.write("config.json", dump_json(config(context)));
     folder_.write("generation_config.json", R"({"eos_token_id": [256, 260]})");
     folder_.write("tokenizer.json", dump_json(tokenizer()));
     folder_.write("tokenizer_config.json", R"({"eos_token": "<|endoftext|>"})");
@@ -53,7 +54,7 @@ class SuccessorModel {
                                                           "<|system|>",      "<|user|>", "<|assistant|>",
                                                           "<|observation|>", "<think>",  "</think>"};
 
-  static Json config() {
+  static Json config(int64_t context) {
     return {{"architectures", {"Glm4ForCausalLM"}},
             {"model_type", "glm4"},
             {"vocab_size", kSuccessorVocab},
@@ -69,7 +70,7 @@ class SuccessorModel {
             {"partial_rotary_factor", 0.5},
             {"attention_bias", false},
             {"tie_word_embeddings", false},
-            {"max_position_embeddings", kSuccessorContext},
+            {"max_position_embeddings", context},
             {"eos_token_id", {256}}};
   }
 
