@@ -101,12 +101,13 @@ void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, cons
   // A null at top level means 1 in every family; only an absent field takes the family's own.
   const double fallback = reader.has_null("partial_rotary_factor") ? 1.0 : defaults.partial_rotary_factor;
   rope.partial_rotary_factor = rope_number(dict, reader, "partial_rotary_factor", fallback);
-  rope.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * rope.partial_rotary_factor);
-  if (rope.partial_rotary_factor > 1 || rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
+  const double rotated = static_cast<double>(head_dim) * rope.partial_rotary_factor;
+  if (!(rotated >= 2 && rotated <= static_cast<double>(head_dim)) || static_cast<int64_t>(rotated) % 2 != 0) {
     reader.fail_rule(
         fmt::format("partial_rotary_factor {} of {} values rotates {}: expected an even number from 2 to {}",
-                    rope.partial_rotary_factor, head_dim, rope.rotary_dim, head_dim));
+                    rope.partial_rotary_factor, head_dim, rotated, head_dim));
   }
+  rope.rotary_dim = static_cast<int64_t>(rotated);
   for (const std::string_view field : {"type", "rope_type"}) {  // rope_type wins
     if (dict.has(field)) rope.rope_type = dict.require_string(field);
   }

@@ -159,6 +159,8 @@ INSTANTIATE_TEST_SUITE_P(
               },
               kInvalid, "factor: expected"},
         Fault{"partial_rotary", [](Json& j) { j["partial_rotary_factor"] = 0.5; }, kInvalid, "expected 1"},
+        Fault{"huge_rotary", [](Json& j) { j["partial_rotary_factor"] = 9e21; }, kInvalid,
+              "partial_rotary_factor 9e+21"},
         Fault{"scoring", [](Json& j) { j["scoring_func"] = "softmax"; }, kUnsupported, "known: sigmoid"},
         Fault{"topk_method", [](Json& j) { j["topk_method"] = "greedy"; }, kUnsupported, "known: noaux_tc"},
         Fault{"quant",

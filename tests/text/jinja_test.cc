@@ -88,6 +88,11 @@ TEST(Jinja, MessagesNameTemplateLineAndCause) {
                "test.jinja:2: 'dict object' has no attribute 'a'");
 }
 
+TEST(Jinja, ASliceAmongSeveralSubscriptsIsAnError) {
+  EXPECT_NE(std::string(failure("{{ 'abc'[1:1, 2, 3] }}").what()).find("a slice among several subscripts"),
+            std::string::npos);
+}
+
 TEST(Jinja, SandboxHoldsPythonInternalsBack) {
   EXPECT_EQ(render("{{ ''.__class__ }}{{ [].__class__ is defined }}"), "False");
   const char* const attacks[] = {

@@ -299,6 +299,9 @@ NodePtr Parser::parse_subscript(NodePtr node) {
   if (subscripts.size() == 1) {
     subscript = std::move(subscripts[0]);
   } else {
+    for (const NodePtr& part : subscripts) {  // jinja2 would look up a tuple of slices, which no value has
+      if (part->kind == NodeKind::kSlice) error(part->line, "a slice among several subscripts is not supported");
+    }
     subscript = make(NodeKind::kTuple, token.line);
     subscript->items = std::move(subscripts);
     subscript = finish(std::move(subscript));
