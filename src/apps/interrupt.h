@@ -18,7 +18,8 @@ class InterruptGuard {
 
   bool interrupted() const { return flag().load(std::memory_order_relaxed); }
   static const std::atomic<bool>& flag();
-  // A file descriptor that is readable once the flag is set: for a poll, which may run in another thread than the handler.
+  // A file descriptor that is readable once the flag is set: for a poll, which may run in another thread than the
+  // handler.
   static int descriptor();
 };
 

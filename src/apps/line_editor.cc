@@ -51,6 +51,7 @@ int read_character(EditLine*, wchar_t* character) {
     char byte = 0;
     const int got = read_byte(byte);
     if (got <= 0) return got;
+    if (byte == '\0') byte = '\x04';  // Ctrl-D typed ahead, while the terminal still collected lines, arrives so
     const size_t size = std::mbrtowc(character, &byte, 1, &state);
     if (size == static_cast<size_t>(-2)) continue;  // the character goes on
     if (size == static_cast<size_t>(-1)) {          // not UTF-8: leave it out

@@ -98,7 +98,7 @@ bool LineReader::fill() {
 ProgressBar::ProgressBar(std::string title, bool shown) : title_(std::move(title)), shown_(shown) {}
 
 ProgressBar::~ProgressBar() {
-  if (shown_ && last_permille_ >= 0) {
+  if (shown_ && last_percent_ >= 0) {
     std::fputs("\r\033[K", stderr);  // erases the line
     std::fflush(stderr);
   }
@@ -106,13 +106,13 @@ ProgressBar::~ProgressBar() {
 
 void ProgressBar::update(int64_t done_bytes, int64_t total_bytes) {
   if (!shown_ || total_bytes <= 0) return;
-  const auto permille = static_cast<int>(static_cast<double>(done_bytes) / static_cast<double>(total_bytes) * 1000);
-  if (permille == last_permille_) return;
-  last_permille_ = permille;
+  const auto percent = static_cast<int>(static_cast<double>(done_bytes) / static_cast<double>(total_bytes) * 100);
+  if (percent == last_percent_) return;
+  last_percent_ = percent;
   constexpr int kWidth = 30;
-  const int filled = std::clamp(permille * kWidth / 1000, 0, kWidth);
+  const int filled = std::clamp(percent * kWidth / 100, 0, kWidth);
   fmt::print(stderr, "\r{} [{}{}] {:3}% of {}\033[K", title_, std::string(static_cast<size_t>(filled), '#'),
-             std::string(static_cast<size_t>(kWidth - filled), '.'), permille / 10, human_bytes(total_bytes));
+             std::string(static_cast<size_t>(kWidth - filled), '.'), percent, human_bytes(total_bytes));
   std::fflush(stderr);
 }
 

@@ -51,7 +51,7 @@ class ProgressBar {
  private:
   std::string title_;
   bool shown_;
-  int last_permille_ = -1;
+  int last_percent_ = -1;
 };
 
 // "9.1 M", "106.9 B"; "24.3 MB", "13.1 GB" (powers of ten, as disks and the field's model names count).
