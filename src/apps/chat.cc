@@ -43,8 +43,8 @@ class ChatLoop {
     if (line.find_first_not_of(" \t\r") == std::string::npos) return Next::kGoOn;
     if (line.front() == '/') return command(line);
     session_.answer(line);
-    if (!quiet_) fmt::print(stderr, "glimmer: {}\n", session_.statistics());
-    if (session_.context_full()) fmt::print(stderr, "glimmer: the context is full; /reset begins anew\n");
+    if (!quiet_) tell("glimmer: {}\n", session_.statistics());
+    if (session_.context_full()) tell("glimmer: the context is full; /reset begins anew\n");
     return Next::kGoOn;
   }
 
@@ -56,7 +56,7 @@ class ChatLoop {
     const std::string argument = begin == std::string::npos ? "" : line.substr(begin);
     if (name == "/exit" || name == "/quit") return Next::kLeave;
     if (name == "/help") {
-      fmt::print(stderr, "{}", kChatHelp);
+      tell("{}", kChatHelp);
     } else if (name == "/reset") {
       session_.reset();
     } else if (name == "/system") {
@@ -65,7 +65,7 @@ class ChatLoop {
       session_.set_thinking(argument == "on");
     } else if (name == "/save" && !argument.empty()) {
       session_.save(argument);
-      fmt::print(stderr, "glimmer: saved {}\n", argument);
+      tell("glimmer: saved {}\n", argument);
     } else {
       fail(ErrorCode::kUsage, "'{}' is no command; /help lists them", line);
     }
@@ -85,7 +85,7 @@ int talk(ChatLoop& loop) {
     if (status == LineStatus::kEnd) break;
     if (status == LineStatus::kInterrupted) {
       if (interrupted_before) break;
-      fmt::print(stderr, "\nglimmer: Ctrl-C again, or /exit, leaves\n");
+      tell("\nglimmer: Ctrl-C again, or /exit, leaves\n");
       interrupted_before = true;
       continue;
     }
@@ -93,7 +93,7 @@ int talk(ChatLoop& loop) {
     try {
       if (loop.take(line) == Next::kLeave) return 0;
     } catch (const Error& error) {
-      fmt::print(stderr, "glimmer: error: {}\n", error.what());
+      tell("glimmer: error: {}\n", error.what());
     }
   }
   write_output("\n");
@@ -157,7 +157,7 @@ int chat_command(Arguments arguments) {
   ChatLoop loop(session, options.quiet);
   if (!stdin_is_terminal()) return talk_in_pipe(loop);
   if (!options.quiet) {
-    fmt::print(stderr, "glimmer: talking with {} ({}); /help lists commands\n", folder.string(), config.model_type);
+    tell("glimmer: talking with {} ({}); /help lists commands\n", folder.string(), config.model_type);
   }
   return talk(loop);
 }

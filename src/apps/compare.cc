@@ -101,6 +101,7 @@ std::vector<int64_t> significant_dims(const Shape& shape) {
 }
 
 std::string coordinate(const Shape& shape, int64_t index) {
+  if (shape.element_count() == 0) return "[]";
   std::vector<int64_t> place(static_cast<size_t>(shape.rank()));
   for (int i = shape.rank() - 1; i >= 0; --i) {
     place[static_cast<size_t>(i)] = index % shape[i];

@@ -262,7 +262,7 @@ int inspect_command(Arguments arguments) {
     write_output(as_json ? dump_json(kernels_json(runtime.backend)) + "\n" : kernels_text(runtime.backend));
     return 0;
   }
-  if (folder_argument && !model_flags.model.empty()) fail(ErrorCode::kUsage, "DIR and --model exclude each other");
+  if (folder_argument && model_flags.model) fail(ErrorCode::kUsage, "DIR and --model exclude each other");
   if (folder_argument) model_flags.model = *folder_argument;
   const fs::path folder = model_flags.folder();
   const Checkpoint checkpoint = Checkpoint::open(folder);

@@ -1,5 +1,7 @@
 #include "apps/loading.h"
 
+#include <fmt/ranges.h>
+
 #include <chrono>
 #include <cstdio>
 
@@ -21,11 +23,15 @@ Model load_model(const std::filesystem::path& folder, Context& context, LoadRepo
       bar.update(progress.done_bytes, progress.total_bytes);
     });
   }();
+  const ModelConfig& config = model.config();
+  if (shown && !config.defaults_taken.empty()) {
+    tell("glimmer: {} is silent on some fields, which are taken as transformers does: {}\n", config.source,
+         fmt::join(config.defaults_taken, ", "));
+  }
   if (shown && !stderr_is_terminal()) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    fmt::print(stderr, "glimmer: loaded {} ({}, {}) in {:.2f} s; {} kernels, {} threads\n", folder.string(),
-               model.config().model_type, human_bytes(total_bytes), seconds.count(), context.kernels().name,
-               context.pool().threads());
+    tell("glimmer: loaded {} ({}, {}) in {:.2f} s; {} kernels, {} threads\n", folder.string(), config.model_type,
+         human_bytes(total_bytes), seconds.count(), context.kernels().name, context.pool().threads());
   }
   return model;
 }

@@ -19,7 +19,7 @@ struct LogitsOptions {
   RuntimeFlags runtime;
   std::string ids;
   std::string trace;
-  int64_t chunk = 0;
+  int64_t chunk = Forward::kDefaultChunkTokens;
   std::optional<int64_t> top;
   bool as_json = false;
   bool quiet = false;
@@ -113,8 +113,15 @@ int logits_command(Arguments arguments) {
     fail(ErrorCode::kUsage, "--top must be at least 1, and excludes --json");
   }
   constexpr int64_t kMaxChunkTokens = 1 << 16;  // activations take memory for each
-  if (options.chunk < 0 || options.chunk > kMaxChunkTokens) {
+  if (options.chunk < 1 || options.chunk > kMaxChunkTokens) {
     fail(ErrorCode::kUsage, "--chunk is {}, but must be in [1, {}]", options.chunk, kMaxChunkTokens);
+  }
+  if (const std::filesystem::path trace = options.trace; !trace.empty()) {  // found out before the work, not after it
+    std::error_code ignored;
+    const auto folder = trace.has_parent_path() ? trace.parent_path() : std::filesystem::path(".");
+    if (!std::filesystem::is_directory(folder, ignored)) {
+      fail(ErrorCode::kNotFound, "--trace {}: there is no folder {}", options.trace, folder.string());
+    }
   }
   const std::vector<int32_t> ids = parse_ids(options.ids, "--ids");
   const auto folder = options.model.folder();
@@ -122,8 +129,7 @@ int logits_command(Arguments arguments) {
 
   Context context(options.runtime.context_options());
   const Model model = load_model(folder, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
-  const int64_t chunk = options.chunk > 0 ? options.chunk : Forward::kDefaultChunkTokens;
-  Forward forward(model, context, std::min(chunk, static_cast<int64_t>(ids.size())));
+  Forward forward(model, context, std::min(options.chunk, static_cast<int64_t>(ids.size())));
   Trace trace;
   if (!options.trace.empty()) context.set_tap(&trace);
   print_logits(forward, ids, options);

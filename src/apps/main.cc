@@ -49,7 +49,7 @@ std::string help_text() {
 
 int dispatch(Arguments arguments) {
   if (arguments.empty()) {
-    fmt::print(stderr, "{}", help_text());
+    tell("{}", help_text());
     return 2;
   }
   const std::string_view name = arguments[0];
@@ -86,7 +86,7 @@ void print_error(std::string message) {
     if (c == '\n' || c == '\r') c = ' ';
   }
   std::fflush(stdout);  // what was printed before the fault comes first
-  fmt::print(stderr, "glimmer: error: {}\n", message);
+  tell("glimmer: error: {}\n", message);
 }
 
 int guarded_main(Arguments arguments) {
@@ -96,7 +96,7 @@ int guarded_main(Arguments arguments) {
     return status;
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCancelled) {
-      fmt::print(stderr, "glimmer: {}\n", error.what());
+      tell("glimmer: {}\n", error.what());
     } else {
       print_error(error.what());
     }

@@ -54,10 +54,11 @@ void ModelFlags::add(Flags& flags) {
 }
 
 fs::path ModelFlags::folder_or_file() const {
-  if (model.empty()) return demo_folder();
+  if (!model) return demo_folder();
+  if (model->empty()) fail(ErrorCode::kUsage, "--model: the folder's name is empty");
   std::error_code ignored;
-  if (!fs::exists(model, ignored)) fail(ErrorCode::kNotFound, "{}: there is no such file or folder", model);
-  return model;
+  if (!fs::exists(*model, ignored)) fail(ErrorCode::kNotFound, "{}: there is no such file or folder", *model);
+  return *model;
 }
 
 fs::path ModelFlags::folder() const {

@@ -17,7 +17,7 @@ namespace glimmer {
 // -m/--model. Absent, it is the demo model: $GLIMMER_DEMO_MODEL, else models/demo beside the tree that the binary was
 // built in, else models/demo in the current folder.
 struct ModelFlags {
-  std::string model;
+  std::optional<std::string> model;
 
   void add(Flags& flags);
   // An existing folder. Throws kNotFound; for the demo the message lists where it was looked for.

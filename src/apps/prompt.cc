@@ -63,6 +63,11 @@ Json read_tools(const fs::path& path) {
     fail(ErrorCode::kInvalid, "{}: expected a list of tools, or an object with it as \"tools\", found {}",
          path.string(), tools.type_name());
   }
+  for (const Json& tool : tools) {
+    if (!tool.is_object()) {
+      fail(ErrorCode::kInvalid, "{}: expected each tool to be an object, found {}", path.string(), dump_json(tool));
+    }
+  }
   return tools;
 }
 

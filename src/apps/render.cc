@@ -46,7 +46,7 @@ int render_command(Arguments arguments) {
       "  glimmer render --template chat_template.jinja --jsonl < inputs.jsonl");
   if (!flags.parse(arguments)) return 0;
   if (options.jsonl && options.file) fail(ErrorCode::kUsage, "--jsonl reads standard input and excludes FILE");
-  if (!options.template_file.empty() && !options.model.model.empty()) {
+  if (!options.template_file.empty() && options.model.model) {
     fail(ErrorCode::kUsage, "--model and --template exclude each other");
   }
   const ChatTemplate chat_template = options.template_file.empty() ? ChatTemplate::load(options.model.folder())

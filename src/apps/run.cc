@@ -203,9 +203,13 @@ int run_command(Arguments arguments) {
     flush_output();
   }
   const bool cancelled = sequence.finish_reason() == FinishReason::kCancelled;
+  const bool stopped_by_context = sequence.finish_reason() == FinishReason::kLength && sequence.context_full() &&
+                                  static_cast<int64_t>(sequence.generated().size()) != options.length.max_tokens;
+  if (stopped_by_context) {
+    tell("glimmer: the context is full: {} tokens (max_position_embeddings)\n", sequence.tokens().size());
+  }
   if (!options.quiet) {
-    fmt::print(stderr, "glimmer: {}{}\n", cancelled ? "interrupted: " : "",
-               statistics_line(sequence, timings.generation));
+    tell("glimmer: {}{}\n", cancelled ? "interrupted: " : "", statistics_line(sequence, timings.generation));
   }
   return cancelled ? kInterruptedExitStatus : 0;
 }

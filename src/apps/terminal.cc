@@ -111,8 +111,8 @@ void ProgressBar::update(int64_t done_bytes, int64_t total_bytes) {
   last_percent_ = percent;
   constexpr int kWidth = 30;
   const int filled = std::clamp(percent * kWidth / 100, 0, kWidth);
-  fmt::print(stderr, "\r{} [{}{}] {:3}% of {}\033[K", title_, std::string(static_cast<size_t>(filled), '#'),
-             std::string(static_cast<size_t>(kWidth - filled), '.'), percent, human_bytes(total_bytes));
+  tell("\r{} [{}{}] {:3}% of {}\033[K", title_, std::string(static_cast<size_t>(filled), '#'),
+       std::string(static_cast<size_t>(kWidth - filled), '.'), percent, human_bytes(total_bytes));
   std::fflush(stderr);
 }
 

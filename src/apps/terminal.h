@@ -1,12 +1,22 @@
 // Standard input and output as the commands use them.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace glimmer {
+
+// A line for the user, on standard error. That it may be closed or full must not end the work.
+template <typename... Args>
+void tell(fmt::format_string<Args...> format, Args&&... args) {
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
 
 bool stdin_is_terminal();
 bool stdout_is_terminal();

@@ -4,35 +4,14 @@
 #include <spdlog/spdlog.h>
 
 namespace glimmer {
-namespace {
 
-spdlog::level::level_enum to_spdlog(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return spdlog::level::debug;
-    case LogLevel::kInfo:
-      return spdlog::level::info;
-    case LogLevel::kWarning:
-      return spdlog::level::warn;
-    case LogLevel::kError:
-      return spdlog::level::err;
-  }
-  return spdlog::level::info;
-}
-
-spdlog::logger& logger() {
-  static const auto instance = [] {
+void log_warning_line(std::string_view message) {
+  static const auto logger = [] {
     auto made = spdlog::stderr_color_mt("glimmer");
     made->set_pattern("glimmer: %^%l%$: %v");
     return made;
   }();
-  return *instance;
+  logger->warn("{}", message);
 }
-
-}  // namespace
-
-void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
-
-void log_line(LogLevel level, std::string_view message) { logger().log(to_spdlog(level), "{}", message); }
 
 }  // namespace glimmer

@@ -29,6 +29,7 @@ struct RopeParameters {
   double beta_slow = 1;
   bool truncate = true;
   double attention_factor = 1;  // cos and sin are multiplied by it
+  double mscale_all_dim = 0;    // linear and yarn, in MLA: scales the scores too
 };
 
 struct QuantizationConfig {

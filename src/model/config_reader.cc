@@ -21,7 +21,8 @@ std::string shown(const Json* value) {
 ConfigReader::ConfigReader(const Json& object, std::string source, std::string prefix)
     : object_(object), source_(std::move(source)), prefix_(std::move(prefix)) {
   if (!object.is_object()) {
-    fail(ErrorCode::kInvalid, "{}: {}expected a JSON object, found {}", source_, prefix_.empty() ? "" : prefix_ + " ",
+    const std::string_view field = std::string_view(prefix_).substr(0, prefix_.empty() ? 0 : prefix_.size() - 1);
+    fail(ErrorCode::kInvalid, "{}: {}{}expected a JSON object, found {}", source_, field, field.empty() ? "" : ": ",
          shown(&object));
   }
 }

@@ -3,12 +3,10 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/quoted_name.h"
 
 namespace glimmer {
 namespace {
-
-// transformers' attention factor of YaRN: how much longer context flattens the softmax.
-double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
 
 void read_yarn(ConfigReader& dict, const ConfigReader& top, ModelConfig& config) {
   RopeParameters& rope = config.rope_parameters;
@@ -19,18 +17,23 @@ void read_yarn(ConfigReader& dict, const ConfigReader& top, ModelConfig& config)
   rope.factor = dict.has_null("factor") ? static_cast<double>(config.max_position_embeddings) /
                                               static_cast<double>(rope.original_max_position_embeddings)
                                         : dict.require_number("factor");
-  const auto number_or_unset = [&](std::string_view field) {
-    return dict.has(field) ? dict.require_number(field) : 0.0;
+  // transformers takes its default for an absent, null or zero value.
+  const auto number_or = [&](std::string_view field, double fallback) {
+    const double value = dict.has(field) ? dict.require_number(field) : 0.0;
+    if (value == 0) return dict.number_or(std::string(field) + " (absent or 0)", fallback);
+    if (value < 0) dict.fail_field(field, "a number above 0");
+    return value;
   };
-  rope.beta_fast = number_or_unset("beta_fast") != 0 ? dict.require_number("beta_fast") : 32;
-  rope.beta_slow = number_or_unset("beta_slow") != 0 ? dict.require_number("beta_slow") : 1;
+  rope.beta_fast = number_or("beta_fast", 32);
+  rope.beta_slow = number_or("beta_slow", 1);
   rope.truncate = dict.bool_or("truncate", true);
-  const double mscale = number_or_unset("mscale");
-  const double mscale_all_dim = number_or_unset("mscale_all_dim");
+  const double mscale = dict.has("mscale") ? dict.require_number("mscale") : 0;
+  rope.mscale_all_dim = dict.has("mscale_all_dim") ? dict.require_number("mscale_all_dim") : 0;
   if (dict.has("attention_factor")) {
     rope.attention_factor = dict.require_number("attention_factor");
-  } else if (mscale != 0 && mscale_all_dim != 0) {
-    rope.attention_factor = yarn_mscale(rope.factor, mscale) / yarn_mscale(rope.factor, mscale_all_dim);
+    if (rope.attention_factor <= 0) dict.fail_field("attention_factor", "a number above 0");
+  } else if (mscale != 0 && rope.mscale_all_dim != 0) {
+    rope.attention_factor = yarn_mscale(rope.factor, mscale) / yarn_mscale(rope.factor, rope.mscale_all_dim);
   } else {
     rope.attention_factor = yarn_mscale(rope.factor, 1);
   }
@@ -71,6 +74,8 @@ void read_compressed_tensors(const ConfigReader& reader, const Json& json) {
 
 }  // namespace
 
+double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
+
 void read_common(ConfigReader& reader, ModelConfig& config) {
   config.vocab_size = reader.require_int("vocab_size");
   config.hidden_size = reader.require_int("hidden_size", {.high = 1 << 20});
@@ -94,10 +99,17 @@ void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, cons
   RopeParameters& rope = config.rope_parameters;
   ConfigReader dict(rope_dict(reader), reader.source(),
                     reader.has("rope_scaling") ? "rope_scaling." : "rope_parameters.");
+  for (const auto& [name, value] : rope_dict(reader).items()) {
+    if (value.is_object()) {
+      fail(ErrorCode::kUnsupported, "{}: rope parameters for each kind of layer ({}) are not supported",
+           reader.source(), quoted_name(name));
+    }
+  }
   rope.pairing = defaults.pairing;
   rope.rope_theta = rope_number(dict, reader, "rope_theta", 10000);
-  if (rope.rope_theta <= 0)
-    reader.fail_rule(fmt::format("rope_theta: expected a number above 0, found {}", rope.rope_theta));
+  if (rope.rope_theta <= 1) {
+    reader.fail_rule(fmt::format("rope_theta: expected a number above 1, found {}", rope.rope_theta));
+  }
   // A null at top level means 1 in every family; only an absent field takes the family's own.
   const double fallback = reader.has_null("partial_rotary_factor") ? 1.0 : defaults.partial_rotary_factor;
   rope.partial_rotary_factor = rope_number(dict, reader, "partial_rotary_factor", fallback);
@@ -112,7 +124,13 @@ void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, cons
     if (dict.has(field)) rope.rope_type = dict.require_string(field);
   }
   dict.expect_one_of("rope_type", rope.rope_type, {"default", "linear", "yarn"});
-  if (rope.rope_type == "linear") rope.factor = dict.require_number("factor");
+  // transformers 4 wrote "rope_scaling": null for the default type.
+  if (!dict.has("rope_type") && !dict.has("type") && !reader.has_null("rope_scaling"))
+    config.defaults_taken.emplace_back("rope_type = default");
+  if (rope.rope_type == "linear") {
+    rope.factor = dict.require_number("factor");
+    rope.mscale_all_dim = dict.has("mscale_all_dim") ? dict.require_number("mscale_all_dim") : 0;
+  }
   if (rope.rope_type == "yarn") read_yarn(dict, reader, config);
   if (rope.factor <= 0) dict.fail_field("factor", "a number above 0");
   for (const std::string& taken : dict.defaults_taken()) config.defaults_taken.push_back(taken);

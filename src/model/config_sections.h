@@ -7,6 +7,9 @@
 
 namespace glimmer {
 
+// How much a context longer by `factor` flattens the softmax (YaRN).
+double yarn_mscale(double factor, double mscale);
+
 // Sizes, norm, activation, vocabulary, ids.
 void read_common(ConfigReader& reader, ModelConfig& config);
 

@@ -1,24 +1,13 @@
 #include "model/summary.h"
 
 #include <algorithm>
-#include <charconv>
-#include <optional>
+
+#include "model/tensor_names.h"
 
 namespace glimmer {
 namespace {
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-
-// L of "model.layers.L.rest".
-std::optional<int64_t> layer_index(std::string_view name) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
-  int64_t layer = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc{} || end == name.data() + name.size() || *end != '.') return std::nullopt;
-  return layer;
-}
 
 }  // namespace
 

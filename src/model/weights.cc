@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "format/checkpoint.h"
 #include "model/family.h"
+#include "model/tensor_names.h"
 #include "quant/fp8.h"
 
 namespace glimmer {
@@ -43,18 +44,21 @@ class WeightStorage {
     if (progress_) progress_({done_bytes_, static_cast<int64_t>(checkpoint_.total_bytes())});
   }
 
-  void warn_of_unused(int64_t num_hidden_layers) const {
+  // Warns of what no role asked for. Layers from num_hidden_layers on are for multi-token prediction and known to be
+  // left, unless they lack its projection: then config.json has too few layers.
+  void report_unused(const ModelConfig& config) const {
     std::vector<std::string_view> unused;
     for (const TensorInfo* tensor : checkpoint_.tensors()) {
       // transformers writes shared experts of zero width where a model has none.
-      if (!used_.contains(tensor->name) && tensor->shape.element_count() > 0 &&
-          !is_mtp_tensor(tensor->name, num_hidden_layers) && !tensor->name.ends_with("rotary_emb.inv_freq")) {
-        unused.push_back(tensor->name);
-      }
+      if (used_.contains(tensor->name) || tensor->shape.element_count() == 0) continue;
+      const int64_t layer = layer_index(tensor->name).value_or(-1);
+      const bool mtp =
+          layer >= config.num_hidden_layers && find(fmt::format("model.layers.{}.eh_proj.weight", layer)) != nullptr;
+      if (!mtp && !tensor->name.ends_with("rotary_emb.inv_freq")) unused.push_back(tensor->name);
     }
     if (unused.empty()) return;
-    log_warning("{}: {} tensors have no role in this model and are left out, the first: {}",
-                checkpoint_.path().string(), unused.size(), quoted_name(unused.front()));
+    log_warning("{}: {} tensors have no role in a model of {} layers and are left out, the first: {}",
+                checkpoint_.path().string(), unused.size(), config.num_hidden_layers, quoted_name(unused.front()));
   }
 
   void mark_used(const std::string& name) { used_.insert(name); }
@@ -201,17 +205,6 @@ ConstTensorView stored_matrix(WeightStorage& storage, const TensorInfo& tensor,
 
 }  // namespace
 
-bool is_mtp_tensor(std::string_view name, int64_t num_hidden_layers) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  if (!name.starts_with(kPrefix)) return false;
-  int64_t layer = 0;
-  size_t at = kPrefix.size();
-  for (; at < name.size() && name[at] >= '0' && name[at] <= '9' && layer < (int64_t{1} << 40); ++at) {
-    layer = layer * 10 + (name[at] - '0');
-  }
-  return at > kPrefix.size() && at < name.size() && name[at] == '.' && layer >= num_hidden_layers;
-}
-
 bool WeightBinder::has(std::string_view name) const { return storage_.find(prefix_ + std::string(name)) != nullptr; }
 
 LinearWeight WeightBinder::linear(std::string_view name, Dim out, Dim in, Bias bias) {
@@ -275,7 +268,7 @@ std::unique_ptr<Weights> bind_weights(const std::filesystem::path& model_dir, co
   } else {
     weights->lm_head = top.linear("lm_head", vocab, hidden);
   }
-  storage->warn_of_unused(config.num_hidden_layers);
+  storage->report_unused(config);
   weights->storage = std::move(storage);
   return weights;
 }

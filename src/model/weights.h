@@ -72,9 +72,6 @@ class WeightBinder {
   int64_t layer_;
 };
 
-// Whether a tensor belongs to a multi-token-prediction layer: "model.layers.N." with N >= num_hidden_layers.
-bool is_mtp_tensor(std::string_view name, int64_t num_hidden_layers);
-
 // Binds everything. Tensors that no role asked for are reported in one warning, MTP layers apart.
 std::unique_ptr<Weights> bind_weights(const std::filesystem::path& model_dir, const Family& family,
                                       const ModelConfig& config, const Model::ProgressCallback& progress);

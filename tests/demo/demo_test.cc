@@ -101,7 +101,7 @@ bool passes(const Json& test, const std::string& answer) {
   for (const Json& value : check.contains("excludes") ? check["excludes"] : none) {
     if (contains(answer, value)) return false;
   }
-  return kind != "story" || answer.ends_with('.') || answer.ends_with('!') || answer.ends_with('"');
+  return kind != "story" || answer.ends_with("The end.");
 }
 
 struct Tally {

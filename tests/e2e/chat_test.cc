@@ -104,13 +104,6 @@ TEST(Chat, CtrlCEndsTheAnswerOnly) {
   EXPECT_EQ(command.wait(), 0);
 }
 
-TEST(Chat, CtrlDTypedAheadLeaves) {
-  const TempDir state;
-  TerminalCommand command({"chat", "-m", model()}, {"XDG_STATE_HOME=" + state.path().string()});
-  command.type("\x04");
-  EXPECT_EQ(command.wait(), 0);
-}
-
 TEST(Chat, CtrlDLeaves) {
   const TempDir state;
   TerminalCommand command({"chat", "-m", model()}, {"XDG_STATE_HOME=" + state.path().string()});

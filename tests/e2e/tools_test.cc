@@ -224,6 +224,8 @@ TEST(Compare, ShapesTypesAndNan) {
   const std::array<float, 4> odd = {1, -2, 4, NAN};
   const std::string a = write("a", {"x", {values.data(), DType::kF32, {2, 2}}});
   EXPECT_EQ(glimmer({"compare", a, write("b", {"x", {values.data(), DType::kF32, {1, 2, 2}}})}).status, 0);
+  const std::string empty = write("empty", {"x", {values.data(), DType::kF32, {0, 2}}});
+  EXPECT_EQ(glimmer({"compare", empty, empty}).status, 0);
   EXPECT_EQ(glimmer({"compare", a, write("c", {"x", {values.data(), DType::kF32, {4}}})}).status, 1);
   EXPECT_EQ(
       glimmer({"compare", a, write("d", {"x", {halves.data(), DType::kBF16, {2, 2}}}), "--tolerance", "0"}).status, 0);

@@ -161,6 +161,23 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"partial_rotary", [](Json& j) { j["partial_rotary_factor"] = 0.5; }, kInvalid, "expected 1"},
         Fault{"huge_rotary", [](Json& j) { j["partial_rotary_factor"] = 9e21; }, kInvalid,
               "partial_rotary_factor 9e+21"},
+        Fault{"architecture", [](Json& j) { j["architectures"] = {"FooForCausalLM"}; }, kInvalid,
+              "field architectures: expected a list with Glm4MoeLiteForCausalLM"},
+        Fault{"nested_rope",
+              [](Json& j) {
+                j["rope_parameters"] = {{"full_attention", {{"rope_theta", 1e6}}}};
+              },
+              kUnsupported, "rope parameters for each kind of layer (\"full_attention\")"},
+        Fault{"yarn_beta",
+              [](Json& j) {
+                j["rope_scaling"] = {{"rope_type", "yarn"},
+                                     {"factor", 2.0},
+                                     {"truncate", true},
+                                     {"beta_fast", -1.0},
+                                     {"original_max_position_embeddings", 64}};
+              },
+              kInvalid, "beta_fast: expected a number above 0"},
+        Fault{"theta", [](Json& j) { j["rope_theta"] = 1; }, kInvalid, "rope_theta: expected a number above 1"},
         Fault{"scoring", [](Json& j) { j["scoring_func"] = "softmax"; }, kUnsupported, "known: sigmoid"},
         Fault{"topk_method", [](Json& j) { j["topk_method"] = "greedy"; }, kUnsupported, "known: noaux_tc"},
         Fault{"quant",
@@ -209,8 +226,10 @@ TEST(GenerationConfig, ReadsTheListOfIdsAndFallsBackToConfig) {
   EXPECT_EQ(generation.top_p, 0.95);
   EXPECT_EQ(generation.do_sample, true);
   EXPECT_FALSE(generation.top_k.has_value());
-  dir.write("generation_config.json", R"({"temperature": "warm"})");
-  EXPECT_THROW(read_generation_config(dir.path(), config), Error);
+  for (const char* bad : {R"({"temperature": "warm"})", R"({"top_p": 5})", R"({"top_k": -2})", R"({"min_p": -0.1})"}) {
+    dir.write("generation_config.json", bad);
+    EXPECT_THROW(read_generation_config(dir.path(), config), Error) << bad;
+  }
 }
 
 }  // namespace

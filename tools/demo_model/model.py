@@ -81,6 +81,7 @@ def published_config(c: Glm4MoeLiteConfig) -> dict[str, object]:
         "num_nextn_predict_layers": 0,
         "partial_rotary_factor": 1.0,
         "rms_norm_eps": c.rms_norm_eps,
+        "rope_interleave": True,
         "rope_scaling": None,
         "rope_theta": ROPE_THETA,
         "tie_word_embeddings": False,
