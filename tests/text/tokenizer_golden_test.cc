@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -123,13 +122,11 @@ TEST_F(TokenizerGolden, WholePieces) {
 }
 
 TEST_F(TokenizerGolden, AMillionEqualCharacters) {
-  const auto start = std::chrono::steady_clock::now();
+  // A quadratic merge would take hours, and ctest's time limit ends it.
   for (const char c : {'a', ' ', '\n', '='}) {
     const std::string text(1'000'000, c);
     EXPECT_EQ(tokenizer("glm-4.5").decode(tokenizer("glm-4.5").encode(text)), text);
   }
-  // A quadratic merge needs hours; the bound leaves room for sanitizers.
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
 
 }  // namespace
