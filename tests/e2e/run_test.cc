@@ -296,6 +296,15 @@ TEST(Run, AFullDiskIsAnError) {
   EXPECT_EQ(WEXITSTATUS(std::system(line.c_str())), 1);
 }
 
+TEST(Run, AFullOrClosedStandardErrorChangesNoStatus) {
+  const auto status = [](const std::string& rest) {
+    return WEXITSTATUS(std::system((std::string(GLIMMER_BINARY) + rest).c_str()));
+  };
+  EXPECT_EQ(status(" run --raw -n 2 -m " + model() + " 0 > /dev/null 2> /dev/full"), 0);
+  EXPECT_EQ(status(" run -m /nowhere hi 2> /dev/full"), 1);
+  EXPECT_EQ(status(" tokenize -q 2>&-"), 2);
+}
+
 TEST(Run, DimsReasoningOnATerminal) {
   TerminalCommand command({"run", "-m", model(), "Hi"});
   EXPECT_EQ(command.wait(), 0);
