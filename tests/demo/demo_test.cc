@@ -20,6 +20,13 @@ namespace {
 
 constexpr int64_t kMaxNewTokens = 400;
 
+// The thread sanitizer is after the threads' order, which a few prompts show as well as all, in minutes.
+#if defined(__SANITIZE_THREAD__)
+constexpr size_t kEvery = 6;
+#else
+constexpr size_t kEvery = 1;
+#endif
+
 std::filesystem::path demo_dir() { return testing::source_dir() / "models/demo"; }
 
 std::vector<Json> read_cases() {
@@ -121,7 +128,8 @@ TEST(DemoModel, AnswersHeldOutPromptsRightAndAsTransformersDoes) {
   int same_as_transformers = 0;
   const std::vector<Json> cases = read_cases();
   ASSERT_GE(cases.size(), 100U);
-  for (const Json& test : cases) {
+  for (size_t i = 0; i < cases.size(); i += kEvery) {
+    const Json& test = cases[i];
     const std::string prompt = chat_template.render(test["inputs"]);
     const std::vector<int32_t> ids = tokenizer.encode(prompt, {.add_special_tokens = false});
     ASSERT_THAT(ids, ::testing::ElementsAreArray(test["prompt_ids"].get<std::vector<int32_t>>())) << prompt;
@@ -148,7 +156,8 @@ TEST(DemoModel, AnswersHeldOutPromptsRightAndAsTransformersDoes) {
     }
   }
 
-  EXPECT_EQ(same_as_transformers, static_cast<int>(cases.size())) << "answers that equal transformers', of all";
+  const size_t run = (cases.size() + kEvery - 1) / kEvery;
+  EXPECT_EQ(same_as_transformers, static_cast<int>(run)) << "answers that equal transformers', of all that were run";
   EXPECT_GE(skills.size(), 6U);
   for (const auto& [skill, tally] : skills) {
     std::cout << skill << ": " << tally.right << " of " << tally.all << " right\n";
