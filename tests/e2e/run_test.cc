@@ -114,13 +114,16 @@ TEST(Run, NoThinkingAndTemplateArguments) {
 TEST(Run, SystemAndTools) {
   const TempDir dir;
   const auto tools = dir.write("tools.json", R"([{"type": "function", "function": {"name": "f"}}])");
-  const auto wrapped = dir.write("wrapped.json", R"({"tools": [1, 2]})");
+  const auto wrapped = dir.write("wrapped.json", R"({"tools": [{"name": "f"}]})");
+  const auto number = dir.write("number.json", R"([1])");
   const auto bad = dir.write("bad.json", R"({"name": "f"})");
   const int64_t plain = run_json({"Hi"})["prompt_tokens"].get<int64_t>();
   EXPECT_EQ(run_json({"--system", "abc", "Hi"})["prompt_tokens"], plain + 4);
   EXPECT_EQ(run_json({"--tools", tools.string(), "Hi"})["prompt_tokens"], plain + 1);
   EXPECT_EQ(run_json({"--tools", wrapped.string(), "Hi"})["prompt_tokens"], plain + 1);
   expect_error(glimmer({"run", "-m", model(), "--tools", bad.string(), "Hi"}), 1, "bad.json");
+  expect_error(glimmer({"run", "-m", model(), "--tools", number.string(), "Hi"}), 1,
+               "expected each tool to be an object");
 }
 
 TEST(Run, PromptFromFileOrPipe) {
