@@ -184,7 +184,7 @@ TEST(ChatTemplate, EqualsTransformersOnPublishedTemplates) {
   std::ifstream goldens(folder / "golden_renders.jsonl");
   if (!goldens) {
     std::fprintf(stderr, "NOT RUN: no golden renders at %s (set GLIMMER_SHARED_DATA)\n", folder.c_str());
-    GTEST_SKIP();
+    GTEST_SKIP() << "the published templates are not here: set GLIMMER_SHARED_DATA";
   }
   int cases = 0;
   for (std::string line; std::getline(goldens, line); ++cases) {
