@@ -33,7 +33,7 @@ struct BasicTensorView {
   Shape shape;
 
   bool empty() const { return data == nullptr; }
-  size_t size_bytes() const { return static_cast<size_t>(shape.element_count()) * dtype_size_bytes(dtype); }
+  size_t size_bytes() const { return dtype_bytes(dtype, shape.element_count()); }
 
   // CHECKs that the type is T.
   template <typename T>

@@ -1,0 +1,54 @@
+#include <array>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/quoted_name.h"
+#include "quant/types.h"
+
+namespace glimmer {
+namespace {
+
+struct Row {
+  const QuantType* type;
+  std::optional<DType> dtype;  // of a tensor that is a whole matrix of the type by itself
+};
+
+const std::array kRows = {
+    Row{&kF32Type, DType::kF32},  Row{&kF16Type, DType::kF16},   Row{&kBf16Type, DType::kBF16},
+    Row{&kFp8Type, std::nullopt}, Row{&kQ4_0Type, DType::kQ4_0}, Row{&kQ8_0Type, DType::kQ8_0},
+};
+
+}  // namespace
+
+std::span<const QuantType* const> all_quant_types() {
+  static const auto types = [] {
+    std::array<const QuantType*, kRows.size()> list{};
+    for (size_t i = 0; i < kRows.size(); ++i) list[i] = kRows[i].type;
+    return list;
+  }();
+  return types;
+}
+
+const QuantType* find_quant_type(std::string_view name) {
+  for (const Row& row : kRows) {
+    if (row.type->name == name) return row.type;
+  }
+  return nullptr;
+}
+
+const QuantType& require_quant_type(std::string_view name) {
+  if (const QuantType* type = find_quant_type(name); type != nullptr) return *type;
+  std::string known;
+  for (const Row& row : kRows) known.append(known.empty() ? "" : ", ").append(row.type->name);
+  fail(ErrorCode::kUsage, "unknown type {}; known: {}", quoted_name(name), known);
+}
+
+const QuantType* quant_type_of(DType dtype) {
+  for (const Row& row : kRows) {
+    if (row.dtype == dtype) return row.type;
+  }
+  return nullptr;
+}
+
+}  // namespace glimmer

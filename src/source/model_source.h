@@ -1,0 +1,81 @@
+// An opened model, whatever it was published as, in one form: that of a Hugging Face folder. Side files by their names
+// there (config.json, tokenizer.json, chat_template.jinja, ...) and tensors by their names there, with their values
+// still encoded as the file has them. GGUF, MLX and Distributed Llama are told apart here and nowhere above.
+//
+// What differs from a folder as transformers writes it:
+//   - experts are always single matrices, `model.layers.L.mlp.experts.E.{gate,up,down}_proj.weight`: stacks are cut
+//   - a quantised matrix is one tensor, `<path>.weight`: its scales, zero points, ... are parts of its EncodedMatrix
+//   - kv_b_proj of MLA may be in the two halves that GGUF and MLX store,
+//       self_attn.embed_q.weight      [num_attention_heads * kv_lora_rank, qk_nope_head_dim]: keys, transposed by head
+//       self_attn.unembed_out.weight  [num_attention_heads * v_head_dim, kv_lora_rank]: values
+//     and then there is no self_attn.kv_b_proj.weight
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/json.h"
+#include "format/tensor_info.h"
+#include "quant/quant_type.h"
+
+namespace glimmer {
+
+struct SourceTensor {
+  std::string name;         // Hugging Face's
+  Shape shape;              // [rows, columns] or [columns]
+  EncodedMatrix data;       // of one row if the shape has rank 1
+  std::string_view file;    // that holds it, for messages
+  std::string stored_name;  // what that file calls it: the first of its parts
+};
+
+class ModelSource {
+ public:
+  // `path`: a folder (config.json and safetensors, MLX's as well; or GGUF or .m files alone), a *.safetensors file, a
+  // *.gguf file (of a split model any one of its files), or a *.m file. Maps the files and checks their headers and
+  // that every tensor's parts have the sizes its type asks for; reads no weights.
+  // Throws kNotFound, kIo, kInvalid, kUnsupported, naming file, field or tensor, expected and found.
+  static std::unique_ptr<ModelSource> open(const std::filesystem::path& path);
+  virtual ~ModelSource();
+
+  const std::filesystem::path& path() const { return path_; }  // as given
+  std::string_view format() const { return format_; }          // "hf", "mlx", "gguf", "dllama"
+
+  // The text of a side file, as it is in the folder or as made from the file's metadata; nothing if there is none.
+  // Throws kIo, kInvalid if the metadata cannot be said in that form.
+  virtual std::optional<std::string> side_file(std::string_view name) const = 0;
+  // How messages should call a side file: its path, or "<file>.gguf (config.json)".
+  virtual std::string side_file_label(std::string_view name) const = 0;
+  // Names of the side files that there are, those of the folder that are no weights among them.
+  virtual std::vector<std::string> side_files() const = 0;
+
+  const std::vector<SourceTensor>& tensors() const { return tensors_; }  // in the order of the file
+  const SourceTensor* find(std::string_view name) const;                 // nullptr if there is none
+  const SourceTensor& require(std::string_view name) const;  // throws kNotFound, with the nearest name as a hint
+
+  uint64_t total_bytes() const;                                 // of all tensors as stored
+  int64_t unknown_tensors() const { return unknown_tensors_; }  // of the files, that no name could be found for
+
+  // Lets the pages that hold the tensor go: it will not be read again soon.
+  void release(const SourceTensor& tensor) const;
+
+ protected:
+  ModelSource(std::filesystem::path path, std::string_view format) : path_(std::move(path)), format_(format) {}
+  // Checks the sizes of the parts against the type and adds the tensor. Throws kInvalid (twice the same name, sizes).
+  void add(SourceTensor tensor);
+
+  std::filesystem::path path_;
+  std::string_view format_;
+  std::vector<SourceTensor> tensors_;
+  int64_t unknown_tensors_ = 0;
+
+ private:
+  std::unordered_map<std::string_view, size_t> by_name_;  // views of tensors_' names: filled when all are added
+};
+
+}  // namespace glimmer
