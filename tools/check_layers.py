@@ -22,6 +22,7 @@ VISIBLE = {
     "format": "base tensor",
     "comm": "base tensor",
     "text": "base",
+    "source": "base tensor quant format",
     "kernels": "base tensor",
     "ops": "base tensor quant comm kernels",
     "model": "base tensor quant comm kernels ops format",
@@ -35,7 +36,7 @@ VISIBLE = {layer: set(below.split()) for layer, below in VISIBLE.items()}
 ONLY_INCLUDED_BY = {
     # One place sees both a checkpoint and a model. The summary counts names and shapes; commands list, compare and
     # write tensors.
-    "format": ["format/*", "model/weights*", "model/loader*", "model/summary*", "apps/*"],
+    "format": ["format/*", "model/weights*", "model/loader*", "model/summary*", "source/*", "apps/*"],
 }
 # serve speaks text, never tensors.
 NEVER_INCLUDED_BY = {"serve": {"tensor", "quant", "comm", "kernels", "ops", "format"}}
