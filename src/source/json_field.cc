@@ -40,7 +40,9 @@ void JsonFields::unsupported(std::string_view field, std::string_view why) const
 
 int64_t JsonFields::require_int(std::string_view field) const {
   const Json* value = find(field);
-  if (value == nullptr || !value->is_number_unsigned() || value->get<uint64_t>() > 0xFFFFFFFF) {
+  // An unsigned number above 2^63 turns negative here.
+  if (value == nullptr || !value->is_number_integer() || value->get<int64_t>() < 0 ||
+      value->get<int64_t>() > 0xFFFFFFFF) {
     refuse(field, "a whole number from 0 to 2^32 - 1");
   }
   return value->get<int64_t>();
