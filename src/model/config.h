@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "ops/moe.h"
 #include "ops/rope.h"
 
 namespace glimmer {
@@ -17,19 +18,23 @@ enum class AttentionKind { kGqa, kMla };
 enum class MlpLayerType { kDense, kSparse };
 
 struct RopeParameters {
-  std::string rope_type = "default";  // default, linear, yarn
+  std::string rope_type = "default";  // default, linear, yarn, llama3
   double rope_theta = 0;
   double partial_rotary_factor = 1;
   RopePairing pairing = RopePairing::kHalfSplit;
   int64_t rotary_dim = 0;  // leading values of a head (of its rope part, in MLA) that are rotated
-  double factor = 1;       // linear, yarn
-  // yarn
+  double factor = 1;       // linear, yarn, llama3
+  // yarn, llama3
   int64_t original_max_position_embeddings = 0;
+  // yarn
   double beta_fast = 32;
   double beta_slow = 1;
   bool truncate = true;
   double attention_factor = 1;  // cos and sin are multiplied by it
-  double mscale_all_dim = 0;    // linear and yarn, in MLA: scales the scores too
+  double mscale_all_dim = 0;    // all but default, in MLA: scales the scores too
+  // llama3
+  double low_freq_factor = 0;
+  double high_freq_factor = 0;
 };
 
 struct ModelConfig {
@@ -49,7 +54,8 @@ struct ModelConfig {
 
   AttentionKind attention = AttentionKind::kGqa;
   int64_t num_attention_heads = 0;
-  bool attention_bias = false;
+  bool attention_bias = false;         // GQA: of q, k, v; MLA: of q_a, kv_a, o
+  bool attention_output_bias = false;  // GQA: of o
   RopeParameters rope_parameters;
   double attention_scale = 0;  // of q.k
   // GQA
@@ -65,12 +71,14 @@ struct ModelConfig {
   double lora_norm_eps = 0;  // of q_a_layernorm and kv_a_layernorm
 
   std::vector<MlpLayerType> mlp_layer_types;  // one a layer
+  bool mlp_bias = false;                      // of dense layers
   int64_t moe_intermediate_size = 0;
   int64_t n_routed_experts = 0;  // 0: no sparse layer in this family
   int64_t num_experts_per_tok = 0;
   int64_t n_shared_experts = 0;
   int64_t n_group = 1;
   int64_t topk_group = 1;
+  RouterScoring router_scoring = RouterScoring::kSigmoid;  // kSigmoid has an e_score_correction_bias, kSoftmax none
   bool norm_topk_prob = true;
   double routed_scaling_factor = 1;
 

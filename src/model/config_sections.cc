@@ -8,12 +8,15 @@
 namespace glimmer {
 namespace {
 
+int64_t read_original_context(ConfigReader& dict, const ConfigReader& top, const ModelConfig& config) {
+  return top.has("original_max_position_embeddings")
+             ? top.require_int("original_max_position_embeddings")
+             : dict.int_or("original_max_position_embeddings", config.max_position_embeddings);
+}
+
 void read_yarn(ConfigReader& dict, const ConfigReader& top, ModelConfig& config) {
   RopeParameters& rope = config.rope_parameters;
-  const bool at_top = top.has("original_max_position_embeddings");
-  rope.original_max_position_embeddings =
-      at_top ? top.require_int("original_max_position_embeddings")
-             : dict.int_or("original_max_position_embeddings", config.max_position_embeddings);
+  rope.original_max_position_embeddings = read_original_context(dict, top, config);
   rope.factor = dict.has_null("factor") ? static_cast<double>(config.max_position_embeddings) /
                                               static_cast<double>(rope.original_max_position_embeddings)
                                         : dict.require_number("factor");
@@ -36,6 +39,19 @@ void read_yarn(ConfigReader& dict, const ConfigReader& top, ModelConfig& config)
     rope.attention_factor = yarn_mscale(rope.factor, mscale) / yarn_mscale(rope.factor, rope.mscale_all_dim);
   } else {
     rope.attention_factor = yarn_mscale(rope.factor, 1);
+  }
+}
+
+// Llama 3.1: long waves are slowed by `factor`, short ones kept, and those between go from one to the other.
+void read_llama3(ConfigReader& dict, const ConfigReader& top, ModelConfig& config) {
+  RopeParameters& rope = config.rope_parameters;
+  rope.original_max_position_embeddings = read_original_context(dict, top, config);
+  rope.factor = dict.require_number("factor");
+  rope.low_freq_factor = dict.require_number("low_freq_factor");
+  rope.high_freq_factor = dict.require_number("high_freq_factor");
+  if (rope.low_freq_factor <= 0) dict.fail_field("low_freq_factor", "a number above 0");
+  if (rope.high_freq_factor <= rope.low_freq_factor) {
+    dict.fail_field("high_freq_factor", fmt::format("a number above low_freq_factor {}", rope.low_freq_factor));
   }
 }
 
@@ -102,22 +118,34 @@ void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, cons
   for (const std::string_view field : {"type", "rope_type"}) {  // rope_type wins
     if (dict.has(field)) rope.rope_type = dict.require_string(field);
   }
-  dict.expect_one_of("rope_type", rope.rope_type, {"default", "linear", "yarn"});
+  dict.expect_one_of("rope_type", rope.rope_type, {"default", "linear", "yarn", "llama3"});
   // transformers 4 wrote "rope_scaling": null for the default type.
   if (!dict.has("rope_type") && !dict.has("type") && !reader.has_null("rope_scaling"))
     config.defaults_taken.emplace_back("rope_type = default");
-  if (rope.rope_type == "linear") {
-    rope.factor = dict.require_number("factor");
-    rope.mscale_all_dim = dict.has("mscale_all_dim") ? dict.require_number("mscale_all_dim") : 0;
-  }
+  if (rope.rope_type == "linear") rope.factor = dict.require_number("factor");
+  if (rope.rope_type == "llama3") read_llama3(dict, reader, config);
   if (rope.rope_type == "yarn") read_yarn(dict, reader, config);
+  if (rope.rope_type != "default" && dict.has("mscale_all_dim")) {
+    rope.mscale_all_dim = dict.require_number("mscale_all_dim");
+  }
   if (rope.factor <= 0) dict.fail_field("factor", "a number above 0");
   for (const std::string& taken : dict.defaults_taken()) config.defaults_taken.push_back(taken);
 }
 
+void read_whole_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, RopePairing pairing) {
+  read_rope(reader, config, head_dim, {.partial_rotary_factor = 1.0, .pairing = pairing});
+  if (config.rope_parameters.rotary_dim != head_dim) {
+    reader.fail_rule(fmt::format("partial_rotary_factor {}: expected 1: {} rotates all {} values",
+                                 config.rope_parameters.partial_rotary_factor, config.model_type, head_dim));
+  }
+}
+
 void read_gqa(ConfigReader& reader, ModelConfig& config, const GqaDefaults& defaults) {
   config.attention = AttentionKind::kGqa;
-  config.num_key_value_heads = reader.require_int("num_key_value_heads", {.high = 1 << 16});
+  constexpr IntRange kHeads{.high = 1 << 16};
+  config.num_key_value_heads = defaults.one_key_value_head_a_head
+                                   ? reader.int_or("num_key_value_heads", config.num_attention_heads, kHeads)
+                                   : reader.require_int("num_key_value_heads", kHeads);
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
     reader.fail_rule(fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
                                  config.num_attention_heads, config.num_key_value_heads));
@@ -125,6 +153,7 @@ void read_gqa(ConfigReader& reader, ModelConfig& config, const GqaDefaults& defa
   const int64_t fallback = defaults.head_dim != 0 ? defaults.head_dim : config.hidden_size / config.num_attention_heads;
   config.head_dim = reader.int_or("head_dim", fallback, {.high = 1 << 16});
   config.attention_bias = reader.bool_or("attention_bias", defaults.attention_bias);
+  config.attention_output_bias = config.attention_bias && defaults.bias_of_output_too;
   config.attention_scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim));
 }
 
@@ -149,12 +178,29 @@ void read_mla(ConfigReader& reader, ModelConfig& config) {
   config.attention_scale = 1.0 / std::sqrt(static_cast<double>(config.qk_head_dim()));
 }
 
-void read_moe(ConfigReader& reader, ModelConfig& config, const MoeDefaults& defaults) {
-  // num_local_experts is another name for n_routed_experts, and the stronger one.
-  config.n_routed_experts = reader.require_int(
-      reader.has("num_local_experts") ? "num_local_experts" : "n_routed_experts", {.low = 2, .high = 65536});
+void expect_full_attention(ConfigReader& reader) {
+  if (reader.bool_or("use_sliding_window", false)) {
+    fail(ErrorCode::kUnsupported, "{}: field use_sliding_window: true is not supported; known: false", reader.source());
+  }
+  const Json* types = reader.find("layer_types");
+  if (types == nullptr) return;
+  if (!types->is_array()) reader.fail_field("layer_types", "a list of layer types");
+  for (const Json& type : *types) {
+    if (!type.is_string()) reader.fail_field("layer_types", "a list of layer types");
+    reader.expect_one_of("layer_types", type.get<std::string>(), {"full_attention"});
+  }
+}
+
+void read_expert_sizes(ConfigReader& reader, ModelConfig& config, std::string_view count_field) {
+  // num_local_experts is another name for either family's field, and the stronger one.
+  config.n_routed_experts = reader.require_int(reader.has("num_local_experts") ? "num_local_experts" : count_field,
+                                               {.low = 2, .high = 65536});
   config.num_experts_per_tok = reader.require_int("num_experts_per_tok", {.high = config.n_routed_experts});
   config.moe_intermediate_size = reader.require_int("moe_intermediate_size", {.high = 1 << 24});
+}
+
+void read_moe(ConfigReader& reader, ModelConfig& config, const MoeDefaults& defaults) {
+  read_expert_sizes(reader, config, "n_routed_experts");
   config.n_shared_experts = reader.require_int("n_shared_experts", {.low = 0, .high = 1024});
   config.n_group = reader.int_or("n_group", 1, {.high = config.n_routed_experts});
   config.topk_group = reader.int_or("topk_group", 1, {.high = config.n_group});

@@ -21,14 +21,25 @@ struct RopeDefaults {
 // top level, as transformers 4 wrote them. `head_dim` is the size that partial_rotary_factor is a part of.
 void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, const RopeDefaults& defaults);
 
-// `default_head_dim` 0: hidden_size / num_attention_heads.
+// The same for families that rotate whole heads: another partial_rotary_factor than 1 is an error.
+void read_whole_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, RopePairing pairing);
+
 struct GqaDefaults {
-  int64_t head_dim = 0;
+  int64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
   bool attention_bias = false;
+  bool bias_of_output_too = false;         // attention_bias gives o_proj one as well
+  bool one_key_value_head_a_head = false;  // num_key_value_heads may be absent, and is num_attention_heads then
 };
 void read_gqa(ConfigReader& reader, ModelConfig& config, const GqaDefaults& defaults);
 void read_mla(ConfigReader& reader, ModelConfig& config);
 
+// The fields of sliding-window attention, which is not supported, must leave it unused.
+void expect_full_attention(ConfigReader& reader);
+
+// n_routed_experts (from `count_field`), num_experts_per_tok, moe_intermediate_size.
+void read_expert_sizes(ConfigReader& reader, ModelConfig& config, std::string_view count_field);
+
+// GLM's experts: sigmoid scores, groups, shared experts.
 struct MoeDefaults {
   double routed_scaling_factor = 1;
 };

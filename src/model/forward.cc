@@ -37,6 +37,25 @@ void stretch_yarn(const RopeParameters& rope, std::vector<float>& inv_freq) {
   }
 }
 
+// Llama 3.1: waves shorter than the original context over high_freq_factor keep their frequency, those longer than it
+// over low_freq_factor are slowed by `factor`, and between the two it goes smoothly. Source: the same.
+void stretch_llama3(const RopeParameters& rope, std::vector<float>& inv_freq) {
+  const auto context = static_cast<double>(rope.original_max_position_embeddings);
+  const auto longest = static_cast<float>(context / rope.low_freq_factor);
+  const auto shortest = static_cast<float>(context / rope.high_freq_factor);
+  const auto factor = static_cast<float>(rope.factor);
+  for (float& frequency : inv_freq) {
+    const float wavelength = static_cast<float>(2 * std::numbers::pi) / frequency;
+    if (wavelength > longest) {
+      frequency /= factor;
+    } else if (!(wavelength < shortest)) {
+      const float kept = (static_cast<float>(context) / wavelength - static_cast<float>(rope.low_freq_factor)) /
+                         static_cast<float>(rope.high_freq_factor - rope.low_freq_factor);
+      frequency = (1.0F - kept) * frequency / factor + kept * frequency;
+    }
+  }
+}
+
 // Radians a position, for each pair: float32 throughout, as in transformers.
 std::vector<float> inverse_frequencies(const RopeParameters& rope) {
   std::vector<float> inv_freq;
@@ -48,6 +67,8 @@ std::vector<float> inverse_frequencies(const RopeParameters& rope) {
     for (float& frequency : inv_freq) frequency /= static_cast<float>(rope.factor);
   } else if (rope.rope_type == "yarn") {
     stretch_yarn(rope, inv_freq);
+  } else if (rope.rope_type == "llama3") {
+    stretch_llama3(rope, inv_freq);
   }
   return inv_freq;
 }

@@ -8,11 +8,8 @@
 namespace glimmer {
 namespace {
 
-constexpr std::array<const Family*, 4> kFamilies = {
-    &kGlm4Moe,
-    &kGlm4MoeLite,
-    &kGlm4,
-    &kGlm,
+constexpr std::array<const Family*, 7> kFamilies = {
+    &kGlm4Moe, &kGlm4MoeLite, &kGlm4, &kGlm, &kLlama, &kQwen3, &kQwen3Moe,
 };
 
 }  // namespace

@@ -45,15 +45,25 @@ void mask_groups(const RouterRule& rule, float* choice, float* group_score) {
   }
 }
 
+void score(RouterScoring scoring, const float* logits, int64_t count, float* scores) {
+  if (scoring == RouterScoring::kSigmoid) {
+    for (int64_t e = 0; e < count; ++e) scores[e] = 1.0F / (1.0F + std::exp(-logits[e]));
+    return;
+  }
+  const float most = logits[argmax(logits, count)];
+  float sum = 0;
+  for (int64_t e = 0; e < count; ++e) sum += scores[e] = std::exp(logits[e] - most);
+  for (int64_t e = 0; e < count; ++e) scores[e] /= sum;
+}
+
+// `bias` may be null.
 void route_token(const RouterRule& rule, const float* logits, const float* bias, float* scratch, float* weights,
                  int32_t* experts) {
   const int64_t count = rule.n_routed_experts;
   float* scores = scratch;
   float* choice = scratch + count;
-  for (int64_t e = 0; e < count; ++e) {
-    scores[e] = 1.0F / (1.0F + std::exp(-logits[e]));
-    choice[e] = scores[e] + bias[e];
-  }
+  score(rule.scoring, logits, count, scores);
+  for (int64_t e = 0; e < count; ++e) choice[e] = bias == nullptr ? scores[e] : scores[e] + bias[e];
   if (rule.n_group > 1) mask_groups(rule, choice, scratch + 2 * count);
   float sum = 0;
   for (int64_t k = 0; k < rule.num_experts_per_tok; ++k) {
@@ -82,16 +92,18 @@ void moe_route(Context& ctx, const RouterRule& rule, ConstTensorView router_logi
                ConstTensorView e_score_correction_bias, TensorView weights, TensorView experts) {
   const int64_t tokens = router_logits.shape[0];
   const int64_t k = rule.num_experts_per_tok;
+  const ConstTensorView& bias = e_score_correction_bias;
   GLIMMER_CHECK(router_logits.shape == Shape({tokens, rule.n_routed_experts}) && weights.shape == Shape({tokens, k}) &&
-                    experts.shape == weights.shape && e_score_correction_bias.shape == Shape({rule.n_routed_experts}),
+                    experts.shape == weights.shape && (bias.empty() || bias.shape == Shape({rule.n_routed_experts})),
                 "moe_route: logits {}, weights {}, experts {}", router_logits.shape.to_string(),
                 weights.shape.to_string(), experts.shape.to_string());
   ctx.reserve_scratch(2 * (rule.n_routed_experts + rule.n_group));
   ctx.pool().parallel_for(tokens, 16, [&](int64_t begin, int64_t end, int worker) {
     float* scratch = ctx.scratch(worker);
     for (int64_t t = begin; t < end; ++t) {
-      route_token(rule, router_logits.as<float>() + t * rule.n_routed_experts, e_score_correction_bias.as<float>(),
-                  scratch, weights.as<float>() + t * k, experts.as<int32_t>() + t * k);
+      route_token(rule, router_logits.as<float>() + t * rule.n_routed_experts,
+                  bias.empty() ? nullptr : bias.as<float>(), scratch, weights.as<float>() + t * k,
+                  experts.as<int32_t>() + t * k);
     }
   });
 }

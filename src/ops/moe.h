@@ -8,22 +8,27 @@
 
 namespace glimmer {
 
+// How logits become scores: each expert by itself, or all together.
+enum class RouterScoring { kSigmoid, kSoftmax };
+
 struct RouterRule {
   int64_t n_routed_experts = 0;
   int64_t num_experts_per_tok = 0;
   int64_t n_group = 1;
   int64_t topk_group = 1;
+  RouterScoring scoring = RouterScoring::kSigmoid;
   bool norm_topk_prob = true;
   float routed_scaling_factor = 1;
 };
 
-// Chooses num_experts_per_tok experts for each token. Scores are sigmoid(logits); the bias counts for the choice only.
-// With groups, the topk_group groups with the largest sum of their two best choices stay in.
+// Chooses num_experts_per_tok experts for each token. Scores are sigmoid(logits), or softmax over all experts; the bias
+// counts for the choice only. With groups, the topk_group groups with the largest sum of their two best choices stay
+// in.
 //   router_logits            [tokens, n_routed_experts] f32
-//   e_score_correction_bias  [n_routed_experts] f32
+//   e_score_correction_bias  [n_routed_experts] f32, or an empty view: none
 //   weights  [tokens, num_experts_per_tok] f32, out; divided by their sum + 1e-20 if norm_topk_prob, then scaled
 //   experts  [tokens, num_experts_per_tok] i32, out; by descending choice score, ties to the lower index
-// Source: transformers Glm4MoeTopkRouter and Glm4MoeMoE.route_tokens_to_experts. CHECKs shapes.
+// Source: transformers 5.17, Glm4MoeTopkRouter and Qwen3MoeTopKRouter. CHECKs shapes.
 void moe_route(Context& ctx, const RouterRule& rule, ConstTensorView router_logits,
                ConstTensorView e_score_correction_bias, TensorView weights, TensorView experts);
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,7 +26,9 @@ struct QuantParams {
   int64_t group = 0;       // columns that share a scale
   int64_t block_rows = 1;  // rows that share a scale (fp8)
   DType scale_dtype = DType::kF32;
-  bool symmetric = true;  // no zero points are stored
+  bool symmetric = true;   // no zero points are stored
+  int zero_offset = 0;     // added to stored zero points (the first format of GPTQ: 1)
+  float scale_offset = 0;  // added to each scale (nested scales of nf4)
   float tensor_scale = 1;
 
   bool operator==(const QuantParams&) const = default;
@@ -37,9 +40,12 @@ struct QuantPart {
   std::string_view suffix;  // after the path of the module: ".weight", ".scales", ".weight.absmax"
   DType dtype = DType::kF32;
   Shape shape;
-  // Matrix rows that a row of the part (an entry of its first extent) covers; 0 if it does not follow the rows, and
-  // then it is written whole with the first.
+  // The part is ceil(rows / matrix_rows) pieces of one size, each of which covers that many matrix rows; mostly a piece
+  // is an entry of its first extent (nf4's codes are one long column). 0 if it does not follow the rows, and then it is
+  // written whole with the first.
   int64_t matrix_rows = 1;
+  // If not empty, the bytes of the part whatever the values are: they are written as they are, not by `encode`.
+  std::string content;
 };
 
 inline constexpr size_t kMaxQuantParts = 4;

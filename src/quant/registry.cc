@@ -15,8 +15,12 @@ struct Row {
 };
 
 const std::array kRows = {
-    Row{&kF32Type, DType::kF32},  Row{&kF16Type, DType::kF16},   Row{&kBf16Type, DType::kBF16},
-    Row{&kFp8Type, std::nullopt}, Row{&kQ4_0Type, DType::kQ4_0}, Row{&kQ8_0Type, DType::kQ8_0},
+    Row{&kF32Type, DType::kF32},   Row{&kF16Type, DType::kF16},        Row{&kBf16Type, DType::kBF16},
+    Row{&kFp8Type, std::nullopt},  Row{&kQ4_0Type, DType::kQ4_0},      Row{&kQ8_0Type, DType::kQ8_0},
+    Row{&kMlx2Type, std::nullopt}, Row{&kMlx3Type, std::nullopt},      Row{&kMlx4Type, std::nullopt},
+    Row{&kMlx5Type, std::nullopt}, Row{&kMlx6Type, std::nullopt},      Row{&kMlx8Type, std::nullopt},
+    Row{&kNf4Type, std::nullopt},  Row{&kNf4NestedType, std::nullopt}, Row{&kAwqType, std::nullopt},
+    Row{&kGptqType, std::nullopt}, Row{&kCtIntType, std::nullopt},
 };
 
 }  // namespace

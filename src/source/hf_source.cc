@@ -32,11 +32,8 @@ EncodedMatrix matrix_of_stack(const EncodedMatrix& stack, int64_t index, int64_t
 
 class HfSource : public ModelSource {
  public:
-  HfSource(const fs::path& path, fs::path folder)
+  HfSource(const fs::path& path, fs::path folder, const HfQuantization& quantization)
       : ModelSource(path, "hf"), folder_(std::move(folder)), checkpoint_(Checkpoint::open(path)) {
-    const fs::path config_path = folder_ / "config.json";
-    const HfQuantization quantization(parse_json(read_file(config_path, kMaxConfigBytes), config_path.string()),
-                                      config_path.string());
     quantization_ = quantization.description();
     files_ = static_cast<int64_t>(checkpoint_.files().size());
     add_all(quantization);
@@ -142,7 +139,10 @@ class HfSource : public ModelSource {
 std::unique_ptr<ModelSource> open_hf(const fs::path& path) {
   std::error_code error;
   const fs::path folder = fs::is_directory(path, error) ? path : path.parent_path();
-  return std::make_unique<HfSource>(path, folder);
+  const fs::path config_path = folder / "config.json";
+  const HfQuantization quantization(parse_json(read_file(config_path, kMaxConfigBytes), config_path.string()),
+                                    config_path.string());
+  return std::make_unique<HfSource>(path, folder, quantization);
 }
 
 }  // namespace glimmer

@@ -244,13 +244,11 @@ TEST(Reference, LinearIsTheDefinition) {
   std::vector<float> y(6);
   reference().linear({.x = x.data(),
                       .x_stride = 2,
-                      .w = w.data(),
-                      .w_stride = 2,
+                      .w = weights_of(WeightCodes::kF32, w.data(), 2, 2),
                       .bias = bias.data(),
                       .y = y.data(),
                       .y_stride = 3,
-                      .T = 2,
-                      .K = 2},
+                      .T = 2},
                      0, 3);
   EXPECT_EQ(y, (std::vector<float>{11, 22, 33, 13, 24, 37}));
 }

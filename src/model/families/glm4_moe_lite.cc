@@ -10,13 +10,8 @@ namespace {
 void read_glm4_moe_lite(ConfigReader& reader, ModelConfig& config) {
   read_mla(reader, config);
   const bool interleaved = reader.bool_or("rope_interleave", true);
-  read_rope(
-      reader, config, config.qk_rope_head_dim,
-      {.partial_rotary_factor = 1.0, .pairing = interleaved ? RopePairing::kInterleaved : RopePairing::kHalfSplit});
-  if (config.rope_parameters.rotary_dim != config.qk_rope_head_dim) {
-    reader.fail_rule(fmt::format("partial_rotary_factor {}: expected 1: MLA rotates all of qk_rope_head_dim",
-                                 config.rope_parameters.partial_rotary_factor));
-  }
+  read_whole_rope(reader, config, config.qk_rope_head_dim,
+                  interleaved ? RopePairing::kInterleaved : RopePairing::kHalfSplit);
   const RopeParameters& rope = config.rope_parameters;
   if (rope.mscale_all_dim != 0) {
     const double mscale = yarn_mscale(rope.factor, rope.mscale_all_dim);

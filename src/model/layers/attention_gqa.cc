@@ -10,12 +10,13 @@ GqaWeights bind_attention_gqa(WeightBinder& binder, const ModelConfig& c) {
   const Dim hidden{c.hidden_size, "hidden_size"};
   const Dim q_rows{c.num_attention_heads * c.head_dim, "num_attention_heads * head_dim"};
   const Dim kv_rows{c.num_key_value_heads * c.head_dim, "num_key_value_heads * head_dim"};
-  const auto bias = c.attention_bias ? WeightBinder::Bias::kRequired : WeightBinder::Bias::kNone;
+  const auto bias_if = [](bool has) { return has ? WeightBinder::Bias::kRequired : WeightBinder::Bias::kNone; };
+  const auto bias = bias_if(c.attention_bias);
   GqaWeights w;
   w.q_proj = binder.linear("self_attn.q_proj", q_rows, hidden, bias);
   w.k_proj = binder.linear("self_attn.k_proj", kv_rows, hidden, bias);
   w.v_proj = binder.linear("self_attn.v_proj", kv_rows, hidden, bias);
-  w.o_proj = binder.linear("self_attn.o_proj", hidden, q_rows);  // never a bias, even with attention_bias
+  w.o_proj = binder.linear("self_attn.o_proj", hidden, q_rows, bias_if(c.attention_output_bias));
   if (c.use_qk_norm) {
     w.q_norm = binder.f32("self_attn.q_norm.weight", {{c.head_dim, "head_dim"}});
     w.k_norm = binder.f32("self_attn.k_norm.weight", {{c.head_dim, "head_dim"}});

@@ -1,5 +1,5 @@
 // Grouped-query attention: num_key_value_heads keys and values shared by num_attention_heads queries; partial rotary
-// embedding; optional q/k/v bias and per-head q/k norm.
+// embedding; optional q/k/v bias, o bias and per-head q/k norm.
 #pragma once
 
 #include "ops/linear.h"

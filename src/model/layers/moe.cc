@@ -6,10 +6,11 @@
 namespace glimmer {
 namespace {
 
-MlpWeights bind_gate_up_down(WeightBinder& binder, const std::string& name, Dim width, Dim hidden) {
-  return {.gate_proj = binder.linear(name + ".gate_proj", width, hidden),
-          .up_proj = binder.linear(name + ".up_proj", width, hidden),
-          .down_proj = binder.linear(name + ".down_proj", hidden, width)};
+MlpWeights bind_gate_up_down(WeightBinder& binder, const std::string& name, Dim width, Dim hidden,
+                             WeightBinder::Bias bias = WeightBinder::Bias::kNone) {
+  return {.gate_proj = binder.linear(name + ".gate_proj", width, hidden, bias),
+          .up_proj = binder.linear(name + ".up_proj", width, hidden, bias),
+          .down_proj = binder.linear(name + ".down_proj", hidden, width, bias)};
 }
 
 // out = down_proj(silu(gate_proj(x)) * up_proj(x))
@@ -29,11 +30,13 @@ void gated_mlp(LayerPass& pass, const MlpWeights& w, ConstTensorView x, TensorVi
 MlpWeights bind_mlp(WeightBinder& binder, const ModelConfig& c) {
   const Dim hidden{c.hidden_size, "hidden_size"};
   const Dim width{c.intermediate_size, "intermediate_size"};
-  if (!binder.has("mlp.gate_up_proj.weight")) return bind_gate_up_down(binder, "mlp", width, hidden);
-  const LinearWeight gate_up = binder.linear("mlp.gate_up_proj", {2 * width.size, "2 * intermediate_size"}, hidden);
+  const auto bias = c.mlp_bias ? WeightBinder::Bias::kRequired : WeightBinder::Bias::kNone;
+  if (!binder.has("mlp.gate_up_proj.weight")) return bind_gate_up_down(binder, "mlp", width, hidden, bias);
+  const LinearWeight gate_up =
+      binder.linear("mlp.gate_up_proj", {2 * width.size, "2 * intermediate_size"}, hidden, bias);
   return {.gate_proj = rows_of(gate_up, 0, width.size),
           .up_proj = rows_of(gate_up, width.size, width.size),
-          .down_proj = binder.linear("mlp.down_proj", hidden, width)};
+          .down_proj = binder.linear("mlp.down_proj", hidden, width, bias)};
 }
 
 MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
@@ -43,7 +46,9 @@ MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
   MoeWeights w;
   const ConstTensorView gate = binder.f32("mlp.gate.weight", {count, hidden});
   w.gate.weight = float_weight_matrix(WeightCodes::kF32, gate.data, count.size, hidden.size);
-  w.e_score_correction_bias = binder.f32("mlp.gate.e_score_correction_bias", {count});
+  if (c.router_scoring == RouterScoring::kSigmoid) {
+    w.e_score_correction_bias = binder.f32("mlp.gate.e_score_correction_bias", {count});
+  }
   for (int64_t e = 0; e < c.n_routed_experts; ++e) {
     w.experts.push_back(bind_gate_up_down(binder, fmt::format("mlp.experts.{}", e), width, hidden));
   }
@@ -74,6 +79,7 @@ void moe(LayerPass& pass, const MoeWeights& w) {
              .num_experts_per_tok = c.num_experts_per_tok,
              .n_group = c.n_group,
              .topk_group = c.topk_group,
+             .scoring = c.router_scoring,
              .norm_topk_prob = c.norm_topk_prob,
              .routed_scaling_factor = static_cast<float>(c.routed_scaling_factor)},
             router_logits, w.e_score_correction_bias, topk_weights, topk_experts);

@@ -13,12 +13,12 @@ struct ModelConfig;
 
 struct MoeWeights {
   LinearWeight gate;                        // the router [n_routed_experts, hidden_size] f32
-  ConstTensorView e_score_correction_bias;  // [n_routed_experts] f32
+  ConstTensorView e_score_correction_bias;  // [n_routed_experts] f32; empty with softmax scoring
   std::vector<MlpWeights> experts;          // [n_routed_experts]
   MlpWeights shared_experts;                // intermediate: moe_intermediate_size * n_shared_experts; empty if 0
 };
 
-// mlp.gate_proj, up_proj, down_proj; or mlp.gate_up_proj with the gate's rows first.
+// mlp.gate_proj, up_proj, down_proj, with biases if mlp_bias; or mlp.gate_up_proj with the gate's rows first.
 MlpWeights bind_mlp(WeightBinder& binder, const ModelConfig& config);
 
 // mlp.gate, mlp.experts (one by one, or fused in 3-D tensors), mlp.shared_experts.
