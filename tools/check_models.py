@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares Glimmer with transformers on random models of random configurations: logits, and a greedy continuation.
 
-    python tools/check_models.py [--glimmer build/release/glimmer] [--count 100] [--seed 0] [--keep DIR]
+    python tools/check_models.py [--glimmer build/release/glimmer] [--count 100] [--seed 0] [--families F...] [--keep DIR]
 
 Development only (tools/requirements.txt). Prints a line for each model and exits with 1 if any differs by more than
 1e-4 of max |logit| on any backend.
@@ -28,15 +28,27 @@ from fixtures.registry import Variant
 
 TOLERANCE = 1e-4
 NEW_TOKENS = 12
+FAMILY_CHOICE = ["glm4_moe", "glm4_moe_lite"] * 2 + ["glm4", "glm", "llama", "qwen3", "qwen3_moe", "qwen3_moe"]
 
 
 def random_rope(rng: random.Random, family: str) -> dict[str, Any]:
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": rng.choice([100.0, 10000.0, 1e6])}
-    if family != "glm4_moe_lite":
+    if family in ("glm4_moe", "glm4", "glm"):
         rope["partial_rotary_factor"] = rng.choice([0.25, 0.5, 0.5, 1.0])
-    kind = rng.choice(["default", "default", "linear", "yarn"])
+    kind = rng.choice(["default", "default", "linear", "yarn", "llama3"])
     if kind == "linear" and family != "glm4_moe_lite":
         rope |= {"rope_type": "linear", "factor": rng.choice([2.0, 3.5])}
+    elif kind == "llama3":
+        low = rng.choice([0.5, 1.0, 2.0])
+        rope |= {
+            "rope_type": "llama3",
+            "factor": rng.choice([2.0, 8.0]),
+            "low_freq_factor": low,
+            "high_freq_factor": low * rng.choice([1.5, 4.0]),
+            "original_max_position_embeddings": rng.choice([32, 200]),
+        }
+        if rng.random() < 0.3:
+            rope["mscale_all_dim"] = 0.7
     elif kind == "yarn":
         rope |= {"rope_type": "yarn", "factor": rng.choice([2.0, 4.0]), "original_max_position_embeddings": 64}
         if rng.random() < 0.5:
@@ -64,9 +76,21 @@ def random_moe(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def random_variant(seed: int) -> Variant:
+def random_softmax_moe(rng: random.Random, layers: int) -> dict[str, Any]:
+    experts = rng.choice([2, 3, 5, 8, 16])
+    return {
+        "num_experts": experts,
+        "num_experts_per_tok": rng.randint(1, min(4, experts)),
+        "moe_intermediate_size": rng.choice([5, 12, 24]),
+        "norm_topk_prob": rng.random() < 0.5,
+        "decoder_sparse_step": rng.choice([1, 1, 2, 3]),
+        "mlp_only_layers": [layer for layer in range(layers) if rng.random() < 0.2],
+    }
+
+
+def random_variant(seed: int, families: list[str]) -> Variant:
     rng = random.Random(seed)
-    family = rng.choice(["glm4_moe", "glm4_moe_lite", "glm4_moe", "glm4_moe_lite", "glm4", "glm"])
+    family = rng.choice(families)
     layers = rng.randint(1, 4)
     heads = rng.choice([2, 4, 6])
     config: dict[str, Any] = {
@@ -95,8 +119,12 @@ def random_variant(seed: int) -> Variant:
         config |= {"num_key_value_heads": rng.choice([1, 2, heads]), "head_dim": rng.choice([8, 16, 24])}
     if family == "glm4_moe":
         config |= {"first_k_dense_replace": rng.randint(0, layers), "use_qk_norm": rng.random() < 0.5}
-    if "moe" in family:
+    if family == "qwen3_moe":
+        config |= random_softmax_moe(rng, layers)
+    elif "moe" in family:
         config |= random_moe(rng)
+    if family == "llama":
+        config["mlp_bias"] = rng.random() < 0.4
     style = rng.choice(["v4", "v5"])
     if family == "glm4_moe_lite" and style == "v4":  # it cannot spell another choice that transformers 5 would read
         config["mlp_layer_types"] = ["dense"] + ["sparse"] * (layers - 1)
@@ -112,7 +140,7 @@ def random_variant(seed: int) -> Variant:
         style=style,
         shard_size=rng.choice([None, "30KB"]),
         fused_experts="moe" in family and rng.random() < 0.3,
-        mtp="moe" in family and rng.random() < 0.2,
+        mtp="glm4_moe" in family and rng.random() < 0.2,
         quant=quant,
         correction_bias=(rng.choice([0.0, -1.3]), 0.2),
         prompt_tokens=rng.choice([1, 2, 9, 40, 90]),
@@ -160,6 +188,7 @@ def main() -> int:
     parser.add_argument("--glimmer", type=Path, default=Path(__file__).parent.parent / "build/release/glimmer")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--families", nargs="+", default=FAMILY_CHOICE, help="draw from these (default: all)")
     parser.add_argument("--keep", type=Path, help="keep the folders of models that differ here")
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
@@ -167,7 +196,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
     failures = 0
     for seed in range(options.seed, options.seed + options.count):
-        variant = random_variant(seed)
+        variant = random_variant(seed, options.families)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "model"
             try:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/quant/mlx_goldens.txt and nf4_goldens.txt: hashes of what mlx and bitsandbytes make of a fixed matrix.
+"""Writes the goldens of tests/quant: what mlx and bitsandbytes make of a fixed matrix.
 
     pip install mlx[cpu] bitsandbytes torch numpy
     tools/make_mlx_goldens.py
 
 Each line of mlx_goldens.txt: bits, group, element type, and FNV-1a of the bytes of weight, scales, biases and of the
-dequantised matrix in the element type. Of nf4_goldens.txt: block size, element type, and the same of weight, absmax and
+dequantised matrix in the element type. fp4.bin holds codes, scales and the expanded first 4 rows, 64 columns of each,
+for nvfp4 and then mxfp4. Of nf4_goldens.txt: block size, element type, and the same of weight, absmax and
 the matrix dequantised to f32; then the hash of the matrix with nested scales, and their offset's f32 bits.
 tests/quant/quantised_safetensors_test.cc makes the same matrix from the same integers.
 """
@@ -60,6 +61,15 @@ def mlx_lines(values):
                 yield " ".join([str(bits), str(group), name, *hashes])
 
 
+def fp4_bytes(values):
+    import mlx.core as mx
+
+    for mode in ("nvfp4", "mxfp4"):
+        w, s = mx.quantize(mx.array(values[:4, :64]), mode=mode)
+        expanded = mx.dequantize(w, s, mode=mode, dtype=mx.float32)
+        yield from (np.array(array).tobytes() for array in (w, s, expanded))
+
+
 def nf4_lines(values):
     import bitsandbytes.functional as bnb
     import torch
@@ -85,6 +95,7 @@ def nf4_lines(values):
 def main():
     values = matrix()
     (TESTS / "mlx_goldens.txt").write_text("\n".join(mlx_lines(values)) + "\n")
+    (TESTS / "fp4.bin").write_bytes(b"".join(fp4_bytes(values)))
     (TESTS / "nf4_goldens.txt").write_text("\n".join(nf4_lines(values)) + "\n")
 
 

@@ -14,5 +14,6 @@ int detokenize_command(Arguments arguments);
 int render_command(Arguments arguments);
 int logits_command(Arguments arguments);
 int compare_command(Arguments arguments);
+int eval_command(Arguments arguments);
 
 }  // namespace glimmer

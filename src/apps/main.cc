@@ -22,7 +22,7 @@ struct Command {
   int (*run)(Arguments arguments);
 };
 
-constexpr std::array<Command, 8> kCommands = {{
+constexpr std::array<Command, 9> kCommands = {{
     {"run", "Answer one prompt", run_command},
     {"chat", "Talk with a model, turn by turn", chat_command},
     {"inspect", "Show what a model folder holds, and which kernels this machine uses", inspect_command},
@@ -31,6 +31,7 @@ constexpr std::array<Command, 8> kCommands = {{
     {"render", "Messages to prompt text, by the model's chat template", render_command},
     {"logits", "Logits of a prompt, and every intermediate value", logits_command},
     {"compare", "Find where two files of tensors diverge", compare_command},
+    {"eval", "Measure a model on a text: perplexity, and divergence from another", eval_command},
 }};
 
 std::string help_text() {

@@ -105,14 +105,18 @@ ProgressBar::~ProgressBar() {
 }
 
 void ProgressBar::update(int64_t done_bytes, int64_t total_bytes) {
-  if (!shown_ || total_bytes <= 0) return;
-  const auto percent = static_cast<int>(static_cast<double>(done_bytes) / static_cast<double>(total_bytes) * 100);
+  update(done_bytes, total_bytes, "of " + human_bytes(total_bytes));
+}
+
+void ProgressBar::update(int64_t done, int64_t total, std::string_view note) {
+  if (!shown_ || total <= 0) return;
+  const auto percent = static_cast<int>(static_cast<double>(done) / static_cast<double>(total) * 100);
   if (percent == last_percent_) return;
   last_percent_ = percent;
   constexpr int kWidth = 30;
   const int filled = std::clamp(percent * kWidth / 100, 0, kWidth);
-  tell("\r{} [{}{}] {:3}% of {}\033[K", title_, std::string(static_cast<size_t>(filled), '#'),
-       std::string(static_cast<size_t>(kWidth - filled), '.'), percent, human_bytes(total_bytes));
+  tell("\r{} [{}{}] {:3}% {}\033[K", title_, std::string(static_cast<size_t>(filled), '#'),
+       std::string(static_cast<size_t>(kWidth - filled), '.'), percent, note);
   std::fflush(stderr);
 }
 

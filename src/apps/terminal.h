@@ -49,7 +49,7 @@ class LineReader {
   int64_t line_number_ = 0;
 };
 
-// A bar on standard error while something is loaded: only on a terminal, and removed when done.
+// A bar on standard error while something is loaded or measured: only on a terminal, and removed when done.
 class ProgressBar {
  public:
   ProgressBar(std::string title, bool shown);
@@ -57,6 +57,7 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
   void update(int64_t done_bytes, int64_t total_bytes);
+  void update(int64_t done, int64_t total, std::string_view note);  // of anything, with a note behind the percentage
 
  private:
   std::string title_;

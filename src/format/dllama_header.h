@@ -109,7 +109,7 @@ struct DllamaHeader {
 };
 
 inline constexpr int64_t kMaxDllamaLayers = 4096;
-inline constexpr int64_t kMaxDllamaTensors = int64_t{1} << 20;
+inline constexpr int64_t kMaxDllamaTensors = int64_t{1} << 18;
 inline constexpr int64_t kMaxDllamaEosIds = 32;
 
 // Strict: throws kInvalid on a wrong magic, a size that is not 8 more than whole pairs or beyond the file, a key that

@@ -15,12 +15,17 @@ struct Row {
 };
 
 const std::array kRows = {
-    Row{&kF32Type, DType::kF32},   Row{&kF16Type, DType::kF16},        Row{&kBf16Type, DType::kBF16},
-    Row{&kFp8Type, std::nullopt},  Row{&kQ4_0Type, DType::kQ4_0},      Row{&kQ8_0Type, DType::kQ8_0},
-    Row{&kMlx2Type, std::nullopt}, Row{&kMlx3Type, std::nullopt},      Row{&kMlx4Type, std::nullopt},
-    Row{&kMlx5Type, std::nullopt}, Row{&kMlx6Type, std::nullopt},      Row{&kMlx8Type, std::nullopt},
-    Row{&kNf4Type, std::nullopt},  Row{&kNf4NestedType, std::nullopt}, Row{&kAwqType, std::nullopt},
-    Row{&kGptqType, std::nullopt}, Row{&kCtIntType, std::nullopt},
+    Row{&kF32Type, DType::kF32},       Row{&kF16Type, DType::kF16},       Row{&kBf16Type, DType::kBF16},
+    Row{&kFp8Type, std::nullopt},      Row{&kQ4_0Type, DType::kQ4_0},     Row{&kQ4_1Type, DType::kQ4_1},
+    Row{&kQ5_0Type, DType::kQ5_0},     Row{&kQ5_1Type, DType::kQ5_1},     Row{&kQ8_0Type, DType::kQ8_0},
+    Row{&kQ2_KType, DType::kQ2_K},     Row{&kQ3_KType, DType::kQ3_K},     Row{&kQ4_KType, DType::kQ4_K},
+    Row{&kQ5_KType, DType::kQ5_K},     Row{&kQ6_KType, DType::kQ6_K},     Row{&kIQ4_NLType, DType::kIQ4_NL},
+    Row{&kIQ4_XSType, DType::kIQ4_XS}, Row{&kMXFP4Type, DType::kMXFP4},   Row{&kQ40Type, std::nullopt},
+    Row{&kQ80Type, std::nullopt},      Row{&kMlx2Type, std::nullopt},     Row{&kMlx3Type, std::nullopt},
+    Row{&kMlx4Type, std::nullopt},     Row{&kMlx5Type, std::nullopt},     Row{&kMlx6Type, std::nullopt},
+    Row{&kMlx8Type, std::nullopt},     Row{&kNf4Type, std::nullopt},      Row{&kNf4NestedType, std::nullopt},
+    Row{&kAwqType, std::nullopt},      Row{&kGptqType, std::nullopt},     Row{&kCtIntType, std::nullopt},
+    Row{&kNvfp4Type, std::nullopt},    Row{&kMlxMxfp4Type, std::nullopt},
 };
 
 }  // namespace

@@ -392,7 +392,7 @@ std::string tokenizer_config_json_of(const GgufTokenizer& gguf, std::string_view
   check_utf8(gguf.tokens, "tokenizer.ggml.tokens", source);
   check_ids(gguf, source);
   const GgufPreType* type = gguf.pre ? find_gguf_pre_type(*gguf.pre) : nullptr;
-  const bool glm = type != nullptr && type->glm;
+  const bool glm = (type != nullptr && type->glm) || (gguf.bos && gguf.tokens[*gguf.bos] == "[gMASK]");
   Json config = Json::object();
   const auto name = [&](const char* field, std::optional<int64_t> id) {
     if (id) config[field] = std::string(gguf.tokens[static_cast<size_t>(*id)]);

@@ -12,9 +12,10 @@
 //   - What GGUF cannot say is lost: which control tokens were not special (converters count every <|...|> as control),
 //     and Qwen2's normalization to NFC, which llama.cpp does not do either.
 // From tokenizer.json to GGUF: the same backwards, with padded rows, token types and special ids as llama.cpp's
-// converter sets them. The original text travels in the standard key tokenizer.huggingface.json, and where that is
-// present it is the tokenizer: through GGUF and back nothing is lost.
-// Sources: ggml docs/gguf.md; llama.cpp src/llama-vocab.cpp, conversion/base.py, conversion/glm.py, gguf-py vocab.py.
+// converter sets them. ignore_merges may differ from the pre type's where merges make every token, so that it changes
+// nothing: the demo model is such a case. The original text travels in the standard key tokenizer.huggingface.json, and
+// where that is present it is the tokenizer: through GGUF and back nothing is lost. Sources: ggml docs/gguf.md;
+// llama.cpp src/llama-vocab.cpp, conversion/base.py, conversion/glm.py, gguf-py vocab.py.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@
 #include <string_view>
 #include <vector>
 
-#include "format/gguf.h"
+#include "format/gguf_writer.h"
 
 namespace glimmer {
 
@@ -76,5 +77,8 @@ struct HfTokenizer {
 // words for it: another model than byte-level BPE, a pre_tokenizer that is none of the known (its regular expression is
 // in the message), a normalizer, a post_processor beyond bos and eos.
 GgufTokenizer gguf_tokenizer_of(const HfTokenizer& hf);
+
+// Its keys, in the order in which llama.cpp's converter writes them.
+std::vector<GgufKeyValue> gguf_tokenizer_metadata(const GgufTokenizer& gguf);
 
 }  // namespace glimmer

@@ -114,10 +114,16 @@ void Command::wait_for_output(size_t size_bytes) {
   }
 }
 
+void Command::wait_for_error(const std::string& text) {
+  while (buffered_err_.find(text) == std::string::npos && read_some(err_, buffered_err_)) {
+  }
+}
+
 Result Command::wait() {
   close_input();
   Result result;
   result.out = std::move(buffered_);
+  result.err = std::move(buffered_err_);
   while (out_ >= 0 || err_ >= 0) {
     std::array<pollfd, 2> streams = {{{out_, POLLIN, 0}, {err_, POLLIN, 0}}};  // poll ignores a negative one
     if (::poll(streams.data(), streams.size(), kPatienceMs) <= 0) break;

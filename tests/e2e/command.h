@@ -26,6 +26,7 @@ class Command {
   void close_output();      // as `| head -1` does
   std::string read_line();  // of standard output; waits
   void wait_for_output(size_t size_bytes);
+  void wait_for_error(const std::string& text);  // until standard error has it
   void signal(int number);
   Result wait();  // closes the input and takes what is left of the output
 
@@ -35,6 +36,7 @@ class Command {
   int out_ = -1;
   int err_ = -1;
   std::string buffered_;
+  std::string buffered_err_;
 };
 
 // Runs to the end.

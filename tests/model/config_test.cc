@@ -144,15 +144,16 @@ constexpr ErrorCode kUnsupported = ErrorCode::kUnsupported;
 INSTANTIATE_TEST_SUITE_P(
     All, ConfigFault,
     ::testing::Values(
-        Fault{"model_type", [](Json& j) { j["model_type"] = "llama"; }, kUnsupported,
-              "model_type \"llama\" is not supported; known: glm4_moe, glm4_moe_lite, glm4, glm"},
+        Fault{
+            "model_type", [](Json& j) { j["model_type"] = "gpt2"; }, kUnsupported,
+            "model_type \"gpt2\" is not supported; known: glm4_moe, glm4_moe_lite, glm4, glm, llama, qwen3, qwen3_moe"},
         Fault{"hidden_act", [](Json& j) { j["hidden_act"] = "gelu"; }, kUnsupported,
               "\"gelu\" is not supported; known: silu"},
         Fault{"rope_type",
               [](Json& j) {
                 j["rope_scaling"] = {{"rope_type", "longrope"}, {"factor", 2.0}};
               },
-              kUnsupported, "\"longrope\" is not supported; known: default, linear, yarn"},
+              kUnsupported, "\"longrope\" is not supported; known: default, linear, yarn, llama3"},
         Fault{"rope_factor",
               [](Json& j) {
                 j["rope_scaling"] = {{"rope_type", "linear"}};

@@ -17,6 +17,7 @@ struct Routed {
   std::vector<int32_t> experts;
 };
 
+// No bias: an empty view.
 Routed route(const RouterRule& rule, std::vector<float> logits, std::vector<float> bias) {
   Context ctx({.backend = "ref", .threads = 1});
   const int64_t tokens = static_cast<int64_t>(logits.size()) / rule.n_routed_experts;
@@ -24,8 +25,8 @@ Routed route(const RouterRule& rule, std::vector<float> logits, std::vector<floa
              std::vector<int32_t>(tokens * rule.num_experts_per_tok)};
   const Shape chosen{tokens, rule.num_experts_per_tok};
   moe_route(ctx, rule, {logits.data(), DType::kF32, {tokens, rule.n_routed_experts}},
-            {bias.data(), DType::kF32, {rule.n_routed_experts}}, {out.weights.data(), DType::kF32, chosen},
-            {out.experts.data(), DType::kI32, chosen});
+            bias.empty() ? ConstTensorView{} : ConstTensorView{bias.data(), DType::kF32, {rule.n_routed_experts}},
+            {out.weights.data(), DType::kF32, chosen}, {out.experts.data(), DType::kI32, chosen});
   return out;
 }
 
@@ -47,6 +48,40 @@ TEST(MoeRoute, WithoutNormTheScoresAreOnlyScaled) {
   EXPECT_THAT(out.weights, ElementsAre(FloatNear(3 * sigmoid(0.5F), 1e-6F)));
 }
 
+// e^logit over the sum of all, in double.
+std::vector<float> softmax(const std::vector<float>& logits) {
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+  std::vector<float> scores;
+  for (const float logit : logits) scores.push_back(static_cast<float>(std::exp(static_cast<double>(logit)) / sum));
+  return scores;
+}
+
+TEST(MoeRoute, SoftmaxScoresCountAllExpertsNotTheChosenAlone) {
+  const std::vector<float> logits = {-1, 2, 0.5F, 1.5F, -3};
+  const std::vector<float> scores = softmax(logits);
+  RouterRule rule{
+      .n_routed_experts = 5, .num_experts_per_tok = 3, .scoring = RouterScoring::kSoftmax, .norm_topk_prob = false};
+  Routed out = route(rule, logits, {});
+  EXPECT_THAT(out.experts, ElementsAre(1, 3, 2));
+  EXPECT_THAT(out.weights,
+              ElementsAre(FloatNear(scores[1], 1e-6F), FloatNear(scores[3], 1e-6F), FloatNear(scores[2], 1e-6F)));
+
+  rule.norm_topk_prob = true;
+  out = route(rule, logits, {});
+  const float sum = scores[1] + scores[3] + scores[2];
+  EXPECT_THAT(out.experts, ElementsAre(1, 3, 2));
+  EXPECT_THAT(out.weights, ElementsAre(FloatNear(scores[1] / sum, 1e-6F), FloatNear(scores[3] / sum, 1e-6F),
+                                       FloatNear(scores[2] / sum, 1e-6F)));
+}
+
+TEST(MoeRoute, SoftmaxOfLargeLogitsDoesNotOverflowAndTiesGoToTheLowerIndex) {
+  const RouterRule rule{.n_routed_experts = 4, .num_experts_per_tok = 2, .scoring = RouterScoring::kSoftmax};
+  const Routed out = route(rule, {300, 400, 300, 400, -400, -300, -300, -400}, {});
+  EXPECT_THAT(out.experts, ElementsAre(1, 3, 1, 2));
+  EXPECT_THAT(out.weights, ElementsAre(0.5F, 0.5F, 0.5F, 0.5F));
+}
+
 TEST(MoeRoute, TiesGoToTheLowerIndex) {
   EXPECT_THAT(route({.n_routed_experts = 4, .num_experts_per_tok = 3}, {1, 1, 1, 1}, {0, 0, 0, 0}).experts,
               ElementsAre(0, 1, 2));
@@ -66,12 +101,15 @@ TEST(MoeRoute, NegativeChoicesOfAKeptGroupBeatThoseOfAMaskedOne) {
 TEST(MoeRoute, HostileScoresStayInRange) {
   const float infinity = std::numeric_limits<float>::infinity();
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const RouterRule rule{.n_routed_experts = 4, .num_experts_per_tok = 2, .n_group = 2, .topk_group = 1};
-  for (const float bias : {-infinity, infinity, nan}) {
-    for (const float logit : {-infinity, infinity, nan, 0.0F}) {
-      for (const int32_t expert : route(rule, std::vector<float>(4, logit), std::vector<float>(4, bias)).experts) {
-        EXPECT_GE(expert, 0);
-        EXPECT_LT(expert, 4);
+  RouterRule rule{.n_routed_experts = 4, .num_experts_per_tok = 2, .n_group = 2, .topk_group = 1};
+  for (const RouterScoring scoring : {RouterScoring::kSigmoid, RouterScoring::kSoftmax}) {
+    rule.scoring = scoring;
+    for (const float bias : {-infinity, infinity, nan}) {
+      for (const float logit : {-infinity, infinity, nan, 0.0F}) {
+        for (const int32_t expert : route(rule, std::vector<float>(4, logit), std::vector<float>(4, bias)).experts) {
+          EXPECT_GE(expert, 0);
+          EXPECT_LT(expert, 4);
+        }
       }
     }
   }

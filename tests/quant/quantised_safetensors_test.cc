@@ -205,6 +205,27 @@ TEST(Nf4Type, NestedScales) {
   EXPECT_EQ(fnv(bytes_of(decode(nested))), line[5]);
 }
 
+TEST(Fp4Types, ExpandAsMlxDoes) {
+  std::ifstream file(golden_path("fp4.bin"), std::ios::binary);
+  const auto read = [&](void* data, size_t bytes) {
+    file.read(static_cast<char*>(data), static_cast<std::streamsize>(bytes));
+  };
+  for (const char* name : {"nvfp4", "mlx_mxfp4"}) {
+    Stored stored = make_stored(require_quant_type(name), {}, 4, 64);
+    std::vector<float> expanded(4 * 64);
+    read(stored.parts[0].data(), stored.parts[0].size());
+    read(stored.parts[1].data(), stored.parts[1].size());
+    read(expanded.data(), expanded.size() * sizeof(float));
+    ASSERT_TRUE(file) << name;
+    EXPECT_EQ(decode(stored), expanded) << name;
+  }
+  Stored scaled = make_stored(require_quant_type("nvfp4"), {.tensor_scale = 0.25F}, 1, 32);
+  scaled.parts[0][3] = std::byte{0x7A};  // codes 10, 7: -1, 6
+  scaled.parts[1][0] = std::byte{0x40};  // 2
+  EXPECT_EQ(decode(scaled)[6], -0.5F);
+  EXPECT_EQ(decode(scaled)[7], 3.0F);
+}
+
 // Codes, zero points and scales drawn at random, and the matrix they stand for.
 struct Drawn {
   std::vector<int> codes;     // [rows, columns]

@@ -16,9 +16,7 @@ void read_sparse_layers(ConfigReader& reader, ModelConfig& config) {
   for (int64_t layer = step - 1; layer < count; layer += step) config.mlp_layer_types[layer] = MlpLayerType::kSparse;
   const Json* dense = reader.find("mlp_only_layers");
   if (dense == nullptr) return;
-  const auto is_layer = [&](const Json& index) {
-    return index.is_number_unsigned() && index.get<uint64_t>() < static_cast<uint64_t>(count);
-  };
+  const auto is_layer = [&](const Json& index) { return index.is_number_integer() && index >= 0 && index < count; };
   if (!dense->is_array() || !std::all_of(dense->begin(), dense->end(), is_layer)) {
     reader.fail_field("mlp_only_layers", fmt::format("a list of layers from 0 to {}", count - 1));
   }

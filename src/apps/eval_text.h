@@ -1,0 +1,41 @@
+// The text that a model is measured on, as flags name it and as the engine takes it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/flags.h"
+#include "engine/evaluate.h"
+#include "text/tokenizer.h"
+
+namespace glimmer {
+
+// -f, --ctx, --windows, --no-prefix.
+struct EvalTextFlags {
+  std::optional<std::string> file;
+  std::optional<int64_t> context;
+  std::optional<int64_t> windows;
+  bool no_prefix = false;
+
+  void add(Flags& flags);
+  void check() const;  // throws kUsage
+
+  // The whole text, of the file or of standard input. Throws kNotFound, kIo, kInvalid for an empty one.
+  std::string read() const;
+
+  // `context_limit`: the model's max_position_embeddings. Without --ctx a window has 512 tokens, or as many as the
+  // model takes. Throws kUsage, kInvalid.
+  TextWindows cut(std::span<const int32_t> text, std::vector<int32_t> head, ScoredTokens scored,
+                  int64_t context_limit) const;
+};
+
+// What stands at the head of each window: the ids that the tokenizer puts before a text (Llama's BOS); where it puts
+// none and has [gMASK] and <sop> as added tokens, those two, which every GLM prompt begins with.
+std::vector<int32_t> window_head(const Tokenizer& tokenizer);
+
+// "12 windows of 512 tokens, 3060 tokens scored; 76 tokens at the end left out"
+std::string describe(const TextWindows& windows);
+
+}  // namespace glimmer

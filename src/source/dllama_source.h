@@ -1,0 +1,38 @@
+// A Distributed Llama model: <name>.m, and the tokenizer beside it.
+//
+// The tokenizer is <name>.t if there is one, else the only *.t file of the folder, else none: then the model has no
+// tokenizer.json and no chat template, and what needs them says so. Where several could be meant, a warning is logged.
+#pragma once
+
+#include "format/dllama.h"
+#include "format/dllama_tokenizer.h"
+#include "source/dllama_config.h"
+#include "source/model_source.h"
+
+namespace glimmer {
+
+// Which .t file belongs to a model; nothing if none does.
+std::optional<std::filesystem::path> dllama_tokenizer_beside(const std::filesystem::path& model);
+
+class DllamaSource : public ModelSource {
+ public:
+  // Throws as DllamaFile and parse_dllama_tokenizer do.
+  explicit DllamaSource(const std::filesystem::path& path);
+
+  // config.json, generation_config.json (the ids of the header, else of the tokenizer), tokenizer.json,
+  // tokenizer_config.json, chat_template.jinja.
+  std::optional<std::string> side_file(std::string_view name) const override;
+  std::string side_file_label(std::string_view name) const override;
+  std::vector<std::string> side_files() const override;
+
+ private:
+  void add_tensors();
+  bool has_tokenizer() const { return tokenizer_.has_value(); }
+  DllamaIds ids() const;
+
+  DllamaFile file_;
+  std::string tokenizer_path_;
+  std::optional<DllamaTokenizer> tokenizer_;
+};
+
+}  // namespace glimmer
