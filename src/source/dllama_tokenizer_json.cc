@@ -158,6 +158,7 @@ std::string extended_tokenizer_json(const DllamaTokenizer& tokenizer, const Json
         fail(ErrorCode::kInvalid, "{}: extension: tokenizer.model.{}: expected none, as it follows from the tokens",
              file, field);
       }
+      if (field == "merges") continue;
       append_quoted(out, field);
       out.append(":").append(dump_json(content)).append(",");
     }
@@ -165,6 +166,8 @@ std::string extended_tokenizer_json(const DllamaTokenizer& tokenizer, const Json
     if (extension.contains("merges")) {
       out += ',';
       append_merges(out, vocab, merge_rule(extension["merges"], file), file);
+    } else if (value.contains("merges")) {
+      out.append(",\"merges\":").append(dump_json(value["merges"]));
     }
     out += '}';
   }

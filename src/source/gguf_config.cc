@@ -31,6 +31,10 @@ class Keys {
          value == nullptr ? "absent" : value->describe(), why);
   }
 
+  [[noreturn]] void unsupported_tensors(std::string_view why) const {
+    fail(ErrorCode::kUnsupported, "{}: {}", metadata_.source(), why);
+  }
+
  private:
   // An array gives each layer its own value; only the same for all is known here.
   int64_t scalar(std::string_view name) const {
@@ -67,7 +71,7 @@ void read_gqa(const Keys& keys, const GgufSizes& sizes, const GgufTensorFacts& f
   }
   const bool output_bias_too = architecture.model_type == "llama" || architecture.model_type.starts_with("qwen3");
   if (output_bias_too && facts.attention_bias != facts.attention_output_bias) {
-    keys.unsupported("attention.head_count", "a bias of attn_q and none of attn_output, or the other way round");
+    keys.unsupported_tensors("attn_q and attn_output: only both with a bias or both without are supported");
   }
   config["attention_bias"] = facts.attention_bias;
   if (architecture.model_type == "llama") config["mlp_bias"] = facts.mlp_bias;
