@@ -72,7 +72,8 @@ void bench_table(const kernels::KernelTable& table, int threads) {
     const int64_t matrix_bytes = shape.out * shape.in * 2;
     const auto copies = static_cast<int64_t>(kPoolBytes) / matrix_bytes;
     const auto weight_at = [&](int64_t copy) {
-      return LinearWeight{.weight = {pool.as<std::byte>() + copy * matrix_bytes, DType::kBF16, {shape.out, shape.in}}};
+      return LinearWeight{.weight = float_weight_matrix(WeightCodes::kBF16, pool.as<std::byte>() + copy * matrix_bytes,
+                                                        shape.out, shape.in)};
     };
     const double decode = best_seconds(
         [&] {

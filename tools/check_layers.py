@@ -24,11 +24,12 @@ VISIBLE = {
     "text": "base",
     "source": "base tensor quant format",
     "kernels": "base tensor",
-    "ops": "base tensor quant comm kernels",
-    "model": "base tensor quant comm kernels ops format",
-    "engine": "base tensor quant comm kernels ops format model",
-    "serve": "base tensor quant comm kernels ops format model engine text",
-    "apps": "base tensor quant comm kernels ops format model engine text serve",
+    "ops": "base tensor comm kernels",
+    "model": "base tensor quant comm kernels ops format source",
+    "engine": "base tensor quant comm kernels ops format source model",
+    "convert": "base tensor quant comm kernels ops format source model",
+    "serve": "base tensor quant comm kernels ops format source model engine convert text",
+    "apps": "base tensor quant comm kernels ops format source model engine convert text serve",
 }
 VISIBLE = {layer: set(below.split()) for layer, below in VISIBLE.items()}
 
@@ -36,10 +37,11 @@ VISIBLE = {layer: set(below.split()) for layer, below in VISIBLE.items()}
 ONLY_INCLUDED_BY = {
     # One place sees both a checkpoint and a model. The summary counts names and shapes; commands list, compare and
     # write tensors.
-    "format": ["format/*", "model/weights*", "model/loader*", "model/summary*", "source/*", "apps/*"],
+    "format": ["format/*", "source/*", "convert/*", "apps/*"],
+    "source": ["source/*", "model/weights*", "model/model*", "model/summary*", "engine/importance*", "convert/*", "apps/*"],
 }
 # serve speaks text, never tensors.
-NEVER_INCLUDED_BY = {"serve": {"tensor", "quant", "comm", "kernels", "ops", "format"}}
+NEVER_INCLUDED_BY = {"serve": {"tensor", "quant", "comm", "kernels", "ops", "format", "source"}}
 
 # A file that is compiled for one instruction set must not share inline functions with the others: the linker keeps one
 # copy, and an old processor would crash on it. So, however deep the includes go, these files stay within kernels/ and

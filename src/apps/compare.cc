@@ -45,6 +45,8 @@ double element(const TensorInfo& tensor, int64_t index) {
       return bf16_to_f32(load<uint16_t>(at));
     case DType::kF8E4M3:
       return f8e4m3_to_f32(load<uint8_t>(at));
+    case DType::kF8E8M0:
+      return f8e8m0_to_f32(load<uint8_t>(at));
     case DType::kF8E5M2:
       return f16_to_f32(static_cast<uint16_t>(load<uint8_t>(at) << 8));  // the upper half of a float16
     case DType::kI64:
@@ -64,8 +66,10 @@ double element(const TensorInfo& tensor, int64_t index) {
     case DType::kU8:
     case DType::kBool:
       return load<uint8_t>(at);
+    default:
+      GLIMMER_CHECK(false, "safetensors holds no {}", dtype_name(tensor.dtype));
+      return 0;
   }
-  return 0;
 }
 
 // |a - b|, where equal infinities and two NaN are no difference, and one NaN is an infinite one.

@@ -7,8 +7,8 @@
 #include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
-#include "format/checkpoint.h"
 #include "model/summary.h"
+#include "source/model_source.h"
 
 namespace glimmer {
 namespace {
@@ -26,18 +26,6 @@ struct Inspected {
 };
 
 const char* attention_name(AttentionKind kind) { return kind == AttentionKind::kMla ? "MLA" : "GQA"; }
-
-const char* quantization_name(const QuantizationConfig& quantization) {
-  switch (quantization.kind) {
-    case QuantizationConfig::Kind::kNone:
-      return "none";
-    case QuantizationConfig::Kind::kFp8Block:
-      return "fp8, scaled by block";
-    case QuantizationConfig::Kind::kFp8Channel:
-      return "fp8, scaled by row";
-  }
-  return "";
-}
 
 int64_t sparse_layers(const ModelConfig& config) {
   int64_t count = 0;
@@ -69,7 +57,7 @@ Json attention_json(const ModelConfig& config) {
   return out;
 }
 
-Json config_json(const ModelConfig& config) {
+Json config_json(const ModelConfig& config, const std::string& quantization) {
   Json out = {{"model_type", config.model_type},
               {"architecture", config.architecture},
               {"vocab_size", config.vocab_size},
@@ -80,7 +68,7 @@ Json config_json(const ModelConfig& config) {
               {"rms_norm_eps", config.rms_norm_eps},
               {"tie_word_embeddings", config.tie_word_embeddings},
               {"dtype", config.dtype},
-              {"quantization", quantization_name(config.quantization)},
+              {"quantization", quantization},
               {"attention", attention_json(config)}};
   if (config.n_routed_experts > 0) {
     out["moe"] = {{"sparse_layers", sparse_layers(config)},
@@ -98,18 +86,18 @@ Json config_json(const ModelConfig& config) {
   return out;
 }
 
-Json tensor_json(const TensorInfo& tensor, int64_t num_hidden_layers) {
+Json tensor_json(const SourceTensor& tensor, int64_t num_hidden_layers) {
   return {{"name", tensor.name},
-          {"dtype", dtype_name(tensor.dtype)},
+          {"dtype", ModelSource::stored_type(tensor)},
           {"shape", tensor.shape.dims()},
-          {"bytes", tensor.data.size()},
+          {"bytes", ModelSource::stored_bytes(tensor)},
           {"role", tensor_role_name(tensor_role(tensor.name, num_hidden_layers))},
           {"file", fs::path(tensor.file).filename().string()}};
 }
 
-Json summary_json(const Inspected& model, const Checkpoint& checkpoint, bool with_tensors) {
+Json summary_json(const Inspected& model, const ModelSource& source, bool with_tensors) {
   const ModelSummary& summary = model.summary;
-  Json out = {{"model", model.folder.string()}, {"config", config_json(model.config)}};
+  Json out = {{"model", model.folder.string()}, {"config", config_json(model.config, source.quantization())}};
   out["parameters"] = {{"total", summary.total.parameters},
                        {"main", summary.main_parameters},
                        {"active", summary.active_parameters},
@@ -117,7 +105,7 @@ Json summary_json(const Inspected& model, const Checkpoint& checkpoint, bool wit
                        {"embedding", summary.role(TensorRole::kEmbedding).parameters},
                        {"head", summary.role(TensorRole::kHead).parameters},
                        {"mtp", summary.role(TensorRole::kMtp).parameters}};
-  out["files"] = checkpoint.files().size();
+  out["files"] = source.files();
   out["tensors"] = summary.total.tensors;
   out["bytes"] = summary.total.bytes;
   for (const auto& [role, totals] : summary.by_role)
@@ -129,8 +117,8 @@ Json summary_json(const Inspected& model, const Checkpoint& checkpoint, bool wit
   out["tokenizer"] = model.tokenizer;
   out["chat_template"] = model.chat_template;
   if (with_tensors) {
-    for (const TensorInfo* tensor : checkpoint.tensors()) {
-      out["tensor_list"].push_back(tensor_json(*tensor, model.config.num_hidden_layers));
+    for (const SourceTensor& tensor : source.tensors()) {
+      out["tensor_list"].push_back(tensor_json(tensor, model.config.num_hidden_layers));
     }
   }
   return out;
@@ -148,7 +136,7 @@ std::string attention_text(const ModelConfig& c) {
                      c.head_dim, c.attention_bias ? ", qkv bias" : "", c.use_qk_norm ? ", q and k norms" : "");
 }
 
-std::string config_text(const ModelConfig& c) {
+std::string config_text(const ModelConfig& c, const std::string& quantization) {
   std::string out = row("family", fmt::format("{} ({})", c.model_type, c.architecture));
   out += row("layers", fmt::format("{} ({} sparse), hidden {}, dense MLP {}", c.num_hidden_layers, sparse_layers(c),
                                    c.hidden_size, c.intermediate_size));
@@ -163,7 +151,7 @@ std::string config_text(const ModelConfig& c) {
   out +=
       row("vocabulary", fmt::format("{}{}", c.vocab_size, c.tie_word_embeddings ? ", head tied to the embedding" : ""));
   out += row("context", fmt::format("{} tokens", c.max_position_embeddings));
-  out += row("quantization", quantization_name(c.quantization));
+  out += row("quantization", quantization);
   return out;
 }
 
@@ -180,14 +168,14 @@ std::string parameters_text(const ModelSummary& summary) {
   return out;
 }
 
-std::string files_text(const Inspected& model, const Checkpoint& checkpoint) {
+std::string files_text(const Inspected& model, const ModelSource& source) {
   std::vector<std::string> dtypes;
   for (const auto& [dtype, totals] : model.summary.by_dtype) {
     dtypes.push_back(fmt::format("{} {}", dtype, human_bytes(totals.bytes)));
   }
-  std::string out = row("weights", fmt::format("{} in {} tensors, {} file{}", human_bytes(model.summary.total.bytes),
-                                               model.summary.total.tensors, checkpoint.files().size(),
-                                               checkpoint.files().size() == 1 ? "" : "s"));
+  std::string out =
+      row("weights", fmt::format("{} in {} tensors, {} file{}", human_bytes(model.summary.total.bytes),
+                                 model.summary.total.tensors, source.files(), source.files() == 1 ? "" : "s"));
   out += row("  types", fmt::format("{}", fmt::join(dtypes, ", ")));
   out += row("KV cache", fmt::format("{} bytes a token as kept here (float32); {} in bfloat16",
                                      model.summary.kv_bytes_per_token, model.summary.kv_bytes_per_token_bf16));
@@ -198,12 +186,12 @@ std::string files_text(const Inspected& model, const Checkpoint& checkpoint) {
   return out;
 }
 
-std::string tensors_text(const Checkpoint& checkpoint, int64_t num_hidden_layers) {
+std::string tensors_text(const ModelSource& source, int64_t num_hidden_layers) {
   std::string out;
-  for (const TensorInfo* tensor : checkpoint.tensors()) {
-    out += fmt::format("{:<8} {:<20} {:>9}  {:<15} {}\n", dtype_name(tensor->dtype), tensor->shape.to_string(),
-                       human_bytes(static_cast<int64_t>(tensor->data.size())),
-                       tensor_role_name(tensor_role(tensor->name, num_hidden_layers)), tensor->name);
+  for (const SourceTensor& tensor : source.tensors()) {
+    out += fmt::format("{:<8} {:<20} {:>9}  {:<15} {}\n", ModelSource::stored_type(tensor), tensor.shape.to_string(),
+                       human_bytes(static_cast<int64_t>(ModelSource::stored_bytes(tensor))),
+                       tensor_role_name(tensor_role(tensor.name, num_hidden_layers)), tensor.name);
   }
   return out;
 }
@@ -218,12 +206,14 @@ std::string described(Describe describe) {
   }
 }
 
-Inspected inspect(const fs::path& folder, const Checkpoint& checkpoint) {
+Inspected inspect(const fs::path& folder, const ModelSource& source) {
   Inspected model;
   model.folder = folder;
-  model.config = read_config(folder / "config.json");
-  model.generation = read_generation_config(folder, model.config);
-  model.summary = summarize(model.config, checkpoint.tensors());
+  const std::string label = source.side_file_label("config.json");
+  model.config = parse_config(parse_json(source.side_file("config.json").value(), label), label);
+  model.generation = parse_generation_config(source.side_file("generation_config.json"),
+                                             source.side_file_label("generation_config.json"), model.config);
+  model.summary = summarize(model.config, source.tensors());
   std::optional<Tokenizer> tokenizer;
   model.tokenizer = described([&]() -> std::string {
     if (!fs::exists(folder / "tokenizer.json")) return "none";
@@ -265,15 +255,15 @@ int inspect_command(Arguments arguments) {
   if (folder_argument && model_flags.model) fail(ErrorCode::kUsage, "DIR and --model exclude each other");
   if (folder_argument) model_flags.model = *folder_argument;
   const fs::path folder = model_flags.folder();
-  const Checkpoint checkpoint = Checkpoint::open(folder);
-  const Inspected model = inspect(folder, checkpoint);
+  const std::unique_ptr<ModelSource> source = ModelSource::open(folder);
+  const Inspected model = inspect(folder, *source);
   if (as_json) {
-    write_output(dump_json(summary_json(model, checkpoint, tensors)) + "\n");
+    write_output(dump_json(summary_json(model, *source, tensors)) + "\n");
     return 0;
   }
-  write_output(row("model", folder.string()) + config_text(model.config) + parameters_text(model.summary) +
-               files_text(model, checkpoint));
-  if (tensors) write_output("\n" + tensors_text(checkpoint, model.config.num_hidden_layers));
+  write_output(row("model", folder.string()) + config_text(model.config, source->quantization()) +
+               parameters_text(model.summary) + files_text(model, *source));
+  if (tensors) write_output("\n" + tensors_text(*source, model.config.num_hidden_layers));
   return 0;
 }
 

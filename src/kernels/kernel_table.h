@@ -9,22 +9,29 @@
 #include <span>
 #include <string_view>
 
+#include "tensor/weight_layout.h"
+
 namespace glimmer::kernels {
 
-enum class WeightType { kF32, kBF16 };
+// Rows of weights in one of the layouts of tensor/weight_layout.h.
+struct Weights {
+  WeightLayout layout;
+  int64_t columns = 0;
+  const std::byte* codes = nullptr;
+  int64_t code_row_bytes = 0;
+  const std::byte* scales = nullptr;  // null for the float layouts
+  int64_t scale_row_bytes = 0;
+};
 
-// y[t][n] = bias[n] + sum over k < K of x[t][k] * w[n][k],  t < T, n_begin <= n < n_end
+// y[t][n] = bias[n] + sum over k < K of x[t][k] * w[n][k],  t < T, n_begin <= n < n_end, K = w.columns
 struct Linear {
   const float* x = nullptr;  // [T, K], rows x_stride apart
   int64_t x_stride = 0;
-  const void* w = nullptr;  // [N, K] of `type`, rows w_stride apart
-  int64_t w_stride = 0;
+  Weights w;
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [T, N], rows y_stride apart
   int64_t y_stride = 0;
   int64_t T = 0;
-  int64_t K = 0;
-  WeightType type = WeightType::kF32;
 };
 
 // y[t][d] = sum over j < J(t) of p[t][j] * v[j][d],  t < T, d < D, where J(t) = first_count + t / rows_a_step
@@ -58,6 +65,8 @@ struct KernelTable {
   bool (*supported)();            // by this processor and operating system
 
   void (*linear)(const Linear& args, int64_t n_begin, int64_t n_end);
+  // out[i] = row row_begin + i of the weights as f32, rows out_stride apart
+  void (*decode_rows)(const Weights& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
   void (*weighted_sum)(const WeightedSum& args);
   // out[i] = weight[i] * x[i] / sqrt(mean(x^2) + eps), i < n; out may be x
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);

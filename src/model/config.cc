@@ -1,8 +1,8 @@
 #include "model/config.h"
 
+#include "base/config_reader.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
-#include "model/config_reader.h"
 #include "model/config_sections.h"
 #include "model/family.h"
 
@@ -33,7 +33,6 @@ ModelConfig parse_config(const Json& json, const std::string& source) {
   check_architecture(reader, config);
   read_common(reader, config);
   family.read_config(reader, config);
-  read_quantization(reader, config);
   for (const std::string& taken : reader.defaults_taken()) config.defaults_taken.push_back(taken);
   return config;
 }

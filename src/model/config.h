@@ -37,16 +37,6 @@ struct RopeParameters {
   double high_freq_factor = 0;
 };
 
-struct QuantizationConfig {
-  enum class Kind {
-    kNone,
-    kFp8Block,   // quant_method fp8: weight_scale_inv, one scale a block
-    kFp8Channel  // quant_method compressed-tensors, 8-bit float: weight_scale, one scale a row (or one in all)
-  };
-  Kind kind = Kind::kNone;
-  int64_t weight_block_size[2] = {128, 128};  // rows, columns
-};
-
 struct ModelConfig {
   std::string source;  // the file, for messages
   std::string model_type;
@@ -93,8 +83,7 @@ struct ModelConfig {
   double routed_scaling_factor = 1;
 
   int64_t num_nextn_predict_layers = 0;  // MTP layers that the checkpoint may hold, at index num_hidden_layers and on
-  QuantizationConfig quantization;
-  std::vector<int32_t> eos_token_id;        // config.json's; generation_config.json's takes precedence
+  std::vector<int32_t> eos_token_id;     // config.json's; generation_config.json's takes precedence
   std::vector<std::string> defaults_taken;  // "n_group = 1": absent from the file, taken as transformers does
 
   bool is_sparse(int64_t layer) const { return mlp_layer_types[layer] == MlpLayerType::kSparse; }
@@ -108,7 +97,7 @@ struct ModelConfig {
 };
 
 // Reads config.json. Throws an Error that names the file and the field: missing, of another type, out of range, or a
-// value that is not among the known (model_type, hidden_act, rope_type, quantization_config), which the message lists.
+// value that is not among the known (model_type, hidden_act, rope_type), which the message lists.
 ModelConfig read_config(const std::filesystem::path& config_json);
 ModelConfig parse_config(const Json& json, const std::string& source);
 

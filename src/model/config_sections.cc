@@ -67,27 +67,6 @@ const Json& rope_dict(const ConfigReader& reader) {
   return kNone;
 }
 
-void read_compressed_tensors(const ConfigReader& reader, const Json& json) {
-  const ConfigReader quantization(json, reader.source(), "quantization_config.");
-  const Json* groups = quantization.find("config_groups");
-  if (groups == nullptr || !groups->is_object() || groups->empty()) {
-    quantization.fail_field("config_groups", "an object of quantization groups");
-  }
-  for (const auto& [name, group] : groups->items()) {
-    const std::string prefix = "quantization_config.config_groups." + name + ".weights.";
-    const Json weights = group.is_object() && group.contains("weights") ? group["weights"] : Json();
-    const ConfigReader scheme(weights, reader.source(), prefix);
-    scheme.expect_one_of("type", scheme.require_string("type"), {"float"});
-    if (scheme.require_int("num_bits") != 8) {
-      fail(ErrorCode::kUnsupported, "{}: field {}num_bits: {} is not supported; known: 8", reader.source(), prefix,
-           scheme.require_int("num_bits"));
-    }
-    if (scheme.has("strategy")) {
-      scheme.expect_one_of("strategy", scheme.require_string("strategy"), {"channel", "tensor"});
-    }
-  }
-}
-
 }  // namespace
 
 double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
@@ -265,34 +244,6 @@ void read_mlp_layer_types(ConfigReader& reader, ModelConfig& config, LayerTypesB
     if (type != "dense" && type != "sparse") reader.fail_field("mlp_layer_types", "only \"dense\" and \"sparse\"");
     config.mlp_layer_types[i] = type == "sparse" ? MlpLayerType::kSparse : MlpLayerType::kDense;
   }
-}
-
-void read_quantization(ConfigReader& reader, ModelConfig& config) {
-  if (reader.has("quantization")) {  // the spelling of MLX
-    fail(ErrorCode::kUnsupported,
-         "{}: field quantization (MLX) is not supported; known: quantization_config with "
-         "quant_method fp8 or compressed-tensors",
-         reader.source());
-  }
-  const Json* json = reader.find("quantization_config");
-  if (json == nullptr) return;
-  ConfigReader quantization(*json, reader.source(), "quantization_config.");
-  const std::string method = quantization.require_string("quant_method");
-  quantization.expect_one_of("quant_method", method, {"fp8", "compressed-tensors"});
-  if (method == "compressed-tensors") {
-    config.quantization.kind = QuantizationConfig::Kind::kFp8Channel;
-    return read_compressed_tensors(reader, *json);
-  }
-  config.quantization.kind = QuantizationConfig::Kind::kFp8Block;
-  if (quantization.has("fmt")) quantization.expect_one_of("fmt", quantization.require_string("fmt"), {"e4m3"});
-  const Json* block = quantization.find("weight_block_size");
-  if (block == nullptr) return;  // 128 x 128, or one scale a tensor: the scales' shapes tell
-  const auto side_ok = [](const Json& side) { return side.is_number_unsigned() && side >= 1 && side <= 65536; };
-  if (!block->is_array() || block->size() != 2 || !side_ok((*block)[0]) || !side_ok((*block)[1])) {
-    quantization.fail_field("weight_block_size", "two whole numbers from 1 to 65536");
-  }
-  config.quantization.weight_block_size[0] = (*block)[0].get<int64_t>();
-  config.quantization.weight_block_size[1] = (*block)[1].get<int64_t>();
 }
 
 }  // namespace glimmer

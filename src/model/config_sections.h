@@ -2,8 +2,8 @@
 // Source of rules and defaults: transformers 5.17, configuration_glm4_moe.py and its kin, modeling_rope_utils.py.
 #pragma once
 
+#include "base/config_reader.h"
 #include "model/config.h"
-#include "model/config_reader.h"
 
 namespace glimmer {
 
@@ -49,7 +49,5 @@ void read_moe(ConfigReader& reader, ModelConfig& config, const MoeDefaults& defa
 // both, transformers goes by the one that its family's class declares.
 enum class LayerTypesBy { kMlpLayerTypes, kFirstKDenseReplace };
 void read_mlp_layer_types(ConfigReader& reader, ModelConfig& config, LayerTypesBy preferred);
-
-void read_quantization(ConfigReader& reader, ModelConfig& config);
 
 }  // namespace glimmer

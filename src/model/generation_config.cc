@@ -1,7 +1,7 @@
 #include "model/generation_config.h"
 
+#include "base/config_reader.h"
 #include "base/mapped_file.h"
-#include "model/config_reader.h"
 
 namespace glimmer {
 namespace {
@@ -15,13 +15,12 @@ std::optional<double> number_in(const ConfigReader& reader, std::string_view fie
 
 }  // namespace
 
-GenerationConfig read_generation_config(const std::filesystem::path& model_dir, const ModelConfig& config) {
-  constexpr size_t kMaxBytes = size_t{16} << 20;
+GenerationConfig parse_generation_config(const std::optional<std::string>& text, const std::string& source,
+                                         const ModelConfig& config) {
   GenerationConfig generation;
-  const std::filesystem::path path = model_dir / "generation_config.json";
-  if (std::filesystem::exists(path)) {
-    const Json json = parse_json(read_file(path, kMaxBytes), path.string());
-    ConfigReader reader(json, path.string());
+  if (text) {
+    const Json json = parse_json(*text, source);
+    ConfigReader reader(json, source);
     generation.eos_token_id = reader.ids("eos_token_id");
     generation.temperature = number_in(reader, "temperature", 0, 100);
     generation.top_p = number_in(reader, "top_p", 1e-6, 1);
@@ -32,6 +31,14 @@ GenerationConfig read_generation_config(const std::filesystem::path& model_dir, 
   }
   if (generation.eos_token_id.empty()) generation.eos_token_id = config.eos_token_id;
   return generation;
+}
+
+GenerationConfig read_generation_config(const std::filesystem::path& model_dir, const ModelConfig& config) {
+  constexpr size_t kMaxBytes = size_t{16} << 20;
+  const std::filesystem::path path = model_dir / "generation_config.json";
+  std::optional<std::string> text;
+  if (std::filesystem::exists(path)) text = read_file(path, kMaxBytes);
+  return parse_generation_config(text, path.string(), config);
 }
 
 }  // namespace glimmer

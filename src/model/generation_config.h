@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "model/config.h"
@@ -19,8 +20,12 @@ struct GenerationConfig {
   std::optional<double> repetition_penalty;
 };
 
-// Reads model_dir/generation_config.json; where the file is absent, everything is unset but the eos ids of `config`.
-// Throws kInvalid naming file and field for a malformed one.
+// Reads generation_config.json's text; without it (a model may have none), everything is unset but the eos ids of
+// `config`. `source` is what messages call the file. Throws kInvalid naming file and field for a malformed one.
+GenerationConfig parse_generation_config(const std::optional<std::string>& text, const std::string& source,
+                                         const ModelConfig& config);
+
+// The same of model_dir/generation_config.json.
 GenerationConfig read_generation_config(const std::filesystem::path& model_dir, const ModelConfig& config);
 
 }  // namespace glimmer

@@ -3,13 +3,12 @@
 #include "base/error.h"
 #include "model/family.h"
 #include "model/weights.h"
+#include "source/model_source.h"
 
 namespace glimmer {
 namespace {
 
-int64_t bytes_of(const LinearWeight& weight) {
-  return weight.empty() ? 0 : static_cast<int64_t>(weight.weight.size_bytes());
-}
+int64_t bytes_of(const LinearWeight& weight) { return weight.empty() ? 0 : weight.weight.size_bytes(); }
 
 int64_t bytes_of(const MlpWeights& mlp) {
   return bytes_of(mlp.gate_proj) + bytes_of(mlp.up_proj) + bytes_of(mlp.down_proj);
@@ -22,7 +21,7 @@ int64_t active_bytes_of(const LayerWeights& layer, const ModelConfig& config) {
   } else if (const auto* mla = std::get_if<MlaWeights>(&layer.self_attn)) {
     bytes += bytes_of(mla->q_proj) + bytes_of(mla->q_a_proj) + bytes_of(mla->q_b_proj) +
              bytes_of(mla->kv_a_proj_with_mqa) + bytes_of(mla->o_proj);
-    for (const LinearWeight& head : mla->k_b_t) bytes += bytes_of(head);
+    for (const LinearWeight& head : mla->k_b) bytes += bytes_of(head);
     for (const LinearWeight& head : mla->v_b) bytes += bytes_of(head);
   }
   if (const auto* dense = std::get_if<MlpWeights>(&layer.mlp)) {
@@ -40,17 +39,21 @@ Model::Model() = default;
 Model::Model(Model&&) noexcept = default;
 Model::~Model() = default;
 
-Model Model::load(const std::filesystem::path& model_dir, const ProgressCallback& progress) {
-  if (!std::filesystem::is_directory(model_dir)) {
-    fail(ErrorCode::kNotFound, "{}: expected a model folder with config.json and safetensors files",
-         model_dir.string());
-  }
+Model Model::load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress) {
+  const std::optional<std::string> config = source->side_file("config.json");
+  const std::string label = source->side_file_label("config.json");
+  if (!config) fail(ErrorCode::kNotFound, "{}: not found: a model folder has a config.json", label);
   Model model;
-  model.config_ = read_config(model_dir / "config.json");
-  model.generation_config_ = read_generation_config(model_dir, model.config_);
+  model.config_ = parse_config(parse_json(*config, label), label);
+  model.generation_config_ = parse_generation_config(source->side_file("generation_config.json"),
+                                                     source->side_file_label("generation_config.json"), model.config_);
   model.family_ = &family_of(model.config_.model_type, model.config_.source);
-  model.weights_ = bind_weights(model_dir, *model.family_, model.config_, progress);
+  model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, progress);
   return model;
+}
+
+Model Model::load(const std::filesystem::path& path, const ProgressCallback& progress) {
+  return load(std::shared_ptr<const ModelSource>(ModelSource::open(path)), progress);
 }
 
 int64_t Model::active_weight_bytes() const {

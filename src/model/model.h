@@ -10,6 +10,7 @@
 
 namespace glimmer {
 
+class ModelSource;
 struct Weights;
 struct Family;
 
@@ -23,9 +24,11 @@ class Model {
   // Called now and then while weights are bound and their pages read; may throw (kCancelled) to stop the load.
   using ProgressCallback = std::function<void(const LoadProgress&)>;
 
-  // Opens a folder as its maker published it: config.json, generation_config.json, safetensors. Throws an Error that
-  // names file, tensor, expected and found.
-  static Model load(const std::filesystem::path& model_dir, const ProgressCallback& progress = {});
+  // Binds an opened model's weights: quantised ones stay quantised, mapped floats stay mapped (and keep `source`
+  // alive). Throws an Error that names file, tensor, expected and found.
+  static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress = {});
+  // The same of ModelSource::open(path).
+  static Model load(const std::filesystem::path& path, const ProgressCallback& progress = {});
   Model(Model&&) noexcept;
   ~Model();
 

@@ -52,8 +52,6 @@ TensorRole tensor_role(std::string_view name, int64_t num_hidden_layers) {
   return contains(name, "layernorm.") ? TensorRole::kNorm : TensorRole::kOther;
 }
 
-bool is_quantization_scale(std::string_view name) { return name.ends_with("_scale") || name.ends_with("_scale_inv"); }
-
 TensorTotals& TensorTotals::operator+=(const TensorTotals& other) {
   tensors += other.tensors;
   parameters += other.parameters;
@@ -67,15 +65,14 @@ const TensorTotals& ModelSummary::role(TensorRole role) const {
   return found == by_role.end() ? kNone : found->second;
 }
 
-ModelSummary summarize(const ModelConfig& config, std::span<const TensorInfo* const> tensors) {
+ModelSummary summarize(const ModelConfig& config, std::span<const SourceTensor> tensors) {
   ModelSummary summary;
-  for (const TensorInfo* tensor : tensors) {
-    const int64_t elements = tensor->shape.element_count();
+  for (const SourceTensor& tensor : tensors) {
     const TensorTotals one{.tensors = 1,
-                           .parameters = is_quantization_scale(tensor->name) ? 0 : elements,
-                           .bytes = elements * static_cast<int64_t>(dtype_size_bytes(tensor->dtype))};
-    summary.by_role[tensor_role(tensor->name, config.num_hidden_layers)] += one;
-    summary.by_dtype[std::string(dtype_name(tensor->dtype))] += one;
+                           .parameters = tensor.shape.element_count(),
+                           .bytes = static_cast<int64_t>(ModelSource::stored_bytes(tensor))};
+    summary.by_role[tensor_role(tensor.name, config.num_hidden_layers)] += one;
+    summary.by_dtype[std::string(ModelSource::stored_type(tensor))] += one;
     summary.total += one;
   }
   const auto parameters = [&](TensorRole role) { return summary.role(role).parameters; };

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "format/tensor_info.h"
 #include "model/config.h"
+#include "source/model_source.h"
 
 namespace glimmer {
 
@@ -32,12 +32,9 @@ std::string_view tensor_role_name(TensorRole role);  // "embedding", "routed exp
 // The role that the name of a tensor gives it in a model of num_hidden_layers.
 TensorRole tensor_role(std::string_view name, int64_t num_hidden_layers);
 
-// Whether the tensor holds the scales of a quantised weight (weight_scale, weight_scale_inv): bytes, but no parameters.
-bool is_quantization_scale(std::string_view name);
-
 struct TensorTotals {
   int64_t tensors = 0;
-  int64_t parameters = 0;  // elements; scales of quantised weights are not among them
+  int64_t parameters = 0;  // weights; their scales are not among them
   int64_t bytes = 0;       // in the files, scales among them
 
   TensorTotals& operator+=(const TensorTotals& other);
@@ -60,6 +57,6 @@ struct ModelSummary {
   const TensorTotals& role(TensorRole role) const;  // zeros if no tensor has it
 };
 
-ModelSummary summarize(const ModelConfig& config, std::span<const TensorInfo* const> tensors);
+ModelSummary summarize(const ModelConfig& config, std::span<const SourceTensor> tensors);
 
 }  // namespace glimmer

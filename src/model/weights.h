@@ -24,11 +24,11 @@ struct LayerWeights {
   std::variant<std::monostate, MlpWeights, MoeWeights> mlp;
 };
 
-// Memory that a weight needs beside the mapped file: widened, expanded or transposed tensors, and the files themselves.
+// The memory of weights: repacked matrices, widened vectors, and the files of those that stay where they are mapped.
 class WeightStorage;
 
 struct Weights {
-  ConstTensorView embed_tokens;  // [vocab_size, hidden_size] f32 or bf16
+  WeightMatrix embed_tokens;  // [vocab_size, hidden_size]
   std::vector<LayerWeights> layers;
   ConstTensorView norm;  // [hidden_size] f32
   LinearWeight lm_head;  // [vocab_size, hidden_size]; embed_tokens if tied
@@ -42,8 +42,8 @@ struct Dim {
 };
 
 // Finds tensors by name under a prefix ("model.layers.3."), checks their shapes against the configuration, and brings
-// them to a type that kernels read: bf16 and f32 stay where they are mapped, f16 and f8_e4m3 (with its scales) become
-// f32. Throws an Error that names tensor, file, expected and found.
+// them to a layout that kernels read (tensor/weight_layout.h): floats stay where they are mapped if they are aligned,
+// everything else is repacked, and its pages are let go. Throws an Error that names tensor, file, expected and found.
 class WeightBinder {
  public:
   WeightBinder(WeightStorage& storage, const ModelConfig& config, std::string prefix, int64_t layer)
@@ -56,14 +56,8 @@ class WeightBinder {
   enum class Bias { kNone, kRequired };
   LinearWeight linear(std::string_view name, Dim out, Dim in, Bias bias = Bias::kNone);
 
-  // The matrices of a 3-D tensor `name` [count, out, in] (its name has no ".weight").
-  std::vector<LinearWeight> linear_stack(std::string_view name, Dim count, Dim out, Dim in);
-
   // A tensor widened to f32: norms, the router, biases.
   ConstTensorView f32(std::string_view name, std::initializer_list<Dim> shape);
-
-  // The transpose of `weight` [out, in], in memory of its own: [in, out], same type, no bias.
-  LinearWeight transposed(const LinearWeight& weight);
 
  private:
   WeightStorage& storage_;
@@ -73,7 +67,7 @@ class WeightBinder {
 };
 
 // Binds everything. Tensors that no role asked for are reported in one warning, MTP layers apart.
-std::unique_ptr<Weights> bind_weights(const std::filesystem::path& model_dir, const Family& family,
+std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
                                       const ModelConfig& config, const Model::ProgressCallback& progress);
 
 }  // namespace glimmer

@@ -29,12 +29,12 @@ void attend_rows(Context& ctx, const AttentionCall& a, const Tile& tile, float* 
   };
   ctx.kernels().linear({.x = at(a.q, a.q_token_stride, a.q_head_stride),
                         .x_stride = rows_are_heads ? a.q_head_stride : a.q_token_stride,
-                        .w = a.k + tile.kv_head * a.k_head_stride,
-                        .w_stride = a.k_token_stride,
+                        .w = {.columns = a.qk_dim,
+                              .codes = reinterpret_cast<const std::byte*>(a.k + tile.kv_head * a.k_head_stride),
+                              .code_row_bytes = a.k_token_stride * static_cast<int64_t>(sizeof(float))},
                         .y = scores,
                         .y_stride = most,
-                        .T = rows,
-                        .K = a.qk_dim},
+                        .T = rows},
                        0, most);
   for (int64_t row = 0; row < rows; ++row) {
     ctx.kernels().softmax(scores + row * most, a.scale, rows_are_heads ? most : first_count + row);

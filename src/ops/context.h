@@ -1,6 +1,7 @@
 // What every operation is handed: which kernels, which threads, who listens.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,15 @@
 #include "tensor/tap.h"
 
 namespace glimmer {
+
+// What a product with a weight reads: `tokens` rows of `columns` values, x_stride apart.
+struct LinearInput {
+  std::string_view name;  // LinearWeight::name
+  const float* x = nullptr;
+  int64_t tokens = 0;
+  int64_t columns = 0;
+  int64_t x_stride = 0;
+};
 
 class Context {
  public:
@@ -26,6 +36,11 @@ class Context {
   void reserve_scratch(int64_t count);  // at least `count` floats a thread; what they held is lost
   float* scratch(int worker) { return scratch_[static_cast<size_t>(worker)].as<float>(); }
 
+  // Called on the calling thread before each product, to measure which columns of a weight matter.
+  using LinearObserver = std::function<void(const LinearInput& input)>;
+  void set_linear_observer(LinearObserver observer) { linear_observer_ = std::move(observer); }
+  const LinearObserver& linear_observer() const { return linear_observer_; }
+
   void set_tap(Tap* tap) { tap_ = tap; }
   bool tapped() const { return tap_ != nullptr; }
   void record(std::string_view name, ConstTensorView value) {
@@ -37,6 +52,7 @@ class Context {
   ThreadPool pool_;
   std::vector<Buffer> scratch_;
   Tap* tap_ = nullptr;
+  LinearObserver linear_observer_;
 };
 
 }  // namespace glimmer

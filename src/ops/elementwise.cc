@@ -1,7 +1,8 @@
 #include "ops/elementwise.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "ops/linear.h"
 
 namespace glimmer {
 namespace {
@@ -15,24 +16,15 @@ int64_t rows_per_task(int64_t row_values) {
 
 }  // namespace
 
-void embed(Context& ctx, ConstTensorView embed_tokens, std::span<const int32_t> tokens, TensorView hidden) {
-  const int64_t vocab_size = embed_tokens.shape[0];
-  const int64_t hidden_size = embed_tokens.shape[1];
+void embed(Context& ctx, const WeightMatrix& embed_tokens, std::span<const int32_t> tokens, TensorView hidden) {
+  const int64_t hidden_size = embed_tokens.columns;
   GLIMMER_CHECK(hidden.shape == Shape({static_cast<int64_t>(tokens.size()), hidden_size}),
                 "embed: {} tokens, hidden {}", tokens.size(), hidden.shape.to_string());
+  for (const int32_t id : tokens) GLIMMER_CHECK(id >= 0 && id < embed_tokens.rows, "token id {}", id);
   float* out = hidden.as<float>();
-  const bool bf16 = embed_tokens.dtype == DType::kBF16;
   ctx.pool().parallel_for(hidden.shape[0], rows_per_task(hidden_size), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const int64_t id = tokens[t];
-      GLIMMER_CHECK(id >= 0 && id < vocab_size, "token id {}, vocab_size {}", id, vocab_size);
-      float* row = out + t * hidden_size;
-      if (bf16) {
-        const uint16_t* source = embed_tokens.as<uint16_t>() + id * hidden_size;
-        std::transform(source, source + hidden_size, row, bf16_to_f32);
-      } else {
-        std::memcpy(row, embed_tokens.as<float>() + id * hidden_size, hidden_size * sizeof(float));
-      }
+      decode_rows(ctx, embed_tokens, tokens[t], tokens[t] + 1, out + t * hidden_size);
     }
   });
 }

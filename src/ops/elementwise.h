@@ -4,12 +4,13 @@
 #include <span>
 
 #include "ops/context.h"
+#include "tensor/weight_matrix.h"
 
 namespace glimmer {
 
-// hidden[t] = embed_tokens[tokens[t]].   embed_tokens [vocab_size, hidden_size] f32 or bf16, hidden [tokens,
+// hidden[t] = embed_tokens[tokens[t]].   embed_tokens [vocab_size, hidden_size] in any layout, hidden [tokens,
 // hidden_size] f32. Ids are CHECKed.
-void embed(Context& ctx, ConstTensorView embed_tokens, std::span<const int32_t> tokens, TensorView hidden);
+void embed(Context& ctx, const WeightMatrix& embed_tokens, std::span<const int32_t> tokens, TensorView hidden);
 
 // Root-mean-square norm of vectors of `size` values: `per_token` of them, one after the other, in each token's row.
 //   out = weight * x / sqrt(mean(x^2) + eps)                               Source: transformers Glm4MoeRMSNorm

@@ -29,11 +29,11 @@ void decode_rows(const EncodedMatrix& matrix, int64_t row_begin, int64_t row_end
   for (int64_t row = row_begin; row < row_end; ++row, values += matrix.columns) {
     matrix.type->unpack_row(matrix, matrix.stored_row(row), codes.data(), scales.data());
     const std::byte* code_row = codes.data();
-    if (!layout.is_float()) {
+    if (!is_float_layout(layout)) {
       pack_weight_codes(layout.codes, reinterpret_cast<const uint8_t*>(codes.data()), matrix.columns, packed.data());
       code_row = packed.data();
     }
-    decode_weight_row(layout, code_row, scales.data(), matrix.columns, values);
+    decode_weight_columns(layout, code_row, scales.data(), 0, matrix.columns, values);
   }
 }
 
@@ -44,7 +44,7 @@ void repack_rows(const EncodedMatrix& matrix, int64_t row_begin, int64_t row_end
   std::vector<std::byte> unpacked(static_cast<size_t>(matrix.columns));
   for (int64_t row = row_begin; row < row_end; ++row) {
     const int64_t stored = matrix.stored_row(row);
-    if (layout.is_float()) {
+    if (is_float_layout(layout)) {
       matrix.type->unpack_row(matrix, stored, codes, scales);
     } else {
       matrix.type->unpack_row(matrix, stored, unpacked.data(), scales);

@@ -27,11 +27,12 @@
 namespace glimmer {
 
 struct SourceTensor {
-  std::string name;         // Hugging Face's
-  Shape shape;              // [rows, columns] or [columns]
-  EncodedMatrix data;       // of one row if the shape has rank 1
-  std::string_view file;    // that holds it, for messages
-  std::string stored_name;  // what that file calls it: the first of its parts
+  std::string name;                  // Hugging Face's
+  Shape shape;                       // [rows, columns] or [columns]
+  EncodedMatrix data;                // of one row if the shape has rank 1
+  std::string_view file;             // that holds it, for messages; owned by the source
+  std::string stored_name;           // what that file calls it: the first of its parts
+  DType stored_dtype = DType::kF32;  // of that part. Where data.type is null, it is none that weights can have
 };
 
 class ModelSource {
@@ -42,9 +43,13 @@ class ModelSource {
   // Throws kNotFound, kIo, kInvalid, kUnsupported, naming file, field or tensor, expected and found.
   static std::unique_ptr<ModelSource> open(const std::filesystem::path& path);
   virtual ~ModelSource();
+  ModelSource(const ModelSource&) = delete;
+  ModelSource& operator=(const ModelSource&) = delete;
 
   const std::filesystem::path& path() const { return path_; }  // as given
   std::string_view format() const { return format_; }          // "hf", "mlx", "gguf", "dllama"
+
+  const std::string& quantization() const { return quantization_; }  // for people: "none", "fp8, blocks of 128 x 128"
 
   // The text of a side file, as it is in the folder or as made from the file's metadata; nothing if there is none.
   // Throws kIo, kInvalid if the metadata cannot be said in that form.
@@ -61,21 +66,33 @@ class ModelSource {
   uint64_t total_bytes() const;                                 // of all tensors as stored
   int64_t unknown_tensors() const { return unknown_tensors_; }  // of the files, that no name could be found for
 
+  static uint64_t stored_bytes(const SourceTensor& tensor);
+  static std::string_view stored_type(const SourceTensor& tensor);  // "BF16", "Q4_K", "mlx4", ...: for people
+  int64_t files() const { return files_; }                          // of weights
+
+  // The matrix of a tensor that stands alone, of float or block type; its type is null for other types.
+  static EncodedMatrix whole_matrix(const TensorInfo& tensor);
+
   // Lets the pages that hold the tensor go: it will not be read again soon.
   void release(const SourceTensor& tensor) const;
 
  protected:
   ModelSource(std::filesystem::path path, std::string_view format) : path_(std::move(path)), format_(format) {}
-  // Checks the sizes of the parts against the type and adds the tensor. Throws kInvalid (twice the same name, sizes).
+  // Checks the sizes of the parts against the type and adds the tensor. Throws kInvalid, kUnsupported (columns that are
+  // no whole blocks or groups).
   void add(SourceTensor tensor);
+  // Call when all are added. Throws kInvalid if a name is there twice.
+  void finish();
 
   std::filesystem::path path_;
   std::string_view format_;
+  std::string quantization_ = "none";
+  int64_t files_ = 1;
   std::vector<SourceTensor> tensors_;
   int64_t unknown_tensors_ = 0;
 
  private:
-  std::unordered_map<std::string_view, size_t> by_name_;  // views of tensors_' names: filled when all are added
+  std::unordered_map<std::string_view, size_t> by_name_;  // views of tensors_' names: filled by finish()
 };
 
 }  // namespace glimmer

@@ -171,7 +171,7 @@ int64_t weight_code_bits(WeightCodes codes) {
 }
 
 bool weight_layout_fits(const WeightLayout& layout, int64_t columns) {
-  if (layout.is_float()) return true;
+  if (is_float_layout(layout)) return true;
   if (is_packed(layout.codes) && columns % kBlock != 0) return false;
   if (is_super(layout.scales)) return columns % kSuper == 0 && (layout.group == 16 || layout.group == 32);
   if (layout.group == columns) return true;
@@ -183,7 +183,7 @@ int64_t weight_code_row_bytes(const WeightLayout& layout, int64_t columns) {
 }
 
 int64_t weight_scale_row_bytes(const WeightLayout& layout, int64_t columns) {
-  if (layout.is_float()) return 0;
+  if (is_float_layout(layout)) return 0;
   if (is_super(layout.scales)) return columns / kSuper * super_bytes(layout);
   return (columns + layout.group - 1) / layout.group * group_bytes(layout);
 }
@@ -208,18 +208,19 @@ void decode_weight_scales(const WeightLayout& layout, const std::byte* scale_row
   }
 }
 
-void decode_weight_row(const WeightLayout& layout, const std::byte* code_row, const std::byte* scale_row,
-                       int64_t columns, float* values) {
-  if (layout.is_float()) {
-    for (int64_t i = 0; i < columns; ++i) values[i] = code_value(layout, code_row, i);
+void decode_weight_columns(const WeightLayout& layout, const std::byte* code_row, const std::byte* scale_row,
+                           int64_t column_begin, int64_t column_end, float* values) {
+  if (is_float_layout(layout)) {
+    for (int64_t i = column_begin; i < column_end; ++i) *values++ = code_value(layout, code_row, i);
     return;
   }
-  for (int64_t begin = 0; begin < columns; begin += layout.group) {
+  for (int64_t i = column_begin; i < column_end;) {
+    const int64_t group = i / layout.group;
     float scale = 0;
     float offset = 0;
-    decode_weight_scales(layout, scale_row, begin / layout.group, 1, &scale, &offset);
-    const int64_t end = std::min(begin + layout.group, columns);
-    for (int64_t i = begin; i < end; ++i) values[i] = scale * code_value(layout, code_row, i) + offset;
+    decode_weight_scales(layout, scale_row, group, 1, &scale, &offset);
+    const int64_t end = std::min((group + 1) * layout.group, column_end);
+    for (; i < end; ++i) *values++ = scale * code_value(layout, code_row, i) + offset;
   }
 }
 

@@ -14,6 +14,14 @@ namespace {
 
 const KernelTable& reference() { return table_by_name("ref"); }
 
+// Float rows `stride` values apart.
+Weights weights_of(WeightCodes codes, const void* data, int64_t stride, int64_t columns) {
+  return {.layout = {.codes = codes},
+          .columns = columns,
+          .codes = static_cast<const std::byte*>(data),
+          .code_row_bytes = stride * (codes == WeightCodes::kF32 ? 4 : 2)};
+}
+
 class Parity : public ::testing::TestWithParam<const KernelTable*> {
  protected:
   const KernelTable& table() const { return *GetParam(); }
@@ -40,7 +48,7 @@ class Parity : public ::testing::TestWithParam<const KernelTable*> {
 };
 
 TEST_P(Parity, Linear) {
-  for (const WeightType type : {WeightType::kF32, WeightType::kBF16}) {
+  for (const WeightCodes codes : {WeightCodes::kF32, WeightCodes::kBF16}) {
     for (const int64_t T : {1, 2, 3, 4, 5, 9}) {
       for (const int64_t N : {1, 3, 5, 6, 7, 8, 13, 49}) {
         for (const int64_t K : {1, 7, 8, 15, 16, 17, 33, 96, 250}) {
@@ -57,15 +65,12 @@ TEST_P(Parity, Linear) {
           std::vector<float> want = before;
           Linear args{.x = x.data(),
                       .x_stride = x_stride,
-                      .w = w.data(),
-                      .w_stride = w_stride,
+                      .w = weights_of(codes, w.data(), w_stride, K),
                       .bias = bias.data(),
                       .y = got.data(),
                       .y_stride = y_stride,
-                      .T = T,
-                      .K = K,
-                      .type = type};
-          if (type == WeightType::kBF16) args.w = w_bf16.data();
+                      .T = T};
+          if (codes == WeightCodes::kBF16) args.w = weights_of(codes, w_bf16.data(), w_stride, K);
           const int64_t begin = N > 5 ? 2 : 0;
           table().linear(args, begin, N);
           args.y = want.data();
@@ -85,12 +90,10 @@ TEST_P(Parity, LinearDoesNotDependOnTheBatch) {
   std::vector<float> apart(kTokens * kRows);
   Linear args{.x = x.data(),
               .x_stride = kSize,
-              .w = w.data(),
-              .w_stride = kSize,
+              .w = weights_of(WeightCodes::kF32, w.data(), kSize, kSize),
               .y = together.data(),
               .y_stride = kRows,
-              .T = kTokens,
-              .K = kSize};
+              .T = kTokens};
   table().linear(args, 0, kRows);
   for (int64_t t = 0; t < kTokens; ++t) {
     Linear one = args;
@@ -241,13 +244,11 @@ TEST(Reference, LinearIsTheDefinition) {
   std::vector<float> y(6);
   reference().linear({.x = x.data(),
                       .x_stride = 2,
-                      .w = w.data(),
-                      .w_stride = 2,
+                      .w = weights_of(WeightCodes::kF32, w.data(), 2, 2),
                       .bias = bias.data(),
                       .y = y.data(),
                       .y_stride = 3,
-                      .T = 2,
-                      .K = 2},
+                      .T = 2},
                      0, 3);
   EXPECT_EQ(y, (std::vector<float>{11, 22, 33, 13, 24, 37}));
 }

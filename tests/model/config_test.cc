@@ -181,23 +181,6 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"theta", [](Json& j) { j["rope_theta"] = 1; }, kInvalid, "rope_theta: expected a number above 1"},
         Fault{"scoring", [](Json& j) { j["scoring_func"] = "softmax"; }, kUnsupported, "known: sigmoid"},
         Fault{"topk_method", [](Json& j) { j["topk_method"] = "greedy"; }, kUnsupported, "known: noaux_tc"},
-        Fault{"quant",
-              [](Json& j) {
-                j["quantization_config"] = {{"quant_method", "awq"}};
-              },
-              kUnsupported, "known: fp8, compressed-tensors"},
-        Fault{"mlx",
-              [](Json& j) {
-                j["quantization"] = {{"bits", 4}};
-              },
-              kUnsupported, "MLX"},
-        Fault{"int4",
-              [](Json& j) {
-                j["quantization_config"] = {
-                    {"quant_method", "compressed-tensors"},
-                    {"config_groups", {{"group_0", {{"weights", {{"type", "int"}, {"num_bits", 4}}}}}}}};
-              },
-              kUnsupported, "config_groups.group_0.weights.type: \"int\""},
         Fault{"groups", [](Json& j) { j["n_group"] = 7; }, kInvalid, "n_group 7"},
         Fault{"topk_group", [](Json& j) { j["topk_group"] = 2; }, kInvalid, "topk_group: expected"},
         Fault{"topk_above_groups", [](Json& j) { j["n_group"] = 32; }, kInvalid, "topk_group 1 groups hold 2 experts"},

@@ -127,7 +127,7 @@ TEST(MoeExperts, EqualAPlainLoopWithRaggedAndEmptyExperts) {
   std::vector<MlpWeights> experts;
   const auto matrix = [&](int64_t out, int64_t in) {
     memory.push_back(random(static_cast<size_t>(out * in)));
-    return LinearWeight{.weight = {memory.back().data(), DType::kF32, {out, in}}};
+    return LinearWeight{.weight = float_weight_matrix(WeightCodes::kF32, memory.back().data(), out, in)};
   };
   memory.reserve(3 * kExperts);
   for (int e = 0; e < kExperts; ++e)
@@ -144,7 +144,8 @@ TEST(MoeExperts, EqualAPlainLoopWithRaggedAndEmptyExperts) {
         const MlpWeights& w = experts[chosen[t * kTopK + k]];
         const auto dot = [&](const LinearWeight& m, int64_t row, const float* v) {
           double sum = 0;
-          for (int64_t i = 0; i < m.in_features(); ++i) sum += m.weight.as<float>()[row * m.in_features() + i] * v[i];
+          for (int64_t i = 0; i < m.in_features(); ++i)
+            sum += reinterpret_cast<const float*>(m.weight.code_data)[row * m.in_features() + i] * v[i];
           return static_cast<float>(sum);
         };
         std::vector<float> inner(kWidth);

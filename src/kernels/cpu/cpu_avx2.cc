@@ -66,6 +66,7 @@ extern const KernelTable kAvx2Table = {
     .requires_cpu = "AVX2, FMA and BMI2",
     .supported = cpu_has_avx2,
     .linear = linear,
+    .decode_rows = decode_rows,
     .weighted_sum = weighted_sum,
     .rms_norm = rms_norm,
     .softmax = softmax,

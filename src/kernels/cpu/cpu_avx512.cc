@@ -50,6 +50,7 @@ extern const KernelTable kAvx512Table = {
     .requires_cpu = "AVX-512 F, BW, CD, DQ, VL",
     .supported = cpu_has_avx512,
     .linear = linear,
+    .decode_rows = decode_rows,
     .weighted_sum = weighted_sum,
     .rms_norm = rms_norm,
     .softmax = softmax,

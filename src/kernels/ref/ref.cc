@@ -1,26 +1,42 @@
 // The reference: scalar, sums in float64, obvious. It defines what every other table must compute.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "kernels/tables.h"
-#include "tensor/dtype.h"
+#include "tensor/weight_matrix.h"
 
 namespace glimmer::kernels {
 namespace {
 
-float weight_at(const void* w, WeightType type, int64_t i) {
-  if (type == WeightType::kF32) return static_cast<const float*>(w)[i];
-  return bf16_to_f32(static_cast<const uint16_t*>(w)[i]);
+void decode_rows(const Weights& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride) {
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    decode_weight_columns(w.layout, w.codes + row * w.code_row_bytes, w.scales + row * w.scale_row_bytes, 0, w.columns,
+                          out + (row - row_begin) * out_stride);
+  }
 }
 
+// Rows of weights are widened a part at a time, for some tokens at once: a kernel allocates nothing.
 void linear(const Linear& a, int64_t n_begin, int64_t n_end) {
-  for (int64_t t = 0; t < a.T; ++t) {
-    for (int64_t n = n_begin; n < n_end; ++n) {
-      double sum = a.bias != nullptr ? a.bias[n] : 0.0;
-      for (int64_t k = 0; k < a.K; ++k) {
-        sum += static_cast<double>(a.x[t * a.x_stride + k]) * weight_at(a.w, a.type, n * a.w_stride + k);
+  constexpr int64_t kColumns = 1024;
+  constexpr int64_t kTokens = 16;
+  float weights[kColumns];
+  for (int64_t n = n_begin; n < n_end; ++n) {
+    const std::byte* codes = a.w.codes + n * a.w.code_row_bytes;
+    const std::byte* scales = a.w.scales + n * a.w.scale_row_bytes;
+    for (int64_t t0 = 0; t0 < a.T; t0 += kTokens) {
+      const int64_t tokens = std::min(kTokens, a.T - t0);
+      double sums[kTokens];
+      std::fill_n(sums, tokens, a.bias != nullptr ? a.bias[n] : 0.0);
+      for (int64_t k0 = 0; k0 < a.w.columns; k0 += kColumns) {
+        const int64_t k1 = std::min(k0 + kColumns, a.w.columns);
+        decode_weight_columns(a.w.layout, codes, scales, k0, k1, weights);
+        for (int64_t t = 0; t < tokens; ++t) {
+          const float* x = a.x + (t0 + t) * a.x_stride;
+          for (int64_t k = k0; k < k1; ++k) sums[t] += static_cast<double>(x[k]) * weights[k - k0];
+        }
       }
-      a.y[t * a.y_stride + n] = static_cast<float>(sum);
+      for (int64_t t = 0; t < tokens; ++t) a.y[(t0 + t) * a.y_stride + n] = static_cast<float>(sums[t]);
     }
   }
 }
@@ -80,6 +96,7 @@ extern const KernelTable kRefTable = {
     .requires_cpu = "any",
     .supported = [] { return true; },
     .linear = linear,
+    .decode_rows = decode_rows,
     .weighted_sum = weighted_sum,
     .rms_norm = rms_norm,
     .softmax = softmax,

@@ -61,14 +61,18 @@ void attend_absorbed(LayerPass& pass, const MlaWeights& w) {
 
   std::vector<LinearCall> calls;
   for (int64_t h = 0; h < heads; ++h) {
-    calls.push_back({.weight = &w.k_b_t[h],
+    calls.push_back({.weight = &w.k_b[h],
                      .x = q + h * qk,
                      .y = absorbed + h * row,
                      .tokens = tokens,
                      .x_stride = heads * qk,
                      .y_stride = heads * row});
   }
-  linear(ctx, calls);
+  if (w.k_b_is_transposed) {
+    linear(ctx, calls);
+  } else {
+    linear_transposed(ctx, calls);
+  }
   for (int64_t i = 0; i < tokens * heads; ++i) {
     std::memcpy(absorbed + i * row + c.kv_lora_rank, q + i * qk + c.qk_nope_head_dim,
                 static_cast<size_t>(c.qk_rope_head_dim) * sizeof(float));
@@ -117,20 +121,26 @@ void attend_expanded(LayerPass& pass, const MlaWeights& w, int64_t first, int64_
   float* k = pass.a.expanded_kv.as<float>();
   float* v = k + all_tokens * count * qk;
 
+  std::vector<LinearCall> keys;
   std::vector<LinearCall> calls;
   for (int64_t i = 0; i < count; ++i) {
-    calls.push_back({.weight = &w.k_b[first + i],
-                     .x = cache,
-                     .y = k + i * qk,
-                     .tokens = all_tokens,
-                     .x_stride = row,
-                     .y_stride = count * qk});
+    keys.push_back({.weight = &w.k_b[first + i],
+                    .x = cache,
+                    .y = k + i * qk,
+                    .tokens = all_tokens,
+                    .x_stride = row,
+                    .y_stride = count * qk});
     calls.push_back({.weight = &w.v_b[first + i],
                      .x = cache,
                      .y = v + i * c.v_head_dim,
                      .tokens = all_tokens,
                      .x_stride = row,
                      .y_stride = count * c.v_head_dim});
+  }
+  if (w.k_b_is_transposed) {
+    linear_transposed(ctx, keys);
+  } else {
+    calls.insert(calls.end(), keys.begin(), keys.end());
   }
   linear(ctx, calls);
   ctx.pool().parallel_for(all_tokens, 32, [&](int64_t begin, int64_t end, int) {
@@ -173,6 +183,32 @@ void attend_expanded(LayerPass& pass, const MlaWeights& w) {
   }
 }
 
+// kv_b_proj as one matrix, a head's keys and then its values, or its two halves by themselves.
+void bind_kv_b(WeightBinder& binder, const ModelConfig& c, MlaWeights& w) {
+  const int64_t heads = c.num_attention_heads;
+  const Dim kv_lora{c.kv_lora_rank, "kv_lora_rank"};
+  w.k_b_is_transposed = binder.has("self_attn.embed_q.weight");
+  if (w.k_b_is_transposed) {
+    const LinearWeight k =
+        binder.linear("self_attn.embed_q", {heads * c.kv_lora_rank, "num_attention_heads * kv_lora_rank"},
+                      {c.qk_nope_head_dim, "qk_nope_head_dim"});
+    const LinearWeight v =
+        binder.linear("self_attn.unembed_out", {heads * c.v_head_dim, "num_attention_heads * v_head_dim"}, kv_lora);
+    for (int64_t h = 0; h < heads; ++h) {
+      w.k_b.push_back(rows_of(k, h * c.kv_lora_rank, c.kv_lora_rank));
+      w.v_b.push_back(rows_of(v, h * c.v_head_dim, c.v_head_dim));
+    }
+    return;
+  }
+  const int64_t head_rows = c.qk_nope_head_dim + c.v_head_dim;
+  const LinearWeight kv_b = binder.linear(
+      "self_attn.kv_b_proj", {heads * head_rows, "num_attention_heads * (qk_nope_head_dim + v_head_dim)"}, kv_lora);
+  for (int64_t h = 0; h < heads; ++h) {
+    w.k_b.push_back(rows_of(kv_b, h * head_rows, c.qk_nope_head_dim));
+    w.v_b.push_back(rows_of(kv_b, h * head_rows + c.qk_nope_head_dim, c.v_head_dim));
+  }
+}
+
 }  // namespace
 
 MlaWeights bind_attention_mla(WeightBinder& binder, const ModelConfig& c) {
@@ -194,14 +230,7 @@ MlaWeights bind_attention_mla(WeightBinder& binder, const ModelConfig& c) {
       binder.linear("self_attn.kv_a_proj_with_mqa",
                     {c.kv_lora_rank + c.qk_rope_head_dim, "kv_lora_rank + qk_rope_head_dim"}, hidden, bias);
   w.kv_a_layernorm = binder.f32("self_attn.kv_a_layernorm.weight", {kv_lora});
-  const int64_t head_rows = c.qk_nope_head_dim + c.v_head_dim;
-  const Dim kv_b_rows{c.num_attention_heads * head_rows, "num_attention_heads * (qk_nope_head_dim + v_head_dim)"};
-  const LinearWeight kv_b = binder.linear("self_attn.kv_b_proj", kv_b_rows, kv_lora);
-  for (int64_t h = 0; h < c.num_attention_heads; ++h) {
-    w.k_b.push_back(rows_of(kv_b, h * head_rows, c.qk_nope_head_dim));
-    w.v_b.push_back(rows_of(kv_b, h * head_rows + c.qk_nope_head_dim, c.v_head_dim));
-    w.k_b_t.push_back(binder.transposed(w.k_b.back()));
-  }
+  bind_kv_b(binder, c, w);
   w.o_proj = binder.linear("self_attn.o_proj", hidden,
                            {c.num_attention_heads * c.v_head_dim, "num_attention_heads * v_head_dim"}, bias);
   return w;

@@ -23,10 +23,12 @@ struct MlaWeights {
   LinearWeight q_b_proj;            // [heads * qk_head_dim, q_lora_rank]
   LinearWeight kv_a_proj_with_mqa;  // [kv_lora_rank + qk_rope_head_dim, hidden_size]
   ConstTensorView kv_a_layernorm;   // [kv_lora_rank] f32
-  std::vector<LinearWeight> k_b;    // a head: rows of kv_b_proj [qk_nope_head_dim, kv_lora_rank]
-  std::vector<LinearWeight> v_b;    // a head: rows of kv_b_proj [v_head_dim, kv_lora_rank]
-  std::vector<LinearWeight> k_b_t;  // k_b transposed, for the absorbed form [kv_lora_rank, qk_nope_head_dim]
-  LinearWeight o_proj;              // [hidden_size, heads * v_head_dim]
+  // kv_b_proj, a head each. Keys lie as the checkpoint has them, in the rows of kv_b_proj [qk_nope_head_dim,
+  // kv_lora_rank] or transposed [kv_lora_rank, qk_nope_head_dim] (GGUF, MLX); either way from one copy.
+  std::vector<LinearWeight> k_b;
+  std::vector<LinearWeight> v_b;  // [v_head_dim, kv_lora_rank]
+  bool k_b_is_transposed = false;
+  LinearWeight o_proj;  // [hidden_size, heads * v_head_dim]
 };
 
 MlaWeights bind_attention_mla(WeightBinder& binder, const ModelConfig& config);

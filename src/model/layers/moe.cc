@@ -44,23 +44,13 @@ MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
   const Dim width{c.moe_intermediate_size, "moe_intermediate_size"};
   const Dim count{c.n_routed_experts, "n_routed_experts"};
   MoeWeights w;
-  w.gate.weight = binder.f32("mlp.gate.weight", {count, hidden});
+  const ConstTensorView gate = binder.f32("mlp.gate.weight", {count, hidden});
+  w.gate.weight = float_weight_matrix(WeightCodes::kF32, gate.data, count.size, hidden.size);
   if (c.router_scoring == RouterScoring::kSigmoid) {
     w.e_score_correction_bias = binder.f32("mlp.gate.e_score_correction_bias", {count});
   }
-  if (binder.has("mlp.experts.gate_up_proj")) {
-    const auto gate_up = binder.linear_stack("mlp.experts.gate_up_proj", count,
-                                             {2 * c.moe_intermediate_size, "2 * moe_intermediate_size"}, hidden);
-    const auto down = binder.linear_stack("mlp.experts.down_proj", count, hidden, width);
-    for (int64_t e = 0; e < c.n_routed_experts; ++e) {
-      w.experts.push_back({.gate_proj = rows_of(gate_up[e], 0, width.size),
-                           .up_proj = rows_of(gate_up[e], width.size, width.size),
-                           .down_proj = down[e]});
-    }
-  } else {
-    for (int64_t e = 0; e < c.n_routed_experts; ++e) {
-      w.experts.push_back(bind_gate_up_down(binder, fmt::format("mlp.experts.{}", e), width, hidden));
-    }
+  for (int64_t e = 0; e < c.n_routed_experts; ++e) {
+    w.experts.push_back(bind_gate_up_down(binder, fmt::format("mlp.experts.{}", e), width, hidden));
   }
   if (c.n_shared_experts > 0) {
     const Dim shared{c.moe_intermediate_size * c.n_shared_experts, "moe_intermediate_size * n_shared_experts"};

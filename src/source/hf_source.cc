@@ -1,0 +1,148 @@
+#include "source/hf_source.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "format/checkpoint.h"
+#include "source/hf_quantization.h"
+
+namespace glimmer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxConfigBytes = size_t{64} << 20;
+constexpr size_t kMaxSideFileBytes = size_t{256} << 20;
+constexpr std::string_view kFusedGateUp = ".mlp.experts.gate_up_proj";
+constexpr std::string_view kFusedDown = ".mlp.experts.down_proj";
+
+// Matrix `index` of `count` that lie one after the other in each part.
+EncodedMatrix matrix_of_stack(const EncodedMatrix& stack, int64_t index, int64_t count) {
+  EncodedMatrix matrix = stack;
+  matrix.rows = stack.stored_rows / count;
+  matrix.stored_rows = matrix.rows;
+  for (auto& part : matrix.parts) {
+    const size_t bytes = part.size() / static_cast<size_t>(count);
+    part = part.subspan(static_cast<size_t>(index) * bytes, bytes);
+  }
+  return matrix;
+}
+
+class HfSource : public ModelSource {
+ public:
+  HfSource(const fs::path& path, fs::path folder, const HfQuantization& quantization)
+      : ModelSource(path, "hf"), folder_(std::move(folder)), checkpoint_(Checkpoint::open(path)) {
+    quantization_ = quantization.description();
+    files_ = static_cast<int64_t>(checkpoint_.files().size());
+    add_all(quantization);
+  }
+
+  std::optional<std::string> side_file(std::string_view name) const override {
+    const fs::path path = folder_ / name;
+    std::error_code error;
+    if (!fs::is_regular_file(path, error)) return std::nullopt;
+    return read_file(path, kMaxSideFileBytes);
+  }
+
+  std::string side_file_label(std::string_view name) const override { return (folder_ / name).string(); }
+
+  std::vector<std::string> side_files() const override {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (fs::recursive_directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
+      const std::string extension = at->path().extension().string();
+      const bool is_text = extension == ".json" || extension == ".jinja" || extension == ".txt" || extension == ".md" ||
+                           extension == ".py" || extension == ".model";
+      if (at.depth() > 1) at.disable_recursion_pending();
+      if (!is_text || !at->is_regular_file(error) || at->path().filename() == "model.safetensors.index.json") continue;
+      names.push_back(fs::relative(at->path(), folder_, error).generic_string());
+    }
+    if (error) fail(ErrorCode::kIo, "{}: cannot list the folder: {}", folder_.string(), error.message());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+ private:
+  void add_all(const HfQuantization& quantization) {
+    std::unordered_set<const TensorInfo*> part_of_another;
+    std::vector<QuantizedTensor> quantized;
+    for (const TensorInfo* tensor : checkpoint_.tensors()) {
+      if (part_of_another.contains(tensor)) continue;
+      if (auto found = quantization.find(checkpoint_, *tensor)) {
+        for (const TensorInfo* part : found->parts) part_of_another.insert(part);
+        quantized.push_back(std::move(*found));
+      }
+    }
+    for (const QuantizedTensor& tensor : quantized) {
+      EncodedMatrix matrix{.type = tensor.type, .params = tensor.params};
+      const int rank = tensor.shape.rank();
+      matrix.columns = tensor.shape[rank - 1];
+      matrix.stored_rows = tensor.shape.element_count() / std::max<int64_t>(1, matrix.columns);
+      matrix.rows = matrix.stored_rows;
+      for (size_t i = 0; i < tensor.parts.size(); ++i) matrix.parts[i] = tensor.parts[i]->data;
+      add_canonical(tensor.name, tensor.shape, matrix, *tensor.parts.front());
+    }
+    for (const TensorInfo* tensor : checkpoint_.tensors()) {
+      if (!part_of_another.contains(tensor)) {
+        add_canonical(tensor->name, tensor->shape, whole_matrix(*tensor), *tensor);
+      }
+    }
+    finish();
+  }
+
+  // Cuts stacks of experts into matrices.
+  void add_canonical(const std::string& name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
+    const bool gate_up = name.ends_with(kFusedGateUp);
+    if (shape.rank() != 3 || (!gate_up && !name.ends_with(kFusedDown))) {
+      add({.name = name,
+           .shape = shape,
+           .data = matrix,
+           .file = info.file,
+           .stored_name = info.name,
+           .stored_dtype = info.dtype});
+      return;
+    }
+    const int64_t count = shape[0];
+    const std::string prefix = name.substr(0, name.rfind('.') + 1);
+    for (int64_t e = 0; e < count; ++e) {
+      const EncodedMatrix expert = matrix_of_stack(matrix, e, count);
+      const auto add_part = [&](std::string_view projection, const EncodedMatrix& part) {
+        add({.name = fmt::format("{}{}.{}.weight", prefix, e, projection),
+             .shape = {part.rows, part.columns},
+             .data = part,
+             .file = info.file,
+             .stored_name = info.name,
+             .stored_dtype = info.dtype});
+      };
+      if (!gate_up) {
+        add_part("down_proj", expert);
+        continue;
+      }
+      const int64_t width = expert.rows / 2;
+      if (2 * width != expert.rows) {
+        fail(ErrorCode::kInvalid, "{}: shape {}, expected [experts, 2 * moe_intermediate_size, hidden_size] in {}",
+             name, shape.to_string(), info.file);
+      }
+      add_part("gate_proj", expert.slice(0, width));
+      add_part("up_proj", expert.slice(width, width));
+    }
+  }
+
+  fs::path folder_;
+  Checkpoint checkpoint_;
+};
+
+}  // namespace
+
+std::unique_ptr<ModelSource> open_hf(const fs::path& path) {
+  std::error_code error;
+  const fs::path folder = fs::is_directory(path, error) ? path : path.parent_path();
+  const fs::path config_path = folder / "config.json";
+  const HfQuantization quantization(parse_json(read_file(config_path, kMaxConfigBytes), config_path.string()),
+                                    config_path.string());
+  return std::make_unique<HfSource>(path, folder, quantization);
+}
+
+}  // namespace glimmer
