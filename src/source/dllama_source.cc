@@ -21,23 +21,40 @@ std::shared_ptr<const std::vector<int32_t>> row_map(int64_t rows, int64_t head_d
   return map;
 }
 
+std::vector<fs::path> files_of(const fs::path& folder, std::string_view extension) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() == extension && entry.is_regular_file(error)) files.push_back(entry.path());
+  }
+  return files;
+}
+
 }  // namespace
+
+std::optional<fs::path> dllama_model_at(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return path.extension() == ".m" ? std::optional(path) : std::nullopt;
+  if (fs::exists(path / "config.json", error)) return std::nullopt;
+  const std::vector<fs::path> models = files_of(path, ".m");
+  if (models.size() > 1) {
+    fail(ErrorCode::kUsage, "{}: {} models (*.m) in the folder, and no config.json: name one of them", path.string(),
+         models.size());
+  }
+  return models.empty() ? std::nullopt : std::optional(models.front());
+}
 
 std::optional<fs::path> dllama_tokenizer_beside(const fs::path& model) {
   fs::path same_stem = model;
   same_stem.replace_extension(".t");
-  if (fs::exists(same_stem)) return same_stem;
-  std::optional<fs::path> found;
-  size_t count = 0;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(fs::absolute(model).parent_path(), error)) {
-    if (entry.path().extension() != ".t") continue;
-    found = entry.path();
-    ++count;
+  if (fs::exists(same_stem, error)) return same_stem;
+  const std::vector<fs::path> tokenizers = files_of(fs::absolute(model).parent_path(), ".t");
+  if (tokenizers.size() == 1) return tokenizers.front();
+  if (!tokenizers.empty()) {
+    log_warning("{}: none of the {} tokenizer files in the folder is called {}, so that none is used", model.string(),
+                tokenizers.size(), same_stem.filename().string());
   }
-  if (count <= 1) return found;
-  log_warning("{}: none of the {} tokenizer files in the folder is called {}, so that none is used", model.string(),
-              count, same_stem.filename().string());
   return std::nullopt;
 }
 
@@ -51,6 +68,8 @@ DllamaSource::DllamaSource(const fs::path& path) : ModelSource(path, "dllama"), 
     }
     tokenizer_ = parse_dllama_tokenizer(bytes.bytes(), tokenizer_path_);
   }
+  const DType weights = file_.header().weights;
+  if (is_block_dtype(weights)) quantization_ = weights == DType::kQ4_0 ? "q40" : "q80";
   add_tensors();
 }
 
@@ -60,16 +79,17 @@ void DllamaSource::add_tensors() {
   const auto q_map = permuted ? row_map(h.num_attention_heads * h.head_dim, h.head_dim) : nullptr;
   const auto k_map = permuted ? row_map(h.num_key_value_heads * h.head_dim, h.head_dim) : nullptr;
   for (const TensorInfo& info : file_.in_file_order()) {
-    SourceTensor tensor{.name = info.name, .shape = info.shape, .file = info.file, .stored_name = info.name};
-    tensor.data.type = quant_type_of(info.dtype);
-    tensor.data.rows = info.shape.rank() == 1 ? 1 : info.shape[0];
-    tensor.data.columns = info.shape[info.shape.rank() - 1];
-    tensor.data.stored_rows = tensor.data.rows;
-    tensor.data.parts[0] = info.data;
+    SourceTensor tensor{.name = info.name,
+                        .shape = info.shape,
+                        .data = whole_matrix(info),
+                        .file = info.file,
+                        .stored_name = info.name,
+                        .stored_dtype = info.dtype};
     if (info.name.ends_with(".q_proj.weight")) tensor.data.row_map = q_map;
     if (info.name.ends_with(".k_proj.weight")) tensor.data.row_map = k_map;
     add(std::move(tensor));
   }
+  finish();
 }
 
 DllamaIds DllamaSource::ids() const {

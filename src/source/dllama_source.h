@@ -11,6 +11,10 @@
 
 namespace glimmer {
 
+// The model file that `path` means: itself, if it is called *.m, or the only *.m file of a folder without config.json.
+// Throws kUsage if the folder has several.
+std::optional<std::filesystem::path> dllama_model_at(const std::filesystem::path& path);
+
 // Which .t file belongs to a model; nothing if none does.
 std::optional<std::filesystem::path> dllama_tokenizer_beside(const std::filesystem::path& model);
 

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "source/dllama_source.h"
 #include "source/hf_source.h"
 
 namespace glimmer {
@@ -40,6 +41,7 @@ void check_parts(const SourceTensor& tensor) {
   }
   const std::vector<QuantPart> parts = type.parts(data.params, data.stored_rows, data.columns);
   for (size_t i = 0; i < parts.size(); ++i) {
+    if (!parts[i].content.empty()) continue;  // known without reading it
     const size_t expected = dtype_bytes(parts[i].dtype, parts[i].shape.element_count());
     if (data.parts[i].size() != expected) {
       fail(ErrorCode::kInvalid, "{}: {} bytes for {}, expected {}: {} {}", place(tensor), data.parts[i].size(),
@@ -56,6 +58,7 @@ std::unique_ptr<ModelSource> ModelSource::open(const fs::path& path) {
     fail(ErrorCode::kNotFound, "{}: no such model file or folder{}{}", path.string(), error ? ": " : "",
          error ? error.message() : "");
   }
+  if (const auto model = dllama_model_at(path)) return std::make_unique<DllamaSource>(*model);
   return open_hf(path);
 }
 
