@@ -136,17 +136,18 @@ int chat_command(Arguments arguments) {
   options.length.check();
 
   const fs::path folder = options.model.folder();
-  const ModelConfig config = read_config(folder / "config.json");
-  const GenerationConfig generation_config = read_generation_config(folder, config);
-  const std::optional<Tokenizer> found = find_tokenizer(folder);
-  const Tokenizer& tokenizer = require_tokenizer(found, folder);
-  const ChatTemplate chat_template = load_chat_template(folder);
+  const SideFiles files = folder_side_files(folder);
+  const ModelConfig config = read_config(files);
+  const GenerationConfig generation_config = read_generation_config(files, config);
+  const std::optional<Tokenizer> found = find_tokenizer(files);
+  const Tokenizer& tokenizer = require_tokenizer(found, files.model);
+  const ChatTemplate chat_template = load_chat_template(files);
   ChatSettings settings;
   settings.stop = options.length.stop;
   settings.template_flags = options.template_flags;
   settings.generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
   settings.generation.max_new_tokens = options.length.max_tokens;
-  if (!options.length.ignore_eos) settings.generation.stop_ids = end_of_turn_ids(generation_config, &tokenizer, folder);
+  if (!options.length.ignore_eos) settings.generation.stop_ids = end_of_turn_ids(generation_config, &tokenizer, files);
   settings.style = stdout_is_terminal() ? AnswerStyle::kForReading : AnswerStyle::kAsGenerated;
 
   Context context(options.runtime.context_options());

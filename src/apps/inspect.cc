@@ -8,7 +8,7 @@
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "model/summary.h"
-#include "source/model_source.h"
+#include "source/side_files.h"
 
 namespace glimmer {
 namespace {
@@ -209,20 +209,18 @@ std::string described(Describe describe) {
 Inspected inspect(const fs::path& folder, const ModelSource& source) {
   Inspected model;
   model.folder = folder;
-  const std::string label = source.side_file_label("config.json");
-  model.config = parse_config(parse_json(source.side_file("config.json").value(), label), label);
-  model.generation = parse_generation_config(source.side_file("generation_config.json"),
-                                             source.side_file_label("generation_config.json"), model.config);
+  const SideFiles files = side_files_of(source);
+  model.config = read_config(files);
+  model.generation = read_generation_config(files, model.config);
   model.summary = summarize(model.config, source.tensors());
   std::optional<Tokenizer> tokenizer;
   model.tokenizer = described([&]() -> std::string {
-    if (!fs::exists(folder / "tokenizer.json")) return "none";
-    tokenizer = Tokenizer::from_file(folder);
-    return fmt::format("{} tokens", tokenizer->vocab_size());
+    tokenizer = find_tokenizer(files);
+    return tokenizer ? fmt::format("{} tokens", tokenizer->vocab_size()) : "none";
   });
   model.chat_template = described(
-      [&]() -> std::string { return ChatTemplate::exists(folder) ? ChatTemplate::load(folder).source() : "none"; });
-  model.eos_ids = end_of_turn_ids(model.generation, tokenizer ? &*tokenizer : nullptr, folder);
+      [&]() -> std::string { return ChatTemplate::exists(files) ? ChatTemplate::load(files).source() : "none"; });
+  model.eos_ids = end_of_turn_ids(model.generation, tokenizer ? &*tokenizer : nullptr, files);
   return model;
 }
 

@@ -10,11 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool has_file(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
-}
-
 // `text` as JSON, or as a string where it is none: --template-arg enable_thinking=false, reasoning_effort=high.
 Json value_of(const std::string& text) {
   try {
@@ -25,10 +20,10 @@ Json value_of(const std::string& text) {
 }
 
 // The content of eos_token in tokenizer_config.json: a string, or an object with "content".
-std::optional<std::string> eos_token(const fs::path& model_dir) {
-  const fs::path path = model_dir / "tokenizer_config.json";
-  if (!has_file(path)) return std::nullopt;
-  const Json config = parse_json(read_file(path), path.string());
+std::optional<std::string> eos_token(const SideFiles& files) {
+  const auto text = files.read("tokenizer_config.json");
+  if (!text) return std::nullopt;
+  const Json config = parse_json(*text, files.label("tokenizer_config.json"));
   if (!config.is_object() || !config.contains("eos_token")) return std::nullopt;
   const Json& token = config["eos_token"];
   if (token.is_string()) return token.get<std::string>();
@@ -71,28 +66,26 @@ Json read_tools(const fs::path& path) {
   return tools;
 }
 
-std::optional<Tokenizer> find_tokenizer(const fs::path& model_dir) {
-  if (!has_file(model_dir / "tokenizer.json")) return std::nullopt;
-  return Tokenizer::from_file(model_dir);
+std::optional<Tokenizer> find_tokenizer(const SideFiles& files) {
+  const auto text = files.read("tokenizer.json");
+  if (!text) return std::nullopt;
+  return Tokenizer::from_json(*text, files.label("tokenizer.json"));
 }
 
-const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const fs::path& model_dir) {
-  if (!tokenizer) {
-    fail(ErrorCode::kNotFound, "{}: there is no tokenizer.json; give the prompt as --ids", model_dir.string());
-  }
+const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const std::string& model) {
+  if (!tokenizer) fail(ErrorCode::kNotFound, "{}: there is no tokenizer.json; give the prompt as --ids", model);
   return *tokenizer;
 }
 
-ChatTemplate load_chat_template(const fs::path& model_dir) {
-  if (!ChatTemplate::exists(model_dir)) {
-    fail(ErrorCode::kNotFound, "{}: there is no chat template; give a finished prompt with run --raw",
-         model_dir.string());
+ChatTemplate load_chat_template(const SideFiles& files) {
+  if (!ChatTemplate::exists(files)) {
+    fail(ErrorCode::kNotFound, "{}: there is no chat template; give a finished prompt with run --raw", files.model);
   }
-  return ChatTemplate::load(model_dir);
+  return ChatTemplate::load(files);
 }
 
 std::vector<int32_t> end_of_turn_ids(const GenerationConfig& config, const Tokenizer* tokenizer,
-                                     const fs::path& model_dir) {
+                                     const SideFiles& files) {
   std::set<int32_t> ids(config.eos_token_id.begin(), config.eos_token_id.end());
   if (tokenizer != nullptr) {
     for (const AddedToken& token : tokenizer->added_tokens()) {
@@ -100,7 +93,7 @@ std::vector<int32_t> end_of_turn_ids(const GenerationConfig& config, const Token
           token.content == "<|endoftext|>" || token.content == "<|user|>" || token.content == "<|observation|>";
       if (token.special && ends_turn) ids.insert(token.id);
     }
-    if (const auto token = eos_token(model_dir)) {
+    if (const auto token = eos_token(files)) {
       if (const auto id = tokenizer->token_to_id(*token)) ids.insert(*id);
     }
   }

@@ -1,4 +1,4 @@
-// From what the user typed to a model's prompt, and from the model folder to what ends an answer.
+// From what the user typed to a model's prompt, and from a model's side files to what ends an answer.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "apps/flags.h"
 #include "base/json.h"
+#include "base/side_files.h"
 #include "model/generation_config.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -29,19 +30,22 @@ struct TemplateFlags {
 // A JSON file of tools: a list, or an object with the list as "tools". Throws kNotFound, kInvalid.
 Json read_tools(const std::filesystem::path& path);
 
-// The folder's tokenizer.json; nothing where there is none: such a model takes and gives ids.
-std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& model_dir);
+// The model's tokenizer.json; nothing where there is none: such a model takes and gives ids.
+std::optional<Tokenizer> find_tokenizer(const SideFiles& files);
+inline std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& model_dir) {
+  return find_tokenizer(folder_side_files(model_dir));
+}
 
-// The tokenizer, or kNotFound with what to do about it.
-const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const std::filesystem::path& model_dir);
+// The tokenizer, or kNotFound with what to do about it. `model` is what messages call it.
+const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const std::string& model);
 
-// The folder's chat template, or kNotFound with what to do about it.
-ChatTemplate load_chat_template(const std::filesystem::path& model_dir);
+// The model's chat template, or kNotFound with what to do about it.
+ChatTemplate load_chat_template(const SideFiles& files);
 
 // The ids that end an answer: those of generation_config.json (or config.json), the eos_token of tokenizer_config.json,
 // and <|endoftext|>, <|user|> and <|observation|> where the tokenizer has them as special tokens: they begin what is
 // not the model's to say. Ascending, each once.
 std::vector<int32_t> end_of_turn_ids(const GenerationConfig& config, const Tokenizer* tokenizer,
-                                     const std::filesystem::path& model_dir);
+                                     const SideFiles& files);
 
 }  // namespace glimmer

@@ -94,14 +94,14 @@ std::string prompt_text(const RunOptions& options) {
   return text;
 }
 
-Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& found, const fs::path& folder) {
+Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& found, const SideFiles& files) {
   if (options.ids) {
     Prompt prompt{.ids = parse_ids(*options.ids, "--ids")};
     if (prompt.ids.empty()) fail(ErrorCode::kUsage, "--ids: there are no ids");
     return prompt;
   }
   const std::string text = prompt_text(options);
-  const Tokenizer& tokenizer = require_tokenizer(found, folder);
+  const Tokenizer& tokenizer = require_tokenizer(found, files.model);
   if (options.raw) return {.ids = tokenizer.encode(text)};
 
   Json inputs = {{"messages", Json::array()}, {"add_generation_prompt", true}};
@@ -109,7 +109,7 @@ Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& fo
   inputs["messages"].push_back({{"role", "user"}, {"content", text}});
   if (options.tools) inputs["tools"] = read_tools(*options.tools);
   options.template_flags.apply(inputs);
-  const std::string rendered = load_chat_template(folder).render(inputs);
+  const std::string rendered = load_chat_template(files).render(inputs);
   return {.ids = tokenizer.encode(rendered, {.add_special_tokens = false}),
           .reasoning_open = prompt_opens_reasoning(rendered)};
 }
@@ -177,18 +177,19 @@ int run_command(Arguments arguments) {
 
   // All that can be wrong is found before the weights are read.
   const fs::path folder = options.model.folder();
-  const ModelConfig config = read_config(folder / "config.json");
-  const GenerationConfig generation_config = read_generation_config(folder, config);
-  const std::optional<Tokenizer> found = find_tokenizer(folder);
+  const SideFiles files = folder_side_files(folder);
+  const ModelConfig config = read_config(files);
+  const GenerationConfig generation_config = read_generation_config(files, config);
+  const std::optional<Tokenizer> found = find_tokenizer(files);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
   if (tokenizer == nullptr && !options.length.stop.empty()) {
     fail(ErrorCode::kUsage, "--stop needs a tokenizer, and {} has none", folder.string());
   }
-  Prompt prompt = make_prompt(options, found, folder);
+  Prompt prompt = make_prompt(options, found, files);
   GenerationOptions generation;
   generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
   generation.max_new_tokens = options.length.max_tokens;
-  if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, folder);
+  if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, files);
   Sequence sequence(config);
   sequence.start(std::move(prompt.ids), generation);
   AnswerStream stream(

@@ -43,4 +43,11 @@ ModelConfig read_config(const std::filesystem::path& config_json) {
   return parse_config(parse_json(read_file(config_json, kMaxBytes), source), source);
 }
 
+ModelConfig read_config(const SideFiles& files) {
+  const auto text = files.read("config.json");
+  if (!text) fail(ErrorCode::kNotFound, "{}: there is no config.json", files.model);
+  const std::string source = files.label("config.json");
+  return parse_config(parse_json(*text, source), source);
+}
+
 }  // namespace glimmer

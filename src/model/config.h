@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/side_files.h"
 #include "ops/moe.h"
 #include "ops/rope.h"
 
@@ -99,6 +100,7 @@ struct ModelConfig {
 // Reads config.json. Throws an Error that names the file and the field: missing, of another type, out of range, or a
 // value that is not among the known (model_type, hidden_act, rope_type), which the message lists.
 ModelConfig read_config(const std::filesystem::path& config_json);
+ModelConfig read_config(const SideFiles& files);  // kNotFound if there is none
 ModelConfig parse_config(const Json& json, const std::string& source);
 
 }  // namespace glimmer

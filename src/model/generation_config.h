@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/side_files.h"
 #include "model/config.h"
 
 namespace glimmer {
@@ -20,12 +21,9 @@ struct GenerationConfig {
   std::optional<double> repetition_penalty;
 };
 
-// Reads generation_config.json's text; without it (a model may have none), everything is unset but the eos ids of
-// `config`. `source` is what messages call the file. Throws kInvalid naming file and field for a malformed one.
-GenerationConfig parse_generation_config(const std::optional<std::string>& text, const std::string& source,
-                                         const ModelConfig& config);
-
-// The same of model_dir/generation_config.json.
+// Reads the model's generation_config.json; where the file is absent, everything is unset but the eos ids of `config`.
+// Throws kInvalid naming file and field for a malformed one.
+GenerationConfig read_generation_config(const SideFiles& files, const ModelConfig& config);
 GenerationConfig read_generation_config(const std::filesystem::path& model_dir, const ModelConfig& config);
 
 }  // namespace glimmer

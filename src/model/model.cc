@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "model/family.h"
 #include "model/weights.h"
-#include "source/model_source.h"
+#include "source/side_files.h"
 
 namespace glimmer {
 namespace {
@@ -40,13 +40,10 @@ Model::Model(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress) {
-  const std::optional<std::string> config = source->side_file("config.json");
-  const std::string label = source->side_file_label("config.json");
-  if (!config) fail(ErrorCode::kNotFound, "{}: not found: a model folder has a config.json", label);
+  const SideFiles files = side_files_of(*source);
   Model model;
-  model.config_ = parse_config(parse_json(*config, label), label);
-  model.generation_config_ = parse_generation_config(source->side_file("generation_config.json"),
-                                                     source->side_file_label("generation_config.json"), model.config_);
+  model.config_ = read_config(files);
+  model.generation_config_ = read_generation_config(files, model.config_);
   model.family_ = &family_of(model.config_.model_type, model.config_.source);
   model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, progress);
   return model;

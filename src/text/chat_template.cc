@@ -44,8 +44,6 @@ struct NamedTemplate {
 };
 using NamedTemplates = std::map<std::string, NamedTemplate>;  // by name; a single template is "default"
 
-Json read_json(const fs::path& path) { return parse_json(read_file(path, size_t{256} << 20), path.string()); }
-
 const Json* find(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
   const auto it = object.find(key);
@@ -78,25 +76,24 @@ NamedTemplates templates_in(const Json& config, const std::string& source) {
   return templates;
 }
 
-// chat_template.jinja and the named templates beside it.
-NamedTemplates templates_of_files(const fs::path& model_dir) {
+// chat_template.jinja, and the template for tools beside it. The other named ones nobody renders.
+NamedTemplates templates_of_files(const SideFiles& files) {
   NamedTemplates templates;
-  const fs::path main = model_dir / "chat_template.jinja";
-  if (fs::exists(main)) templates["default"] = {read_file(main, kMaxTemplateBytes), main.string()};
-  const fs::path folder = model_dir / "additional_chat_templates";
-  if (!fs::is_directory(folder)) return templates;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != ".jinja") continue;
-    templates[entry.path().stem().string()] = {read_file(entry.path(), kMaxTemplateBytes), entry.path().string()};
-  }
+  const auto add = [&](const char* template_name, const char* file) {
+    if (auto text = files.read(file)) templates[template_name] = {std::move(*text), files.label(file)};
+  };
+  add("default", "chat_template.jinja");
+  add("default", "additional_chat_templates/default.jinja");
+  add("tool_use", "additional_chat_templates/tool_use.jinja");
   return templates;
 }
 
-NamedTemplates find_templates(const fs::path& model_dir) {
-  NamedTemplates templates = templates_of_files(model_dir);
+NamedTemplates find_templates(const SideFiles& files) {
+  NamedTemplates templates = templates_of_files(files);
   for (const char* name : {"chat_template.json", "tokenizer_config.json"}) {
-    const fs::path path = model_dir / name;
-    if (templates.empty() && fs::exists(path)) templates = templates_in(read_json(path), path.string());
+    if (!templates.empty()) break;
+    const std::string source = files.label(name);
+    if (const auto text = files.read(name)) templates = templates_in(parse_json(*text, source), source);
   }
   return templates;
 }
@@ -109,13 +106,13 @@ std::optional<std::string> token_text(const Json& value) {
 }
 
 // bos_token, eos_token, ... of tokenizer_config.json: strings, or objects with "content".
-Json special_tokens_of(const fs::path& model_dir) {
+Json special_tokens_of(const SideFiles& files) {
   Json tokens = Json::object();
-  const fs::path path = model_dir / "tokenizer_config.json";
-  if (!fs::exists(path)) return tokens;
-  const Json config = read_json(path);
-  if (!config.is_object())
-    fail(ErrorCode::kInvalid, "{}: expected an object, found {}", path.string(), config.type_name());
+  const auto config_text = files.read("tokenizer_config.json");
+  if (!config_text) return tokens;
+  const std::string source = files.label("tokenizer_config.json");
+  const Json config = parse_json(*config_text, source);
+  if (!config.is_object()) fail(ErrorCode::kInvalid, "{}: expected an object, found {}", source, config.type_name());
   for (const auto& [key, value] : config.items()) {
     if (!key.ends_with("_token")) continue;
     if (const auto text = token_text(value)) tokens[key] = *text;
@@ -214,20 +211,25 @@ ChatTemplate ChatTemplate::from_file(const fs::path& path, TemplateOptions optio
   return ChatTemplate(read_file(path, kMaxTemplateBytes), path.string(), std::move(options));
 }
 
-bool ChatTemplate::exists(const fs::path& model_dir) { return !find_templates(model_dir).empty(); }
+bool ChatTemplate::exists(const SideFiles& files) { return !find_templates(files).empty(); }
+bool ChatTemplate::exists(const fs::path& model_dir) { return exists(folder_side_files(model_dir)); }
 
 ChatTemplate ChatTemplate::load(const fs::path& model_dir, TemplateOptions options) {
-  const NamedTemplates templates = find_templates(model_dir);
+  return load(folder_side_files(model_dir), std::move(options));
+}
+
+ChatTemplate ChatTemplate::load(const SideFiles& files, TemplateOptions options) {
+  const NamedTemplates templates = find_templates(files);
   if (templates.empty()) {
     fail(ErrorCode::kNotFound,
          "{}: no chat template (chat_template.jinja, chat_template.json, or chat_template in tokenizer_config.json)",
-         model_dir.string());
+         files.model);
   }
   const auto main = templates.find("default");
   if (main == templates.end()) {
     std::string names;
     for (const auto& [name, named] : templates) names += (names.empty() ? "" : ", ") + name;
-    fail(ErrorCode::kInvalid, "{}: several chat templates and none is named \"default\"; found: {}", model_dir.string(),
+    fail(ErrorCode::kInvalid, "{}: several chat templates and none is named \"default\"; found: {}", files.model,
          names);
   }
   auto impl = std::make_unique<Impl>();
@@ -236,7 +238,7 @@ ChatTemplate ChatTemplate::load(const fs::path& model_dir, TemplateOptions optio
   if (const auto tool_use = templates.find("tool_use"); tool_use != templates.end()) {
     impl->tool_use = compile(tool_use->second.text, tool_use->second.source);
   }
-  impl->special_tokens = special_tokens_of(model_dir);
+  impl->special_tokens = special_tokens_of(files);
   impl->options = std::move(options);
   return ChatTemplate(std::move(impl));
 }

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "base/side_files.h"
 
 namespace glimmer {
 
@@ -39,13 +40,15 @@ class ChatTemplate {
   // kLimit when nested too deeply.
   ChatTemplate(std::string_view text, std::string source, TemplateOptions options = {});
 
-  // The template of a model folder: `chat_template.jinja` (with the named ones of `additional_chat_templates/*.jinja`),
-  // else `chat_template.json`, else the `chat_template` of `tokenizer_config.json`: a string, or a list of
+  // A model's template: `chat_template.jinja` (with `additional_chat_templates/tool_use.jinja`), else
+  // `chat_template.json`, else the `chat_template` of `tokenizer_config.json`: a string, or a list of
   // {"name", "template"}. bos_token, eos_token and the other special tokens of tokenizer_config.json are given to it.
-  // Throws kNotFound when the folder has none; kInvalid when a file is malformed.
+  // Throws kNotFound when the model has none; kInvalid when a file is malformed.
+  static ChatTemplate load(const SideFiles& files, TemplateOptions options = {});
   static ChatTemplate load(const std::filesystem::path& model_dir, TemplateOptions options = {});
 
   // Whether load() would find a template.
+  static bool exists(const SideFiles& files);
   static bool exists(const std::filesystem::path& model_dir);
 
   // A template file by itself; special tokens are undefined in it unless the inputs give them.
