@@ -297,8 +297,8 @@ TEST(GgmlTypes, RepackedRowsAreTheDecodedOnes) {
     repack_rows(matrix, 0, matrix.rows, codes.data(), scales.data());
     std::vector<float> values(matrix.rows * kColumns);
     for (int64_t row = 0; row < matrix.rows; ++row) {
-      decode_weight_row(layout, &codes[row * code_bytes], &scales[row * scale_bytes], kColumns,
-                        &values[row * kColumns]);
+      decode_weight_columns(layout, &codes[row * code_bytes], &scales[row * scale_bytes], 0, kColumns,
+                            &values[row * kColumns]);
     }
     EXPECT_EQ(values, decode(type, blocks)) << name;
   }
