@@ -233,6 +233,19 @@ TEST(GgmlTypes, AHalfIsWhereQ80LeavesQ8_0) {
   EXPECT_THAT(decode(q80, encode(q80, values, {}, 32), 32), ::testing::Contains(-2));
 }
 
+TEST(GgmlTypes, Q8_0RoundsWhatIsJustBelowAHalfDown) {
+  std::vector<float> values(32, 0.0F);
+  values[0] = 127;
+  values[1] = 0x1.fffffep-2F;
+  values[2] = -0x1.fffffep-2F;
+  values[3] = 0.5F;
+  const QuantType& type = require_quant_type("q8_0");
+  const std::vector<float> decoded = decode(type, encode(type, values, {}, 32), 32);
+  EXPECT_EQ(decoded[1], 0);
+  EXPECT_EQ(decoded[2], 0);
+  EXPECT_EQ(decoded[3], 1);
+}
+
 TEST(GgmlTypes, TensorsOfABlockTypeStandAlone) {
   for (const std::string& name : kTypes) {
     const QuantType& type = require_quant_type(name);
