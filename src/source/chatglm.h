@@ -36,7 +36,7 @@ struct ChatglmRows {
 };
 ChatglmRows chatglm_rows(const Json& glm_config);
 
-// A tensor here, and which rows of the stored one it is.
+// A tensor here, and which rows of the stored one it is (of a bias: which values).
 struct ChatglmPart {
   std::string name;
   int64_t first_row = 0;
