@@ -1,8 +1,13 @@
 #include "source/gguf_source.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -15,15 +20,11 @@ constexpr std::string_view kTemplateSuffix = ".jinja";
 
 // The tensor as one matrix whose rows are its innermost extents; a vector is one row.
 EncodedMatrix matrix_of(const TensorInfo& info) {
-  EncodedMatrix matrix;
-  matrix.type = quant_type_of(info.dtype);
+  EncodedMatrix matrix = ModelSource::whole_matrix(info);
   if (matrix.type == nullptr) {
     fail(ErrorCode::kUnsupported, "{}: tensor {}: weights of type {} are not supported", info.file,
          quoted_name(info.name), dtype_name(info.dtype));
   }
-  matrix.columns = info.shape[info.shape.rank() - 1];
-  matrix.rows = matrix.stored_rows = info.shape.element_count() / matrix.columns;
-  matrix.parts[0] = info.data;
   return matrix;
 }
 
@@ -39,26 +40,82 @@ void expect_rank(const TensorInfo& info, int low, int high) {
   }
 }
 
+// For people: the block type of most bytes.
+std::string commonest_block_type(const std::vector<SourceTensor>& tensors) {
+  std::map<std::string_view, uint64_t> bytes;
+  for (const SourceTensor& tensor : tensors) {
+    if (is_block_dtype(tensor.stored_dtype)) {
+      bytes[dtype_name(tensor.stored_dtype)] += ModelSource::stored_bytes(tensor);
+    }
+  }
+  const auto most = std::max_element(bytes.begin(), bytes.end(), [](auto& a, auto& b) { return a.second < b.second; });
+  if (most == bytes.end()) return "none";
+  return bytes.size() == 1 ? std::string(most->first) : fmt::format("{} and others", most->first);
+}
+
+// "m-00002-of-00003.gguf": another than the first file of a split model.
+bool is_later_split(const std::string& name) {
+  constexpr std::string_view kPattern = "-#####-of-#####.gguf";
+  if (name.size() < kPattern.size()) return false;
+  const std::string_view end = std::string_view(name).substr(name.size() - kPattern.size());
+  for (size_t i = 0; i < kPattern.size(); ++i) {
+    const bool fits = kPattern[i] == '#' ? end[i] >= '0' && end[i] <= '9' : end[i] == kPattern[i];
+    if (!fits) return false;
+  }
+  return end.substr(1, 5) != "00001";
+}
+
 }  // namespace
+
+std::optional<std::filesystem::path> gguf_model_at(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) {
+    return path.extension() == ".gguf" ? std::optional(path) : std::nullopt;
+  }
+  std::vector<std::filesystem::path> models;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    if (entry.path().extension() == ".safetensors") return std::nullopt;
+    if (entry.path().extension() == ".gguf" && !is_later_split(entry.path().filename())) models.push_back(entry.path());
+  }
+  if (models.size() > 1) {
+    std::sort(models.begin(), models.end());
+    fail(ErrorCode::kUsage, "{}: {} models (*.gguf) in the folder: name one of them, as {}", path.string(),
+         models.size(), models.front().string());
+  }
+  return models.empty() ? std::nullopt : std::optional(models.front());
+}
+
+SharedBytes::SharedBytes(size_t size_bytes) {
+  void* at = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) fail(ErrorCode::kIo, "cannot map {} bytes: {}", size_bytes, std::strerror(errno));
+  bytes_ = {static_cast<std::byte*>(at), size_bytes};
+}
+SharedBytes::~SharedBytes() {
+  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+}
+SharedBytes::SharedBytes(SharedBytes&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
 
 GgufSource::GgufSource(const std::filesystem::path& path)
     : ModelSource(path, "gguf"),
-      files_(open_gguf(path)),
+      opened_(open_gguf(path)),
       architecture_(require_gguf_architecture(metadata().require_text("general.architecture"), metadata().source())),
       sizes_(gguf_sizes(metadata(), architecture_)),
       tokenizer_(read_gguf_tokenizer(metadata())) {
   if (tokenizer_) eos_token_id_ = gguf_eos_token_ids(*tokenizer_, metadata().source());
   config_ = config_json_of(metadata(), architecture_, facts(), eos_token_id_);
-  for (const auto& file : files_) {
+  files_ = static_cast<int64_t>(opened_.size());
+  for (const auto& file : opened_) {
     std::vector<const TensorInfo*> in_order;
     for (const TensorInfo& info : file->tensors()) in_order.push_back(&info);
     std::sort(in_order.begin(), in_order.end(), [](auto* a, auto* b) { return a->data.data() < b->data.data(); });
     for (const TensorInfo* info : in_order) add_stored(*info);
   }
+  finish();
+  quantization_ = commonest_block_type(tensors_);
 }
 
 const TensorInfo* GgufSource::find_stored(std::string_view name) const {
-  for (const auto& file : files_) {
+  for (const auto& file : opened_) {
     if (const TensorInfo* info = file->find(name)) return info;
   }
   return nullptr;
@@ -92,7 +149,12 @@ GgufTensorFacts GgufSource::facts() const {
 }
 
 void GgufSource::add_matrix(const TensorInfo& info, std::string name, Shape shape, EncodedMatrix data) {
-  add({.name = std::move(name), .shape = shape, .data = std::move(data), .file = info.file, .stored_name = info.name});
+  add({.name = std::move(name),
+       .shape = shape,
+       .data = std::move(data),
+       .file = info.file,
+       .stored_name = info.name,
+       .stored_dtype = info.dtype});
 }
 
 void GgufSource::add_stored(const TensorInfo& info) {
@@ -182,7 +244,7 @@ void GgufSource::add_rope_pairs(const TensorInfo& info, const GgufName& name) {
   }
   if (is_block_dtype(info.dtype)) refuse_shape(info, "a type that is no block type");
   const size_t value_bytes = dtype_size_bytes(info.dtype);
-  std::vector<std::byte>& copy = copies_.emplace_back(info.data.size());
+  const std::span<std::byte> copy = copies_.emplace_back(info.data.size()).bytes();
   for (int64_t row = 0; row < rows; ++row) {
     std::memcpy(copy.data() + static_cast<size_t>(row) * value_bytes,
                 info.data.data() + static_cast<size_t>((*rows_there)[row]) * value_bytes, value_bytes);

@@ -1,8 +1,9 @@
 // A model in a GGUF file, or in the files of a split one, as Hugging Face's folder.
 #pragma once
 
-#include <deque>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/json.h"
@@ -12,6 +13,25 @@
 #include "source/model_source.h"
 
 namespace glimmer {
+
+// The model file that `path` means: itself, if it is called *.gguf, or the only model (one file, or the first of a
+// split one) of a folder without safetensors files. Throws kUsage if the folder has several.
+std::optional<std::filesystem::path> gguf_model_at(const std::filesystem::path& path);
+
+// Memory that advise(kDontNeed) does not empty, as if it were a mapped file's: ModelSource::release may be told of it.
+class SharedBytes {
+ public:
+  explicit SharedBytes(size_t size_bytes);  // throws kIo
+  ~SharedBytes();
+  SharedBytes(SharedBytes&& other) noexcept;
+  SharedBytes& operator=(SharedBytes&&) = delete;
+  SharedBytes(const SharedBytes&) = delete;
+
+  std::span<std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<std::byte> bytes_;
+};
 
 class GgufSource final : public ModelSource {
  public:
@@ -25,7 +45,7 @@ class GgufSource final : public ModelSource {
   std::string side_file_label(std::string_view name) const override;
   std::vector<std::string> side_files() const override;
 
-  const GgufMetadata& metadata() const { return files_[0]->metadata(); }
+  const GgufMetadata& metadata() const { return opened_[0]->metadata(); }
 
  private:
   GgufTensorFacts facts() const;
@@ -36,14 +56,14 @@ class GgufSource final : public ModelSource {
   void add_qkv(const TensorInfo& info, const GgufName& name);
   void add_rope_pairs(const TensorInfo& info, const GgufName& name);
 
-  std::vector<std::unique_ptr<GgufFile>> files_;
+  std::vector<std::unique_ptr<GgufFile>> opened_;
   const GgufArchitecture& architecture_;
   GgufSizes sizes_;
   std::optional<GgufTokenizer> tokenizer_;
   std::vector<int32_t> eos_token_id_;
   Json config_;
   std::shared_ptr<const std::vector<int32_t>> q_rows_, k_rows_;  // of llama: rope_pairs
-  std::deque<std::vector<std::byte>> copies_;                    // of vectors whose elements are in another order
+  std::vector<SharedBytes> copies_;                              // of vectors whose elements are in another order
 };
 
 }  // namespace glimmer

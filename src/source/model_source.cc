@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "source/dllama_source.h"
+#include "source/gguf_source.h"
 #include "source/hf_source.h"
 
 namespace glimmer {
@@ -58,6 +59,7 @@ std::unique_ptr<ModelSource> ModelSource::open(const fs::path& path) {
     fail(ErrorCode::kNotFound, "{}: no such model file or folder{}{}", path.string(), error ? ": " : "",
          error ? error.message() : "");
   }
+  if (const auto model = gguf_model_at(path)) return std::make_unique<GgufSource>(*model);
   if (const auto model = dllama_model_at(path)) return std::make_unique<DllamaSource>(*model);
   return open_hf(path);
 }
