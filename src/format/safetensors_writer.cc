@@ -6,16 +6,16 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "format/safetensors.h"
+#include "format/safetensors_layout.h"
 
 namespace glimmer {
 namespace {
-
-constexpr size_t kDataAlignment = 8;  // of the data section in the file: the widest element type
 
 // A file that appears under its name only when it is complete.
 class AtomicFile {
@@ -68,73 +68,25 @@ class AtomicFile {
   bool complete_ = false;
 };
 
-void check_utf8(const std::filesystem::path& path, std::string_view text) {
-  if (!is_valid_utf8(text))
-    fail(ErrorCode::kInvalid, "{}: cannot write {}: not UTF-8", path.string(), quoted_name(text));
-}
-
-// Wide types first, so that each tensor is aligned without padding; then by name.
-std::vector<const NamedTensor*> in_file_order(const std::filesystem::path& path, std::span<const NamedTensor> tensors) {
-  std::vector<const NamedTensor*> order;
-  order.reserve(tensors.size());
-  for (const NamedTensor& tensor : tensors) order.push_back(&tensor);
-  std::sort(order.begin(), order.end(), [](auto* a, auto* b) { return a->name < b->name; });
-  for (size_t i = 0; i < order.size(); ++i) {
-    check_utf8(path, order[i]->name);
-    if (order[i]->name == "__metadata__" || (i > 0 && order[i]->name == order[i - 1]->name)) {
-      fail(ErrorCode::kInvalid, "{}: cannot write tensor {}: the name is {}", path.string(),
-           quoted_name(order[i]->name), order[i]->name == "__metadata__" ? "the header's own" : "given twice");
-    }
-  }
-  std::stable_sort(order.begin(), order.end(), [](auto* a, auto* b) {
-    return dtype_size_bytes(a->value.dtype) > dtype_size_bytes(b->value.dtype);
-  });
-  return order;
-}
-
-std::string header_of(const std::filesystem::path& path, const std::vector<const NamedTensor*>& order,
-                      const std::map<std::string, std::string>& metadata) {
-  const auto string = [](std::string_view text) { return dump_json(Json(text)); };
-  std::string header = "{";
-  if (!metadata.empty()) {
-    header += "\"__metadata__\":{";
-    for (const auto& [key, value] : metadata) {
-      check_utf8(path, key);
-      check_utf8(path, value);
-      header += fmt::format("{}:{},", string(key), string(value));
-    }
-    header.back() = '}';
-    header += ',';
-  }
-  size_t at = 0;
-  for (const NamedTensor* tensor : order) {
-    const size_t end = at + tensor->value.size_bytes();
-    header += fmt::format("{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}},", string(tensor->name),
-                          dtype_name(tensor->value.dtype), fmt::join(tensor->value.shape.dims(), ","), at, end);
-    at = end;
-  }
-  if (header.back() == ',') header.pop_back();
-  header += '}';
-  header.resize((header.size() + kDataAlignment - 1) / kDataAlignment * kDataAlignment, ' ');
-  return header;
-}
-
 }  // namespace
 
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  const std::vector<const NamedTensor*> order = in_file_order(path, tensors);
-  const std::string header = header_of(path, order, metadata);
-  if (header.size() > kMaxSafetensorsHeaderBytes) {
-    fail(ErrorCode::kLimit, "{}: cannot write: a header of {} bytes, at most {} are read", path.string(), header.size(),
-         kMaxSafetensorsHeaderBytes);
+  std::vector<SafetensorsSpec> specs;
+  for (const NamedTensor& tensor : tensors) specs.push_back({tensor.name, tensor.value.dtype, tensor.value.shape});
+  SafetensorsLayout layout;
+  try {
+    layout = safetensors_layout(specs, metadata);
+  } catch (const Error& error) {
+    fail(error.code(), "{}: cannot write: {}", path.string(), error.what());
   }
-  std::array<uint8_t, 8> length{};
-  for (size_t i = 0; i < length.size(); ++i) length[i] = static_cast<uint8_t>(header.size() >> (8 * i));
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  // An empty tensor lies at the offset of the one after it.
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return layout.offsets[a] < layout.offsets[b]; });
   AtomicFile file(path);
-  file.write(length.data(), length.size());
-  file.write(header.data(), header.size());
-  for (const NamedTensor* tensor : order) file.write(tensor->value.data, tensor->value.size_bytes());
+  file.write(layout.header.data(), layout.header.size());
+  for (const size_t i : order) file.write(tensors[i].value.data, tensors[i].value.size_bytes());
   file.commit();
 }
 

@@ -1,0 +1,42 @@
+#include "convert/targets.h"
+
+#include <array>
+#include <string>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/quoted_name.h"
+
+namespace glimmer {
+namespace {
+
+constexpr std::array<const Target*, 1> kTargets = {
+    &kHfTarget,
+};
+
+}  // namespace
+
+std::span<const Target* const> all_targets() { return kTargets; }
+
+const Target& require_target(std::string_view format) {
+  std::string known;
+  for (const Target* target : kTargets) {
+    if (target->format == format) return *target;
+    known.append(known.empty() ? "" : ", ").append(target->format);
+  }
+  fail(ErrorCode::kUsage, "unknown format {}; known: {}", quoted_name(format), known);
+}
+
+void permute_rows(ConvertMatrix& matrix, const std::vector<int32_t>& rows) {
+  GLIMMER_CHECK(
+      matrix.pieces.size() == 1 && !matrix.pieces[0].transposed && static_cast<int64_t>(rows.size()) == matrix.rows(),
+      "{}: {} rows to permute, {} pieces", matrix.name, rows.size(), matrix.pieces.size());
+  EncodedMatrix& data = matrix.pieces[0].data;
+  auto map = std::make_shared<std::vector<int32_t>>();
+  map->reserve(rows.size());
+  for (const int32_t row : rows) map->push_back(static_cast<int32_t>(data.stored_row(row)));
+  data.row_map = std::move(map);
+  data.first_row = 0;
+}
+
+}  // namespace glimmer

@@ -1,0 +1,10 @@
+// The targets of this folder, for targets.cc. Each is a file of its name.
+#pragma once
+
+#include "convert/target.h"
+
+namespace glimmer {
+
+extern const Target kHfTarget;  // target_hf.cc
+
+}  // namespace glimmer
