@@ -44,7 +44,8 @@ struct QuantPart {
   // is an entry of its first extent (nf4's codes are one long column). 0 if it does not follow the rows, and then it is
   // written whole with the first.
   int64_t matrix_rows = 1;
-  // If not empty, the bytes of the part whatever the values are: they are written as they are, not by `encode`.
+  // If not empty, the bytes of the part whatever the values are: they are written as they are, not by `encode`, and
+  // an EncodedMatrix may lack the part.
   std::string content;
 };
 

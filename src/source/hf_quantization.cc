@@ -10,24 +10,30 @@ namespace {
 
 std::string file_name(const TensorInfo& tensor) { return std::filesystem::path(tensor.file).filename().string(); }
 
-void read_compressed_tensors(const ConfigReader& quantization, const std::string& label) {
+// Checks the groups; their types: "fp8, int4 (compressed-tensors)".
+std::string read_compressed_tensors(const ConfigReader& quantization, const std::string& label) {
   const Json* groups = quantization.find("config_groups");
   if (groups == nullptr || !groups->is_object() || groups->empty()) {
     quantization.fail_field("config_groups", "an object of quantization groups");
   }
+  std::string found;
   for (const auto& [name, group] : groups->items()) {
     const std::string prefix = "quantization_config.config_groups." + name + ".weights.";
     const Json weights = group.is_object() && group.contains("weights") ? group["weights"] : Json();
     const ConfigReader scheme(weights, label, prefix);
-    scheme.expect_one_of("type", scheme.require_string("type"), {"float"});
-    if (scheme.require_int("num_bits") != 8) {
-      fail(ErrorCode::kUnsupported, "{}: field {}num_bits: {} is not supported; known: 8", label, prefix,
-           scheme.require_int("num_bits"));
+    const std::string type = scheme.require_string("type");
+    scheme.expect_one_of("type", type, {"float", "int"});
+    const int64_t bits = scheme.require_int("num_bits");
+    if (bits != 8 && bits != 4) {
+      fail(ErrorCode::kUnsupported, "{}: field {}num_bits: {} is not supported; known: 4, 8", label, prefix, bits);
     }
-    if (scheme.has("strategy")) {
+    if (type == "float" && bits == 8 && scheme.has("strategy")) {
       scheme.expect_one_of("strategy", scheme.require_string("strategy"), {"channel", "tensor"});
     }
+    const std::string one = fmt::format("{}{}", type == "int" ? "int" : "fp", bits);
+    if (found.find(one) == std::string::npos) found.append(found.empty() ? "" : ", ").append(one);
   }
+  return found + " (compressed-tensors)";
 }
 
 // The scale tensor of an 8-bit float weight: its name with `_scale_inv` (a block each), else `_scale` (a row each, or
@@ -42,22 +48,22 @@ const TensorInfo& require_fp8_scale(const Checkpoint& checkpoint, const TensorIn
 
 }  // namespace
 
-HfQuantization::HfQuantization(const Json& config, const std::string& label) {
+HfQuantization::HfQuantization(const Json& config, const std::string& label) : packed_(config, label) {
   const ConfigReader reader(config, label);
-  if (reader.has("quantization")) {  // the spelling of MLX
-    fail(ErrorCode::kUnsupported,
-         "{}: field quantization (MLX) is not supported; known: quantization_config with "
-         "quant_method fp8 or compressed-tensors",
-         label);
+  if (packed_.is_mlx()) {
+    description_ = "MLX";
+    return;
   }
   const Json* json = reader.find("quantization_config");
   if (json == nullptr) return;
   const ConfigReader quantization(*json, label, "quantization_config.");
   const std::string method = quantization.require_string("quant_method");
-  quantization.expect_one_of("quant_method", method, {"fp8", "compressed-tensors"});
   if (method == "compressed-tensors") {
-    read_compressed_tensors(quantization, label);
-    description_ = "fp8, a scale a row (compressed-tensors)";
+    description_ = read_compressed_tensors(quantization, label);
+    return;
+  }
+  if (method != "fp8") {
+    description_ = method;
     return;
   }
   if (quantization.has("fmt")) quantization.expect_one_of("fmt", quantization.require_string("fmt"), {"e4m3"});
@@ -73,8 +79,16 @@ HfQuantization::HfQuantization(const Json& config, const std::string& label) {
 }
 
 std::optional<QuantizedTensor> HfQuantization::find(const Checkpoint& checkpoint, const TensorInfo& tensor) const {
-  if (tensor.dtype == DType::kF8E4M3) return find_fp8(checkpoint, tensor);
-  return std::nullopt;
+  if (tensor.dtype == DType::kF8E4M3 && !tensor.name.ends_with("_scale")) return find_fp8(checkpoint, tensor);
+  std::optional<PackedMatrix> packed = packed_.matrix(checkpoint, tensor);
+  if (!packed) return std::nullopt;
+  Shape shape{packed->rows, packed->columns};
+  if (packed->stack != 0) shape = {packed->stack, packed->rows / packed->stack, packed->columns};
+  return QuantizedTensor{.name = std::string(*packed_.module_of(checkpoint, tensor)) + ".weight",
+                         .shape = shape,
+                         .type = packed->type,
+                         .params = packed->params,
+                         .parts = std::move(packed->parts)};
 }
 
 // How the scales divide a matrix is told by their name and number: one a block, one a row, or one in all. A stack has

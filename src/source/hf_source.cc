@@ -17,6 +17,7 @@ constexpr size_t kMaxConfigBytes = size_t{64} << 20;
 constexpr size_t kMaxSideFileBytes = size_t{256} << 20;
 constexpr std::string_view kFusedGateUp = ".mlp.experts.gate_up_proj";
 constexpr std::string_view kFusedDown = ".mlp.experts.down_proj";
+constexpr std::string_view kSwitchMlp = ".mlp.switch_mlp.";  // MLX
 
 // Matrix `index` of `count` that lie one after the other in each part.
 EncodedMatrix matrix_of_stack(const EncodedMatrix& stack, int64_t index, int64_t count) {
@@ -35,6 +36,10 @@ class HfSource : public ModelSource {
   HfSource(const fs::path& path, fs::path folder, const HfQuantization& quantization)
       : ModelSource(path, "hf"), folder_(std::move(folder)), checkpoint_(Checkpoint::open(path)) {
     quantization_ = quantization.description();
+    const auto is_mlx = [](const TensorInfo* tensor) { return tensor->name.find(kSwitchMlp) != std::string::npos; };
+    if (quantization.is_mlx() || std::any_of(checkpoint_.tensors().begin(), checkpoint_.tensors().end(), is_mlx)) {
+      format_ = "mlx";
+    }
     files_ = static_cast<int64_t>(checkpoint_.files().size());
     add_all(quantization);
   }
@@ -85,36 +90,46 @@ class HfSource : public ModelSource {
       add_canonical(tensor.name, tensor.shape, matrix, *tensor.parts.front());
     }
     for (const TensorInfo* tensor : checkpoint_.tensors()) {
-      if (!part_of_another.contains(tensor)) {
+      if (!part_of_another.contains(tensor) && !quantization.is_further_part(checkpoint_, tensor->name)) {
         add_canonical(tensor->name, tensor->shape, whole_matrix(*tensor), *tensor);
       }
     }
     finish();
   }
 
-  // Cuts stacks of experts into matrices.
+  void add_one(std::string name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
+    add({.name = std::move(name),
+         .shape = shape,
+         .data = matrix,
+         .file = info.file,
+         .stored_name = info.name,
+         .stored_dtype = info.dtype});
+  }
+
+  // Cuts stacks of experts into matrices, and makes one matrix of MLX's stack over heads.
   void add_canonical(const std::string& name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
-    const bool gate_up = name.ends_with(kFusedGateUp);
-    if (shape.rank() != 3 || (!gate_up && !name.ends_with(kFusedDown))) {
-      add({.name = name,
-           .shape = shape,
-           .data = matrix,
-           .file = info.file,
-           .stored_name = info.name,
-           .stored_dtype = info.dtype});
+    if (shape.rank() != 3) return add_one(name, shape, matrix, info);
+    if (name.ends_with(kFusedGateUp) || name.ends_with(kFusedDown)) return add_fused(name, shape, matrix, info);
+    if (const size_t at = name.find(kSwitchMlp); at != std::string::npos) {
+      const std::string projection = name.substr(at + kSwitchMlp.size());
+      for (int64_t e = 0; e < shape[0]; ++e) {
+        add_one(fmt::format("{}.mlp.experts.{}.{}", name.substr(0, at), e, projection), {shape[1], shape[2]},
+                matrix_of_stack(matrix, e, shape[0]), info);
+      }
       return;
     }
+    const bool by_head = name.ends_with(".self_attn.embed_q.weight") || name.ends_with(".self_attn.unembed_out.weight");
+    add_one(name, by_head ? Shape{shape[0] * shape[1], shape[2]} : shape, matrix, info);
+  }
+
+  void add_fused(const std::string& name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
+    const bool gate_up = name.ends_with(kFusedGateUp);
     const int64_t count = shape[0];
     const std::string prefix = name.substr(0, name.rfind('.') + 1);
     for (int64_t e = 0; e < count; ++e) {
       const EncodedMatrix expert = matrix_of_stack(matrix, e, count);
       const auto add_part = [&](std::string_view projection, const EncodedMatrix& part) {
-        add({.name = fmt::format("{}{}.{}.weight", prefix, e, projection),
-             .shape = {part.rows, part.columns},
-             .data = part,
-             .file = info.file,
-             .stored_name = info.name,
-             .stored_dtype = info.dtype});
+        add_one(fmt::format("{}{}.{}.weight", prefix, e, projection), {part.rows, part.columns}, part, info);
       };
       if (!gate_up) {
         add_part("down_proj", expert);

@@ -29,6 +29,8 @@ class PackedMatrices {
   // listing those that are. Methods that store 8-bit floats (fp8, compressed-tensors' float-quantized) pack nothing.
   PackedMatrices(const Json& config, std::string_view source);
 
+  bool is_mlx() const { return method_ == Method::kMlx; }
+
   // Whether the tensor is the first part of a packed matrix, and then which. The module is the name up to the suffix
   // of that part. Throws kInvalid if parts are missing, their sizes disagree with each other or with config.json, and
   // kUnsupported for packings that Glimmer does not read, naming them.
