@@ -180,7 +180,7 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, ::testing::ValuesIn(cases()), [](cons
   return test.param.dir.filename().string() + "_" + test.param.backend;
 });
 
-TEST(Fixtures, AreThere) { EXPECT_EQ(testing::fixture_dirs().size(), 39U); }
+TEST(Fixtures, AreThere) { EXPECT_EQ(testing::fixture_dirs().size(), 52U); }
 
 }  // namespace
 }  // namespace glimmer
