@@ -238,6 +238,55 @@ TEST(GgufSource, UndoesThePairsOfLlama) {
   EXPECT_THAT(values_of(source.require("model.layers.0.self_attn.k_proj.weight")).values, ElementsAre(0, 2, 1, 3));
 }
 
+TEST(GgufSource, KeepsReorderedVectorsWhenReleased) {
+  Builder builder("llama");
+  builder.metadata.erase(builder.metadata.begin() + 3, builder.metadata.end());
+  for (const auto& [key, value] : std::map<std::string, uint32_t>{{"block_count", 1},
+                                                                  {"context_length", 64},
+                                                                  {"embedding_length", 8},
+                                                                  {"feed_forward_length", 8},
+                                                                  {"attention.head_count", 1024},
+                                                                  {"attention.key_length", 4},
+                                                                  {"attention.value_length", 4},
+                                                                  {"rope.dimension_count", 4}}) {
+    std::erase_if(builder.metadata, [&](const GgufKeyValue& entry) { return entry.key == "llama." + key; });
+    builder.u32(key, value);
+  }
+  builder.metadata.push_back({"llama.attention.layer_norm_rms_epsilon", 1e-5F});
+  builder.tensor("blk.0.attn_q.bias", {4096});
+  builder.tensor("blk.0.attn_output.bias", {8});
+  const testing::TempDir dir;
+  const GgufSource source(builder.write(dir));
+  const SourceTensor& bias = source.require("model.layers.0.self_attn.q_proj.bias");
+  const std::vector<float> before = values_of(bias).values;
+  EXPECT_THAT(std::vector<float>(before.begin(), before.begin() + 4), ElementsAre(0, 2, 1, 3));
+  EXPECT_EQ(before[4095], 4095);
+  source.release(bias);
+  EXPECT_EQ(values_of(bias).values, before);
+}
+
+TEST(GgufSource, IsFoundInItsFolder) {
+  const testing::TempDir dir;
+  EXPECT_EQ(gguf_model_at(dir.path()), std::nullopt);
+  const auto first = dir.write("m-00001-of-00002.gguf", "");
+  dir.write("m-00002-of-00002.gguf", "");
+  dir.write("config.json", "{}");
+  EXPECT_EQ(gguf_model_at(dir.path()), first);
+  EXPECT_EQ(gguf_model_at(first), first);
+  EXPECT_EQ(gguf_model_at(dir.path() / "config.json"), std::nullopt);
+  const auto other = dir.write("a.gguf", "");
+  try {
+    gguf_model_at(dir.path());
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUsage);
+    EXPECT_THAT(error.what(), HasSubstr("2 models (*.gguf) in the folder: name one of them, as " + other.string()));
+  }
+  dir.write("model.safetensors", "");
+  EXPECT_EQ(gguf_model_at(dir.path()), std::nullopt);
+  EXPECT_EQ(ModelSource::open(testing::source_dir() / "tests/source/gguf/glm_bias.gguf")->format(), "gguf");
+}
+
 TEST(GgufSource, RefusesShapesThatAreNotThoseOfTheName) {
   const auto with = [](const char* architecture, const std::string& name, Shape shape, DType dtype = DType::kF32) {
     Builder builder(architecture);
