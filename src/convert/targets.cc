@@ -10,8 +10,9 @@
 namespace glimmer {
 namespace {
 
-constexpr std::array<const Target*, 1> kTargets = {
+constexpr std::array<const Target*, 2> kTargets = {
     &kHfTarget,
+    &kDllamaTarget,
 };
 
 }  // namespace
