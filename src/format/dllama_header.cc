@@ -209,8 +209,8 @@ void read_sizes(KeyReader& keys, DllamaHeader& h) {
 void read_head_dim(KeyReader& keys, DllamaHeader& h) {
   const auto head_dim = keys.find(kHeadDim, 0, 1 << 16).value_or(0);
   h.head_dim = head_dim != 0 ? head_dim : h.hidden_size / h.num_attention_heads;
-  if (h.head_dim == 0 || h.head_dim % 2 != 0) {
-    fail(ErrorCode::kInvalid, "{}: {}: {}, expected an even number above 0", keys.file(), keys.label(kHeadDim),
+  if (h.head_dim < 2 || h.head_dim > 1 << 16 || h.head_dim % 2 != 0) {  // it may come of dim and n_heads
+    fail(ErrorCode::kInvalid, "{}: {}: {}, expected an even number from 2 to 65536", keys.file(), keys.label(kHeadDim),
          h.head_dim);
   }
 }
