@@ -10,8 +10,9 @@
 namespace glimmer {
 namespace {
 
-constexpr std::array<const Target*, 2> kTargets = {
+constexpr std::array<const Target*, 3> kTargets = {
     &kHfTarget,
+    &kGgufTarget,
     &kDllamaTarget,
 };
 
