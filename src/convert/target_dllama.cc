@@ -5,6 +5,8 @@
 // in f32 and all other matrices in one type. What it has no word for (tied embeddings, a rope_theta that is no whole
 // number, ...) goes into Glimmer's keys, and a note says so.
 #include <algorithm>
+#include <array>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -18,6 +20,9 @@
 namespace glimmer {
 namespace {
 
+// q4_0 and q8_0 are the same bytes as q40 and q80, rounded as ggml does.
+constexpr std::array<std::string_view, 6> kTypes = {"f32", "f16", "q40", "q80", "q4_0", "q8_0"};
+
 const QuantType& vector_type(const ConvertMatrix&, const QuantType&, const QuantType&) {
   return require_quant_type("f32");
 }
@@ -30,6 +35,15 @@ DType stored_dtype(const ConvertMatrix& matrix) {
   if (parts.size() == 1 && known) return dtype;
   fail(ErrorCode::kUnsupported, "{}: type {} has no place in a *.m file; known are f32, f16, q40, q80", matrix.name,
        matrix.type->name);
+}
+
+// Rows that were put in order and back again lie as they did: they can be copied.
+void drop_identity_map(EncodedMatrix& data) {
+  const auto& map = *data.row_map;
+  for (size_t row = 0; row < map.size(); ++row) {
+    if (map[row] != static_cast<int32_t>(row)) return;
+  }
+  if (data.rows == data.stored_rows) data.row_map = nullptr;
 }
 
 // ---- the header
@@ -247,9 +261,25 @@ class Planner {
     return *matrix;
   }
 
+  // --type if it was given, else what most values have.
+  const QuantType& usual_type() const {
+    if (std::find(kTypes.begin(), kTypes.end(), input_.type_name) != kTypes.end()) {
+      return require_quant_type(input_.type_name);
+    }
+    std::map<const QuantType*, int64_t> values;
+    for (const ConvertMatrix& matrix : matrices_) {
+      if (!matrix.is_vector() && matrix.name != "model.embed_tokens.weight") {
+        values[matrix.type] += matrix.shape.element_count();
+      }
+    }
+    if (values.empty()) return require_quant_type("f32");
+    const auto by_count = [](const auto& a, const auto& b) { return a.second < b.second; };
+    return *std::max_element(values.begin(), values.end(), by_count)->first;
+  }
+
   // The type of most matrices is the header's; others are named one by one. Places without a choice are F32.
   void choose_types() {
-    const QuantType& usual = require_quant_type(input_.type_name);
+    const QuantType& usual = usual_type();
     const QuantType& f32 = require_quant_type("f32");
     int64_t index = 0;
     int64_t levelled = 0;
@@ -302,6 +332,7 @@ class Planner {
           rows[static_cast<size_t>(dllama_stored_row(row, header_.head_dim))] = row;
         }
         permute_rows(matrix, rows);
+        drop_identity_map(matrix.pieces[0].data);
       }
       plan_.matrices.push_back({.matrix = by_name_.at(matrix.name), .file = 0, .offsets = {at}});
       used_.insert(tensor.name);
@@ -382,7 +413,7 @@ OutputPlan plan(const ConvertInput& input, std::span<ConvertMatrix> matrices) {
 
 extern const Target kDllamaTarget = {.format = "dllama",
                                      .extension = ".m",
-                                     .types = {"f32", "f16", "q40", "q80"},
+                                     .types = {kTypes.begin(), kTypes.end()},
                                      .vector_type = vector_type,
                                      .plan = plan};
 
