@@ -7,11 +7,10 @@
 #include "apps/loading.h"
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "source/side_files.h"
 
 namespace glimmer {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* kChatHelp =
     "/help            this list\n"
@@ -135,8 +134,8 @@ int chat_command(Arguments arguments) {
   if (!flags.parse(arguments)) return 0;
   options.length.check();
 
-  const fs::path folder = options.model.folder();
-  const SideFiles files = folder_side_files(folder);
+  const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
+  const SideFiles files = side_files_of(*source);
   const ModelConfig config = read_config(files);
   const GenerationConfig generation_config = read_generation_config(files, config);
   const std::optional<Tokenizer> found = find_tokenizer(files);
@@ -151,14 +150,14 @@ int chat_command(Arguments arguments) {
   settings.style = stdout_is_terminal() ? AnswerStyle::kForReading : AnswerStyle::kAsGenerated;
 
   Context context(options.runtime.context_options());
-  const Model model = load_model(folder, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
+  const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
   Forward forward(model, context);
   ChatSession session(forward, tokenizer, chat_template, std::move(settings));
   session.set_system(options.system);
   ChatLoop loop(session, options.quiet);
   if (!stdin_is_terminal()) return talk_in_pipe(loop);
   if (!options.quiet) {
-    tell("glimmer: talking with {} ({}); /help lists commands\n", folder.string(), config.model_type);
+    tell("glimmer: talking with {} ({}); /help lists commands\n", files.model, config.model_type);
   }
   return talk(loop);
 }

@@ -252,7 +252,7 @@ int inspect_command(Arguments arguments) {
   }
   if (folder_argument && model_flags.model) fail(ErrorCode::kUsage, "DIR and --model exclude each other");
   if (folder_argument) model_flags.model = *folder_argument;
-  const fs::path folder = model_flags.folder();
+  const fs::path folder = model_flags.folder_or_file();
   const std::unique_ptr<ModelSource> source = ModelSource::open(folder);
   const Inspected model = inspect(folder, *source);
   if (as_json) {

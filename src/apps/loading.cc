@@ -10,14 +10,20 @@
 
 namespace glimmer {
 
-Model load_model(const std::filesystem::path& folder, Context& context, LoadReport report,
+Model load_model(const std::filesystem::path& path, Context& context, LoadReport report,
                  const InterruptGuard* interrupt) {
+  return load_model(ModelSource::open(path), context, report, interrupt);
+}
+
+Model load_model(std::shared_ptr<const ModelSource> source, Context& context, LoadReport report,
+                 const InterruptGuard* interrupt) {
+  const std::string name = source->path().string();
   const bool shown = report == LoadReport::kShown;
   const auto start = std::chrono::steady_clock::now();
   int64_t total_bytes = 0;
   Model model = [&] {
-    ProgressBar bar("loading " + folder.string(), shown && stderr_is_terminal());
-    return Model::load(folder, [&](const LoadProgress& progress) {
+    ProgressBar bar("loading " + name, shown && stderr_is_terminal());
+    return Model::load(std::move(source), [&](const LoadProgress& progress) {
       if (interrupt != nullptr && interrupt->interrupted()) fail(ErrorCode::kCancelled, "interrupted while loading");
       total_bytes = progress.total_bytes;
       bar.update(progress.done_bytes, progress.total_bytes);
@@ -30,7 +36,7 @@ Model load_model(const std::filesystem::path& folder, Context& context, LoadRepo
   }
   if (shown && !stderr_is_terminal()) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    tell("glimmer: loaded {} ({}, {}) in {:.2f} s; {} kernels, {} threads\n", folder.string(), config.model_type,
+    tell("glimmer: loaded {} ({}, {}) in {:.2f} s; {} kernels, {} threads\n", name, config.model_type,
          human_bytes(total_bytes), seconds.count(), context.kernels().name, context.pool().threads());
   }
   return model;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 
 #include "apps/interrupt.h"
 #include "model/model.h"
 #include "ops/context.h"
+#include "source/model_source.h"
 
 namespace glimmer {
 
@@ -13,7 +15,10 @@ enum class LoadReport { kShown, kQuiet };
 
 // Loads the model: a progress bar on a terminal, else one line when done; kQuiet shows neither. Throws as Model::load,
 // and kCancelled when `interrupt` (may be null) comes meanwhile.
-Model load_model(const std::filesystem::path& folder, Context& context, LoadReport report,
+Model load_model(std::shared_ptr<const ModelSource> source, Context& context, LoadReport report,
+                 const InterruptGuard* interrupt = nullptr);
+// The same of ModelSource::open(path).
+Model load_model(const std::filesystem::path& path, Context& context, LoadReport report,
                  const InterruptGuard* interrupt = nullptr);
 
 }  // namespace glimmer

@@ -10,6 +10,7 @@
 #include "apps/trace.h"
 #include "base/error.h"
 #include "model/forward.h"
+#include "source/side_files.h"
 
 namespace glimmer {
 namespace {
@@ -124,11 +125,11 @@ int logits_command(Arguments arguments) {
     }
   }
   const std::vector<int32_t> ids = parse_ids(options.ids, "--ids");
-  const auto folder = options.model.folder();
-  check_prompt(ids, read_config(folder / "config.json"));
+  const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
+  check_prompt(ids, read_config(side_files_of(*source)));
 
   Context context(options.runtime.context_options());
-  const Model model = load_model(folder, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
+  const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
   Forward forward(model, context, std::min(options.chunk, static_cast<int64_t>(ids.size())));
   Trace trace;
   if (!options.trace.empty()) context.set_tap(&trace);

@@ -50,24 +50,16 @@ std::pair<int32_t, double> parse_bias(const std::string& text) {
 }  // namespace
 
 void ModelFlags::add(Flags& flags) {
-  flags.add("-m,--model", model, "DIR", "Model folder as its maker published it (default: the bundled demo)");
+  flags.add("-m,--model", model, "PATH",
+            "Model as its maker published it: a folder, a .gguf, .m or .safetensors file (default: the bundled demo)");
 }
 
 fs::path ModelFlags::folder_or_file() const {
   if (!model) return demo_folder();
-  if (model->empty()) fail(ErrorCode::kUsage, "--model: the folder's name is empty");
+  if (model->empty()) fail(ErrorCode::kUsage, "--model: the name is empty");
   std::error_code ignored;
   if (!fs::exists(*model, ignored)) fail(ErrorCode::kNotFound, "{}: there is no such file or folder", *model);
   return *model;
-}
-
-fs::path ModelFlags::folder() const {
-  const fs::path path = folder_or_file();
-  if (!is_folder(path)) {
-    fail(ErrorCode::kInvalid, "{}: not a folder; -m names the folder that holds config.json and the weights",
-         path.string());
-  }
-  return path;
 }
 
 void RuntimeFlags::add(Flags& flags) {

@@ -14,15 +14,13 @@
 
 namespace glimmer {
 
-// -m/--model. Absent, it is the demo model: $GLIMMER_DEMO_MODEL, else models/demo beside the tree that the binary was
-// built in, else models/demo in the current folder.
+// -m/--model: whatever ModelSource::open opens. Absent, it is the demo model: $GLIMMER_DEMO_MODEL, else models/demo
+// beside the tree that the binary was built in, else models/demo in the current folder.
 struct ModelFlags {
   std::optional<std::string> model;
 
   void add(Flags& flags);
-  // An existing folder. Throws kNotFound; for the demo the message lists where it was looked for.
-  std::filesystem::path folder() const;
-  // The same, but a file is let through too.
+  // It exists. Throws kNotFound; for the demo the message lists where it was looked for.
   std::filesystem::path folder_or_file() const;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "source/side_files.h"
 
 namespace glimmer {
 namespace {
@@ -70,6 +71,24 @@ std::optional<Tokenizer> find_tokenizer(const SideFiles& files) {
   const auto text = files.read("tokenizer.json");
   if (!text) return std::nullopt;
   return Tokenizer::from_json(*text, files.label("tokenizer.json"));
+}
+
+ModelSideFiles open_side_files(const fs::path& path) {
+  std::error_code ignored;
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json"}) {
+    if (fs::exists(path / name, ignored)) return {.source = nullptr, .files = folder_side_files(path)};
+  }
+  std::unique_ptr<ModelSource> source = ModelSource::open(path);
+  SideFiles files = side_files_of(*source);
+  return {.source = std::move(source), .files = std::move(files)};
+}
+
+Tokenizer open_tokenizer(const fs::path& path) {
+  if (path.extension() == ".json") return Tokenizer::from_file(path);
+  const ModelSideFiles opened = open_side_files(path);
+  std::optional<Tokenizer> tokenizer = find_tokenizer(opened.files);
+  if (!tokenizer) fail(ErrorCode::kNotFound, "{}: there is no tokenizer.json", opened.files.model);
+  return std::move(*tokenizer);
 }
 
 const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const std::string& model) {

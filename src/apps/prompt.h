@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/json.h"
 #include "base/side_files.h"
 #include "model/generation_config.h"
+#include "source/model_source.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -32,9 +34,17 @@ Json read_tools(const std::filesystem::path& path);
 
 // The model's tokenizer.json; nothing where there is none: such a model takes and gives ids.
 std::optional<Tokenizer> find_tokenizer(const SideFiles& files);
-inline std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& model_dir) {
-  return find_tokenizer(folder_side_files(model_dir));
-}
+
+// The side files of what -m names. A folder that has tokenizer or template files of its own need not have weights.
+// Throws as ModelSource::open.
+struct ModelSideFiles {
+  std::unique_ptr<ModelSource> source;  // which `files` may be of
+  SideFiles files;
+};
+ModelSideFiles open_side_files(const std::filesystem::path& path);
+
+// The tokenizer of what -m names, which may be a tokenizer.json itself. Throws kNotFound if it has none.
+Tokenizer open_tokenizer(const std::filesystem::path& path);
 
 // The tokenizer, or kNotFound with what to do about it. `model` is what messages call it.
 const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer, const std::string& model);

@@ -49,8 +49,9 @@ int render_command(Arguments arguments) {
   if (!options.template_file.empty() && options.model.model) {
     fail(ErrorCode::kUsage, "--model and --template exclude each other");
   }
-  const ChatTemplate chat_template = options.template_file.empty() ? ChatTemplate::load(options.model.folder())
-                                                                   : ChatTemplate::from_file(options.template_file);
+  const ChatTemplate chat_template = options.template_file.empty()
+                                         ? ChatTemplate::load(open_side_files(options.model.folder_or_file()).files)
+                                         : ChatTemplate::from_file(options.template_file);
   if (options.jsonl) {
     map_json_lines([&](const Json& line) { return Json{{"text", render(chat_template, options, line)}}; });
     return 0;

@@ -11,11 +11,10 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "engine/generate.h"
+#include "source/side_files.h"
 
 namespace glimmer {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct RunOptions {
   ModelFlags model;
@@ -150,11 +149,12 @@ Json answer_json(const Sequence& sequence, const AnswerStream& stream, const Tok
           {"completion_tokens", sequence.generated().size()}};
 }
 
-Timings generate(const RunOptions& options, const fs::path& folder, Sequence& sequence, AnswerStream& stream) {
+Timings generate(const RunOptions& options, const std::shared_ptr<const ModelSource>& source, Sequence& sequence,
+                 AnswerStream& stream) {
   const InterruptGuard interrupt;
   Context context(options.runtime.context_options());
   const auto start = std::chrono::steady_clock::now();
-  const Model model = load_model(folder, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &interrupt);
+  const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &interrupt);
   Timings timings;
   timings.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Forward forward(model, context, std::min(Forward::kDefaultChunkTokens, sequence.prompt_count()));
@@ -176,14 +176,14 @@ int run_command(Arguments arguments) {
   check_options(options);
 
   // All that can be wrong is found before the weights are read.
-  const fs::path folder = options.model.folder();
-  const SideFiles files = folder_side_files(folder);
+  const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
+  const SideFiles files = side_files_of(*source);
   const ModelConfig config = read_config(files);
   const GenerationConfig generation_config = read_generation_config(files, config);
   const std::optional<Tokenizer> found = find_tokenizer(files);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
   if (tokenizer == nullptr && !options.length.stop.empty()) {
-    fail(ErrorCode::kUsage, "--stop needs a tokenizer, and {} has none", folder.string());
+    fail(ErrorCode::kUsage, "--stop needs a tokenizer, and {} has none", files.model);
   }
   Prompt prompt = make_prompt(options, found, files);
   GenerationOptions generation;
@@ -195,7 +195,7 @@ int run_command(Arguments arguments) {
   AnswerStream stream(
       tokenizer, {.style = style_of(options), .reasoning_open = prompt.reasoning_open, .stop = options.length.stop});
 
-  const Timings timings = generate(options, folder, sequence, stream);
+  const Timings timings = generate(options, source, sequence, stream);
   if (options.as_json) {
     Json out = answer_json(sequence, stream, tokenizer);
     out["seed"] = generation.sampling.seed;

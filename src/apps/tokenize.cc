@@ -6,6 +6,7 @@
 #include "apps/command.h"
 #include "apps/jsonl.h"
 #include "apps/options.h"
+#include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "text/tokenizer.h"
@@ -64,7 +65,7 @@ int tokenize_command(Arguments arguments) {
     fail(ErrorCode::kUsage, "--jsonl reads standard input and excludes TEXT, --ids and --tokens");
   }
   if (as_ids && as_tokens) fail(ErrorCode::kUsage, "--ids and --tokens exclude each other");
-  const Tokenizer tokenizer = Tokenizer::from_file(model.folder_or_file());
+  const Tokenizer tokenizer = open_tokenizer(model.folder_or_file());
   const EncodeOptions options{.add_special_tokens = !no_add_special, .parse_special = !no_parse_special};
   if (jsonl) {
     map_json_lines([&](const Json& line) {
@@ -92,7 +93,7 @@ int detokenize_command(Arguments arguments) {
           "  glimmer tokenize \"Hello\" | glimmer detokenize");
   if (!flags.parse(arguments)) return 0;
   if (jsonl && !words.empty()) fail(ErrorCode::kUsage, "--jsonl reads standard input and excludes IDS");
-  const Tokenizer tokenizer = Tokenizer::from_file(model.folder_or_file());
+  const Tokenizer tokenizer = open_tokenizer(model.folder_or_file());
   const DecodeOptions options{.skip_special = skip_special};
   if (jsonl) {
     map_json_lines([&](const Json& line) {
