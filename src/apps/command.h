@@ -8,6 +8,7 @@ namespace glimmer {
 
 int run_command(Arguments arguments);
 int chat_command(Arguments arguments);
+int convert_command(Arguments arguments);
 int inspect_command(Arguments arguments);
 int tokenize_command(Arguments arguments);
 int detokenize_command(Arguments arguments);
@@ -15,5 +16,6 @@ int render_command(Arguments arguments);
 int logits_command(Arguments arguments);
 int compare_command(Arguments arguments);
 int eval_command(Arguments arguments);
+int imatrix_command(Arguments arguments);
 
 }  // namespace glimmer

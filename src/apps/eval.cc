@@ -13,8 +13,6 @@
 namespace glimmer {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct EvalOptions {
   ModelFlags model;
   ModelFlags other;  // kld
@@ -23,16 +21,6 @@ struct EvalOptions {
   bool all = false;
   bool as_json = false;
   bool quiet = false;
-};
-
-// What can be read of a model before its weights.
-struct Subject {
-  fs::path path;
-  ModelConfig config;
-  std::optional<Tokenizer> tokenizer;
-
-  explicit Subject(const ModelFlags& flags)
-      : path(flags.folder()), config(read_config(path / "config.json")), tokenizer(find_tokenizer(path)) {}
 };
 
 // Runs a measurement with a bar on standard error that shows the estimate so far, and times it.
@@ -110,15 +98,15 @@ int perplexity_command(Arguments arguments) {
   if (!flags.parse(arguments)) return 0;
   options.text.check();
 
-  const Subject subject(options.model);
-  const Tokenizer& tokenizer = require_tokenizer(subject.tokenizer, subject.path);
+  const EvalModel subject(options.model);
+  const Tokenizer& tokenizer = require_tokenizer(subject.tokenizer, subject.name);
   const std::vector<int32_t> head = window_head(tokenizer);
   const TextWindows windows = options.text.cut(tokenizer.encode(options.text.read(), {.add_special_tokens = false}),
                                                head, scored_tokens(options), subject.config.max_position_embeddings);
 
   const InterruptGuard interrupt;
   Context context(options.runtime.context_options());
-  const Model model = load_model(subject.path, context, load_report(options), &interrupt);
+  const Model model = load_model(subject.name, context, load_report(options), &interrupt);
   Forward forward(model, context, chunk_tokens(windows));
   double seconds = 0;
   const PerplexityResult result = watched(options, interrupt, seconds, [&](const EvaluateCallback& progress) {
@@ -126,7 +114,7 @@ int perplexity_command(Arguments arguments) {
   });
 
   if (options.as_json) {
-    Json json = {{"model", subject.path.string()}};
+    Json json = {{"model", subject.name}};
     json.update(perplexity_json(result));
     json.update(windows_json(windows, options, head));
     add_timing(json, windows, seconds);
@@ -139,24 +127,24 @@ int perplexity_command(Arguments arguments) {
 }
 
 // Both models must read the text as the same tokens. One without a tokenizer takes the other's ids.
-std::vector<int32_t> shared_ids(const Subject& base, const Subject& other, const std::string& text) {
+std::vector<int32_t> shared_ids(const EvalModel& base, const EvalModel& other, const std::string& text) {
   const std::vector<int32_t> ids =
-      require_tokenizer(base.tokenizer, base.path).encode(text, {.add_special_tokens = false});
+      require_tokenizer(base.tokenizer, base.name).encode(text, {.add_special_tokens = false});
   if (!other.tokenizer) {
-    tell("glimmer: {} has no tokenizer; it gets the ids of {}\n", other.path.string(), base.path.string());
+    tell("glimmer: {} has no tokenizer; it gets the ids of {}\n", other.name, base.name);
     return ids;
   }
   const int32_t base_size = base.tokenizer->vocab_size();
   const int32_t other_size = other.tokenizer->vocab_size();
   if (base_size != other_size) {
-    fail(ErrorCode::kInvalid, "the tokenizers differ: {} has {} tokens, {} has {}", base.path.string(), base_size,
-         other.path.string(), other_size);
+    fail(ErrorCode::kInvalid, "the tokenizers differ: {} has {} tokens, {} has {}", base.name, base_size, other.name,
+         other_size);
   }
   const std::vector<int32_t> other_ids = other.tokenizer->encode(text, {.add_special_tokens = false});
   if (other_ids == ids) return ids;
   const auto at = std::mismatch(ids.begin(), ids.end(), other_ids.begin(), other_ids.end());
-  fail(ErrorCode::kInvalid, "the tokenizers differ: {} and {} read the text alike up to token {}", base.path.string(),
-       other.path.string(), at.first - ids.begin());
+  fail(ErrorCode::kInvalid, "the tokenizers differ: {} and {} read the text alike up to token {}", base.name,
+       other.name, at.first - ids.begin());
 }
 
 Json kld_json(const KldResult& result) {
@@ -213,8 +201,8 @@ int kld_command(Arguments arguments) {
   options.text.check();
   if (!options.other.model) fail(ErrorCode::kUsage, "there is no other model: name it with -m2");
 
-  const Subject base(options.model);
-  const Subject other(options.other);
+  const EvalModel base(options.model);
+  const EvalModel other(options.other);
   const std::vector<int32_t> ids = shared_ids(base, other, options.text.read());
   const std::vector<int32_t> head = window_head(*base.tokenizer);
   const TextWindows windows =
@@ -223,8 +211,8 @@ int kld_command(Arguments arguments) {
 
   const InterruptGuard interrupt;
   Context context(options.runtime.context_options());
-  const Model base_model = load_model(base.path, context, load_report(options), &interrupt);
-  const Model other_model = load_model(other.path, context, load_report(options), &interrupt);
+  const Model base_model = load_model(base.name, context, load_report(options), &interrupt);
+  const Model other_model = load_model(other.name, context, load_report(options), &interrupt);
   Forward base_forward(base_model, context, chunk_tokens(windows));
   Forward other_forward(other_model, context, chunk_tokens(windows));
   double seconds = 0;
@@ -233,7 +221,7 @@ int kld_command(Arguments arguments) {
   });
 
   if (options.as_json) {
-    Json json = {{"model", base.path.string()}, {"model2", other.path.string()}};
+    Json json = {{"model", base.name}, {"model2", other.name}};
     json.update(kld_json(result));
     json.update(windows_json(windows, options, head));
     add_timing(json, windows, seconds);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "source/side_files.h"
 
 namespace glimmer {
 namespace {
@@ -12,6 +14,12 @@ namespace {
 constexpr int64_t kDefaultContext = 512;
 
 }  // namespace
+
+EvalModel::EvalModel(const ModelFlags& flags)
+    : name(flags.folder_or_file().string()),
+      source(ModelSource::open(name)),
+      config(read_config(side_files_of(*source))),
+      tokenizer(find_tokenizer(side_files_of(*source))) {}
 
 void EvalTextFlags::add(Flags& flags) {
   flags.group("Text")

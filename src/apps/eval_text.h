@@ -1,16 +1,28 @@
-// The text that a model is measured on, as flags name it and as the engine takes it.
+// A model to be measured and the text to measure it on: from flags to what the engine takes.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "apps/flags.h"
+#include "apps/options.h"
 #include "engine/evaluate.h"
+#include "source/model_source.h"
 #include "text/tokenizer.h"
 
 namespace glimmer {
+
+// What can be read of a model, in whatever form it is published, before its weights.
+struct EvalModel {
+  std::string name;  // as it was given
+  std::shared_ptr<const ModelSource> source;
+  ModelConfig config;
+  std::optional<Tokenizer> tokenizer;
+
+  explicit EvalModel(const ModelFlags& flags);  // throws as the readers of its parts
+};
 
 // -f, --ctx, --windows, --no-prefix.
 struct EvalTextFlags {

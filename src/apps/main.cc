@@ -22,9 +22,10 @@ struct Command {
   int (*run)(Arguments arguments);
 };
 
-constexpr std::array<Command, 9> kCommands = {{
+constexpr std::array<Command, 11> kCommands = {{
     {"run", "Answer one prompt", run_command},
     {"chat", "Talk with a model, turn by turn", chat_command},
+    {"convert", "Write a model in another format, or quantise it", convert_command},
     {"inspect", "Show what a model folder holds, and which kernels this machine uses", inspect_command},
     {"tokenize", "Text to token ids", tokenize_command},
     {"detokenize", "Token ids to text", detokenize_command},
@@ -32,6 +33,7 @@ constexpr std::array<Command, 9> kCommands = {{
     {"logits", "Logits of a prompt, and every intermediate value", logits_command},
     {"compare", "Find where two files of tensors diverge", compare_command},
     {"eval", "Measure a model on a text: perplexity, and divergence from another", eval_command},
+    {"imatrix", "Measure which columns of each weight matter, for convert --imatrix", imatrix_command},
 }};
 
 std::string help_text() {
