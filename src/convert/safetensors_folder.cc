@@ -23,6 +23,15 @@ std::vector<QuantPart> parts_of(const ConvertMatrix& matrix) {
   return matrix.type->parts(matrix.params, matrix.rows(), matrix.columns());
 }
 
+// The first extent divided into `heads` and the rest.
+Shape by_head(const Shape& shape, int64_t heads) {
+  std::vector<int64_t> dims(shape.dims().begin(), shape.dims().end());
+  GLIMMER_CHECK(dims[0] % heads == 0, "{} rows of {} heads", dims[0], heads);
+  dims[0] /= heads;
+  dims.insert(dims.begin(), heads);
+  return Shape(dims);
+}
+
 Shape stacked(const Shape& shape, size_t count) {
   std::vector<int64_t> dims(shape.dims().begin(), shape.dims().end());
   dims.insert(dims.begin(), static_cast<int64_t>(count));
@@ -36,6 +45,7 @@ std::vector<SafetensorsSpec> specs_of(std::span<const ConvertMatrix> matrices, c
     spec.name = unit.is_bare ? unit.path : unit.path + std::string(part.suffix);
     spec.dtype = part.dtype;
     spec.shape = unit.is_stack ? stacked(part.shape, unit.members.size()) : part.shape;
+    if (unit.heads != 0) spec.shape = by_head(part.shape, unit.heads);
     specs.push_back(std::move(spec));
   }
   return specs;
@@ -48,7 +58,7 @@ bool is_weight_file(std::string_view name) {
 }  // namespace
 
 void plan_safetensors(std::span<const ConvertMatrix> matrices, std::span<const SafetensorsUnit> units,
-                      uint64_t max_shard_bytes, OutputPlan& plan) {
+                      uint64_t max_shard_bytes, std::string_view framework, OutputPlan& plan) {
   std::vector<uint64_t> unit_bytes;
   for (const SafetensorsUnit& unit : units) {
     uint64_t bytes = 0;
@@ -72,7 +82,7 @@ void plan_safetensors(std::span<const ConvertMatrix> matrices, std::span<const S
         placed.push_back({u, part});
       }
     }
-    SafetensorsLayout layout = safetensors_layout(specs, {{"format", "pt"}});
+    SafetensorsLayout layout = safetensors_layout(specs, {{"format", std::string(framework)}});
     std::map<size_t, std::array<uint64_t, kMaxQuantParts>> offsets_of_unit;
     std::map<size_t, std::array<uint64_t, kMaxQuantParts>> bytes_of_unit;
     for (size_t i = 0; i < placed.size(); ++i) {

@@ -10,6 +10,7 @@ struct SafetensorsUnit {
   std::string path;             // of the module; each part is `path` + its suffix
   std::vector<size_t> members;  // of ConvertInput's matrices: with more than one, parts get a first extent more
   bool is_stack = false;        // a stack may have a single member
+  int64_t heads = 0;            // a single matrix that has a first extent of so many all the same; 0: it has none
   // In the place of the suffix ".weight" where the tensor has another name ("" for e_score_correction_bias and biases,
   // whose path is the whole name).
   bool is_bare = false;
@@ -17,9 +18,10 @@ struct SafetensorsUnit {
 
 inline constexpr uint64_t kMaxShardBytes = uint64_t{5'000'000'000};
 
-// Files, offsets and model.safetensors.index.json. A unit stays in one shard.
+// Files, offsets and model.safetensors.index.json. A unit stays in one shard. `framework`: what files say they were
+// written for, "pt" or "mlx".
 void plan_safetensors(std::span<const ConvertMatrix> matrices, std::span<const SafetensorsUnit> units,
-                      uint64_t max_shard_bytes, OutputPlan& plan);
+                      uint64_t max_shard_bytes, std::string_view framework, OutputPlan& plan);
 
 // config.json, tokenizer files, template, ... of the source, as texts; config.json without what says how the source's
 // weights were quantised. The caller writes its own into `config`.

@@ -53,7 +53,7 @@ OutputPlan plan(const ConvertInput& input, std::span<ConvertMatrix> matrices) {
     units.push_back({.path = path, .members = {i}, .is_bare = bare});
     if (floats == nullptr && matrix.name == "model.norm.weight") floats = matrix.type;
   }
-  plan_safetensors(matrices, units, kMaxShardBytes, plan);
+  plan_safetensors(matrices, units, kMaxShardBytes, "pt", plan);
   Json config = config_without_quantization(input.config_json);
   const char* dtype_field = config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
   if (floats != nullptr) config[dtype_field] = torch_dtype_name(*floats);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array<const Target*, 3> kTargets = {
     &kHfTarget,
+    &kMlxTarget,
     &kGgufTarget,
     &kDllamaTarget,
 };

@@ -7,6 +7,7 @@ namespace glimmer {
 
 extern const Target kGgufTarget;    // target_gguf.cc
 extern const Target kHfTarget;      // target_hf.cc
+extern const Target kMlxTarget;     // target_mlx.cc
 extern const Target kDllamaTarget;  // target_dllama.cc
 
 }  // namespace glimmer
