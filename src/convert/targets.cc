@@ -10,7 +10,7 @@
 namespace glimmer {
 namespace {
 
-constexpr std::array<const Target*, 3> kTargets = {
+constexpr std::array kTargets = {
     &kHfTarget,
     &kMlxTarget,
     &kGgufTarget,
