@@ -173,9 +173,15 @@ const QuantType& fitting_type(const Target& target, const QuantType& type, const
   return *fitting;
 }
 
-// What a matrix is stored as, if the target can hold just that.
-bool can_keep(const Target& target, const EncodedMatrix& data) {
-  return holds(target, data.type->name) && (is_float(*data.type) || data.type->encode != nullptr);
+// Whether the target can hold a matrix as it is stored. Of pieces joined or transposed only floats stay what they are.
+bool can_keep(const Target& target, const ConvertMatrix& matrix) {
+  const EncodedMatrix& first = matrix.pieces.front().data;
+  if (!holds(target, first.type->name)) return false;
+  if (!is_float(*first.type)) {
+    return matrix.pieces.size() == 1 && !matrix.pieces.front().transposed && first.type->encode != nullptr;
+  }
+  return std::all_of(matrix.pieces.begin(), matrix.pieces.end(),
+                     [&](const ConvertPiece& piece) { return piece.data.type == first.type; });
 }
 
 }  // namespace
@@ -238,7 +244,7 @@ void choose_types(const ModelConfig& config, const Target& target, const RecipeO
     for (const Override& override_ : overrides) {
       if (std::regex_search(matrix.name, override_.pattern)) type = override_.type;
     }
-    if (type == nullptr && wanted == nullptr && matrix.pieces.size() == 1 && can_keep(target, stored)) {
+    if (type == nullptr && wanted == nullptr && can_keep(target, matrix)) {
       matrix.type = stored.type;
       matrix.params = stored.params;
       continue;
