@@ -75,7 +75,7 @@ def read_folder(folder: Path) -> tuple[Config, Tensors]:
     tensors: Tensors = {}
     for file in sorted(folder.glob("model*.safetensors")):
         tensors |= load_file(file)
-    return json.loads((folder / "config.json").read_text()), {n: t.float() for n, t in tensors.items()}
+    return json.loads((folder / "config.json").read_text()), {n: t.float() for n, t in tensors.items() if t.numel()}
 
 
 def permute(rows: torch.Tensor, heads: int) -> torch.Tensor:

@@ -17,6 +17,7 @@
 #include "model/generation_config.h"
 #include "source/gguf_config.h"
 #include "source/gguf_names.h"
+#include "source/gguf_source.h"
 #include "source/gguf_tokenizer.h"
 
 namespace glimmer {
@@ -74,6 +75,23 @@ Shape stored_shape(const ConvertMatrix& matrix, GgufForm form, const ModelConfig
   return {heads, matrix.shape[0] / heads, matrix.shape[1]};
 }
 
+// What a GGUF file says of itself besides what is made anew: its name, license, languages, ... Texts and lists of them.
+std::vector<GgufKeyValue> carried_metadata(const ModelSource& source) {
+  std::vector<GgufKeyValue> carried;
+  const auto* gguf = dynamic_cast<const GgufSource*>(&source);
+  if (gguf == nullptr) return carried;
+  for (const auto& [key, value] : gguf->metadata().entries()) {
+    if (!key.starts_with("general.") || key == "general.architecture" || key == "general.type") continue;
+    if (value.type == GgufType::kString) {
+      const auto* text = reinterpret_cast<const char*>(value.bytes.data());
+      carried.push_back({std::string(key), std::string(text, value.bytes.size())});
+    } else if (value.type == GgufType::kArray && value.element == GgufType::kString) {
+      carried.push_back({std::string(key), std::vector<std::string>(value.strings.begin(), value.strings.end())});
+    }
+  }
+  return carried;
+}
+
 class Planner {
  public:
   Planner(const ConvertInput& input, std::span<ConvertMatrix> matrices)
@@ -83,6 +101,10 @@ class Planner {
     for (size_t i = 0; i < matrices_.size(); ++i) place(i);
     check_stacks();
     std::vector<GgufKeyValue> metadata = gguf_metadata(input_.config_json, options(), label("config.json"));
+    for (GgufKeyValue& entry : carried_metadata(input_.source)) {
+      std::erase_if(metadata, [&](const GgufKeyValue& own) { return own.key == entry.key; });
+      metadata.push_back(std::move(entry));
+    }
     add_tokenizer(metadata);
 
     // What is no matrix goes first: its bytes are part of the header.

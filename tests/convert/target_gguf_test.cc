@@ -150,6 +150,16 @@ TEST(GgufTarget, CopiesItsOwnFiles) {
   }
 }
 
+TEST(GgufTarget, CarriesWhatAFileSaysOfItself) {
+  const testing::TempDir dir;
+  convert(fixture("llama_tied"), dir.path() / "a.gguf", "");
+  EXPECT_EQ(GgufFile(dir.path() / "a.gguf").metadata().text("general.name"), "llama_tied");
+  convert(dir.path() / "a.gguf", dir.path() / "b.gguf", "f16");
+  const GgufFile b(dir.path() / "b.gguf");
+  EXPECT_EQ(b.metadata().text("general.name"), "llama_tied");
+  EXPECT_EQ(b.metadata().integer("general.file_type"), 1);
+}
+
 TEST(GgufTarget, SaysWhatItHasNoRoomFor) {
   const testing::TempDir dir;
   EXPECT_THAT(convert(fixture("glm_bias"), dir.path() / "m.gguf", ""),
