@@ -1,4 +1,5 @@
-// Every operation of every table against the reference: sizes around each tile's edge, both weight types, strides.
+// Every operation of every table against the reference: sizes around each tile's edge, strides. For products with
+// weights, see layout_parity_test.cc.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,20 +8,11 @@
 
 #include "base/error.h"
 #include "kernels/kernel_table.h"
-#include "tensor/dtype.h"
 
 namespace glimmer::kernels {
 namespace {
 
 const KernelTable& reference() { return table_by_name("ref"); }
-
-// Float rows `stride` values apart.
-Weights weights_of(WeightCodes codes, const void* data, int64_t stride, int64_t columns) {
-  return {.layout = {.codes = codes},
-          .columns = columns,
-          .codes = static_cast<const std::byte*>(data),
-          .code_row_bytes = stride * (codes == WeightCodes::kF32 ? 4 : 2)};
-}
 
 class Parity : public ::testing::TestWithParam<const KernelTable*> {
  protected:
@@ -46,64 +38,6 @@ class Parity : public ::testing::TestWithParam<const KernelTable*> {
 
   std::mt19937 rng_{7};
 };
-
-TEST_P(Parity, Linear) {
-  for (const WeightCodes codes : {WeightCodes::kF32, WeightCodes::kBF16}) {
-    for (const int64_t T : {1, 2, 3, 4, 5, 9}) {
-      for (const int64_t N : {1, 3, 5, 6, 7, 8, 13, 49}) {
-        for (const int64_t K : {1, 7, 8, 15, 16, 17, 33, 96, 250}) {
-          const int64_t x_stride = K + 3;
-          const int64_t w_stride = K + 1;
-          const int64_t y_stride = N + 2;
-          const std::vector<float> x = random(T * x_stride);
-          const std::vector<float> w = random(N * w_stride);
-          std::vector<uint16_t> w_bf16(w.size());
-          for (size_t i = 0; i < w.size(); ++i) w_bf16[i] = f32_to_bf16(w[i]);
-          const std::vector<float> bias = random(N);
-          const std::vector<float> before = random(T * y_stride);
-          std::vector<float> got = before;
-          std::vector<float> want = before;
-          Linear args{.x = x.data(),
-                      .x_stride = x_stride,
-                      .w = weights_of(codes, w.data(), w_stride, K),
-                      .bias = bias.data(),
-                      .y = got.data(),
-                      .y_stride = y_stride,
-                      .T = T};
-          if (codes == WeightCodes::kBF16) args.w = weights_of(codes, w_bf16.data(), w_stride, K);
-          const int64_t begin = N > 5 ? 2 : 0;
-          table().linear(args, begin, N);
-          args.y = want.data();
-          reference().linear(args, begin, N);
-          expect_near(got, want, 2e-6F * static_cast<float>(K + 8), fmt::format("T {} N {} K {}", T, N, K));
-        }
-      }
-    }
-  }
-}
-
-TEST_P(Parity, LinearDoesNotDependOnTheBatch) {
-  constexpr int64_t kTokens = 11, kRows = 29, kSize = 203;
-  const std::vector<float> x = random(kTokens * kSize);
-  const std::vector<float> w = random(kRows * kSize);
-  std::vector<float> together(kTokens * kRows);
-  std::vector<float> apart(kTokens * kRows);
-  Linear args{.x = x.data(),
-              .x_stride = kSize,
-              .w = weights_of(WeightCodes::kF32, w.data(), kSize, kSize),
-              .y = together.data(),
-              .y_stride = kRows,
-              .T = kTokens};
-  table().linear(args, 0, kRows);
-  for (int64_t t = 0; t < kTokens; ++t) {
-    Linear one = args;
-    one.x = x.data() + t * kSize;
-    one.y = apart.data() + t * kRows;
-    one.T = 1;
-    for (int64_t n = 0; n < kRows; n += 5) table().linear(one, n, std::min(n + 5, kRows));
-  }
-  EXPECT_EQ(together, apart);
-}
 
 TEST_P(Parity, WeightedSum) {
   for (const int64_t rows_a_step : {1, 3}) {
@@ -244,7 +178,10 @@ TEST(Reference, LinearIsTheDefinition) {
   std::vector<float> y(6);
   reference().linear({.x = x.data(),
                       .x_stride = 2,
-                      .w = weights_of(WeightCodes::kF32, w.data(), 2, 2),
+                      .w = {.layout = {.codes = WeightCodes::kF32},
+                            .columns = 2,
+                            .codes = reinterpret_cast<const std::byte*>(w.data()),
+                            .code_row_bytes = 8},
                       .bias = bias.data(),
                       .y = y.data(),
                       .y_stride = 3,

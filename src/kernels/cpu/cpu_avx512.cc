@@ -9,7 +9,11 @@ namespace {
 
 struct Simd {
   using V = __m512;
+  using I = __m512i;
+  using Table = __m512;
   static constexpr int64_t kWidth = 16;
+  template <typename Converted, typename LookedUp>
+  using NibbleCodes = LookedUp;
   // 4 x 6 accumulators, 6 weights and 1 activation fit the 32 registers.
   static constexpr int kTileTokens = 4;
   static constexpr int kTileRows = 6;
@@ -20,11 +24,10 @@ struct Simd {
   static V broadcast(float x) { return _mm512_set1_ps(x); }
   static V load(const float* x) { return _mm512_loadu_ps(x); }
   static V load_first(const float* x, int64_t count) { return _mm512_maskz_loadu_ps(mask(count), x); }
-  static V widen(__m256i bits) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); }
-  static V load_bf16(const uint16_t* x) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x))); }
-  static V load_bf16_first(const uint16_t* x, int64_t count) { return widen(_mm256_maskz_loadu_epi16(mask(count), x)); }
   static void store(float* x, V v) { _mm512_storeu_ps(x, v); }
   static void store_first(float* x, V v, int64_t count) { _mm512_mask_storeu_ps(x, mask(count), v); }
+  static V first(V v, int64_t count) { return _mm512_maskz_mov_ps(mask(count), v); }
+  static float first_lane(V v) { return _mm512_cvtss_f32(v); }
   static V add(V a, V b) { return _mm512_add_ps(a, b); }
   static V sub(V a, V b) { return _mm512_sub_ps(a, b); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
@@ -39,6 +42,62 @@ struct Simd {
   static V zero_where_less(V value, V x, V bound) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), value);
   }
+  static void deinterleave(V& a, V& b) {
+    const I even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const V evens = _mm512_permutex2var_ps(a, even, b);
+    b = _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
+    a = evens;
+  }
+
+  static I widen(__m128i x) { return _mm512_cvtepu8_epi32(x); }
+  static V to_float(I x) { return _mm512_cvtepi32_ps(x); }
+  static I either(I a, I b) { return _mm512_or_si512(a, b); }
+  static I low_half(I x, int part) { return part == 0 ? _mm512_and_si512(x, _mm512_set1_epi32(15)) : x; }
+  static I shift_left_4(I x) { return _mm512_slli_epi32(x, 4); }
+  static I shift_right_4(I x) { return _mm512_srli_epi32(x, 4); }
+  static I sign_extend_byte(I x) { return _mm512_srai_epi32(_mm512_slli_epi32(x, 24), 24); }
+
+  static __m128i bytes(const uint8_t* x) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(x)); }
+  static __m128i bytes_first(const uint8_t* x, int64_t count) { return _mm_maskz_loadu_epi8(mask(count), x); }
+  static __m256i halves(const uint8_t* x) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)); }
+  static __m256i halves_first(const uint8_t* x, int64_t count) { return _mm256_maskz_loadu_epi16(mask(count), x); }
+  static V bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
+  static V f16(__m256i x) { return _mm512_cvtph_ps(x); }
+  // As f16 the bits are 2^-8 of the value, subnormal ones too. What would be 480 is NaN.
+  static V f8e4m3(__m128i x) {
+    const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(x), 7);
+    const V number = _mm512_cvtph_ps(_mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<int16_t>(0xBF80))));
+    const __m128i largest = _mm_set1_epi8(0x7F);
+    const __mmask16 is_number = _mm_cmpneq_epi8_mask(_mm_and_si128(x, largest), largest);
+    return _mm512_mask_mul_ps(broadcast(__builtin_nanf("")), is_number, number, broadcast(256.0F));
+  }
+  // 0 is the subnormal 2^-127, and 255 NaN rather than infinity.
+  static V e8m0(I x) {
+    const __mmask16 odd =
+        _mm512_cmpeq_epi32_mask(x, _mm512_setzero_si512()) | _mm512_cmpeq_epi32_mask(x, _mm512_set1_epi32(255));
+    const I shifted = _mm512_slli_epi32(x, 23);
+    return _mm512_castsi512_ps(_mm512_mask_or_epi32(shifted, odd, shifted, _mm512_set1_epi32(0x400000)));
+  }
+
+  static I plane4(const uint8_t* at, int part) {
+    const I x = widen(bytes(at));
+    return part == 0 ? x : shift_right_4(x);
+  }
+  static I plane2(const uint8_t* at, int part) {
+    int64_t low;
+    __builtin_memcpy(&low, at, sizeof low);
+    const I first = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2);
+    const I shift = part == 0 ? first : _mm512_add_epi32(first, _mm512_set1_epi32(4));
+    return _mm512_and_si512(_mm512_srlv_epi32(widen(_mm_set1_epi64x(low)), shift), _mm512_set1_epi32(3));
+  }
+  static I add_plane1(I x, const uint8_t* at, int part, int value) {
+    __mmask16 set;
+    __builtin_memcpy(&set, at + 2 * part, sizeof set);
+    return _mm512_mask_or_epi32(x, set, x, _mm512_set1_epi32(value));
+  }
+
+  static Table table(const float* values) { return load(values); }
+  static V look_up(Table table, I index) { return _mm512_permutexvar_ps(index, table); }
 };
 
 #include "kernels/cpu/body.inc"
