@@ -16,8 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kJobValues = int64_t{1} << 20;       // values that a thread has in work at a time
-constexpr uint64_t kBatchBytes = uint64_t{256} << 20;  // of output between two notes in the journal
+constexpr int64_t kJobValues = int64_t{1} << 20;  // values that a thread has in work at a time
+// Of source and of output, between two notes in the journal. What is read stays mapped until then.
+constexpr uint64_t kBatchBytes = uint64_t{96} << 20;
 
 // Bytes of a part for rows [0, rows) of a matrix.
 uint64_t part_bytes(const QuantPart& part, int64_t matrix_rows, int64_t rows) {
@@ -62,6 +63,12 @@ void decode_matrix(const ConvertMatrix& matrix, int64_t begin, int64_t end, std:
     }
     first += piece.rows();
   }
+}
+
+uint64_t stored_bytes(const EncodedMatrix& data) {
+  SourceTensor tensor;
+  tensor.data = data;
+  return ModelSource::stored_bytes(tensor);
 }
 
 void check_finite(const ConvertMatrix& matrix, int64_t first_row, std::span<const float> values) {
@@ -261,11 +268,13 @@ void Conversion::run(ThreadPool& pool, OutputFiles& files, Mode mode, size_t fir
     std::vector<Job> jobs;
     std::map<size_t, std::vector<float>> importance;
     uint64_t batch_bytes = 0;
-    while (next < plan_.matrices.size() && (next == batch_begin || batch_bytes < kBatchBytes)) {
+    uint64_t source_bytes = 0;
+    while (next < plan_.matrices.size() && (next == batch_begin || std::max(batch_bytes, source_bytes) < kBatchBytes)) {
       const ConvertMatrix& matrix = matrices_[plan_.matrices[next].matrix];
       if (importance_) importance[next] = importance_->mean_squares(matrix.name, matrix.columns());
       const std::vector<Job> more = jobs_of(next);
       jobs.insert(jobs.end(), more.begin(), more.end());
+      for (const ConvertPiece& piece : matrix.pieces) source_bytes += stored_bytes(piece.data);
       batch_bytes += matrix_bytes(next++);
     }
     std::mutex mutex;

@@ -57,11 +57,15 @@ class HfSource : public ModelSource {
     std::vector<std::string> names;
     std::error_code error;
     for (fs::recursive_directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
+      if (at->is_directory(error)) {
+        if (at->path().filename() != "additional_chat_templates") at.disable_recursion_pending();
+        continue;
+      }
       const std::string extension = at->path().extension().string();
-      const bool is_text = extension == ".json" || extension == ".jinja" || extension == ".txt" || extension == ".md" ||
-                           extension == ".py" || extension == ".model";
-      if (at.depth() > 1) at.disable_recursion_pending();
-      if (!is_text || !at->is_regular_file(error) || at->path().filename() == "model.safetensors.index.json") continue;
+      const std::string name = at->path().filename().string();
+      const bool is_side_file = extension == ".json" || extension == ".jinja" || extension == ".txt" ||
+                                extension == ".py" || extension == ".model" || name.starts_with("LICENSE");
+      if (!is_side_file || name == "model.safetensors.index.json") continue;
       names.push_back(fs::relative(at->path(), folder_, error).generic_string());
     }
     if (error) fail(ErrorCode::kIo, "{}: cannot list the folder: {}", folder_.string(), error.message());
