@@ -149,6 +149,11 @@ GgufTensorFacts GgufSource::facts() const {
 }
 
 void GgufSource::add_matrix(const TensorInfo& info, std::string name, Shape shape, EncodedMatrix data) {
+  // Stacks of tiny experts would take far more memory than they have bytes.
+  if (tensors_.size() >= kGgufMaxTensors) {
+    fail(ErrorCode::kLimit, "{}: tensor {}: more than {} matrices, each expert counted", info.file,
+         quoted_name(info.name), kGgufMaxTensors);
+  }
   add({.name = std::move(name),
        .shape = shape,
        .data = std::move(data),

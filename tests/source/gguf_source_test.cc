@@ -315,6 +315,17 @@ TEST(GgufSource, RefusesShapesThatAreNotThoseOfTheName) {
   EXPECT_THAT(refusal(experts), HasSubstr("expected 3 dimensions"));
 }
 
+TEST(GgufSource, LimitsTheExpertsOfSmallFiles) {
+  Builder builder("qwen3moe");
+  builder.u32("expert_count", 1 << 19);
+  builder.u32("expert_used_count", 2);
+  builder.u32("expert_feed_forward_length", 1);
+  for (const char* part : {"gate", "up", "down"}) {
+    builder.tensor(fmt::format("blk.0.ffn_{}_exps.weight", part), {1 << 19, 1, 1}, DType::kF16);
+  }
+  EXPECT_THAT(refusal(builder, ErrorCode::kLimit), HasSubstr("more than 1048576 matrices, each expert counted"));
+}
+
 TEST(GgufSource, RefusesWhatIsNoLanguageModel) {
   Builder builder("llama");
   builder.tensors.clear();
