@@ -5,7 +5,9 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/quoted_name.h"
 #include "format/checkpoint.h"
+#include "source/chatglm.h"
 #include "source/hf_quantization.h"
 
 namespace glimmer {
@@ -17,6 +19,7 @@ constexpr size_t kMaxConfigBytes = size_t{64} << 20;
 constexpr size_t kMaxSideFileBytes = size_t{256} << 20;
 constexpr std::string_view kFusedGateUp = ".mlp.experts.gate_up_proj";
 constexpr std::string_view kFusedDown = ".mlp.experts.down_proj";
+constexpr int64_t kMaxExperts = 65536;
 constexpr std::string_view kSwitchMlp = ".mlp.switch_mlp.";  // MLX
 
 // Matrix `index` of `count` that lie one after the other in each part.
@@ -33,8 +36,14 @@ EncodedMatrix matrix_of_stack(const EncodedMatrix& stack, int64_t index, int64_t
 
 class HfSource : public ModelSource {
  public:
-  HfSource(const fs::path& path, fs::path folder, const HfQuantization& quantization)
+  HfSource(const fs::path& path, fs::path folder, const Json& config)
       : ModelSource(path, "hf"), folder_(std::move(folder)), checkpoint_(Checkpoint::open(path)) {
+    const std::string label = (folder_ / "config.json").string();
+    const HfQuantization quantization(config, label);
+    if (is_chatglm(config)) {
+      glm_config_ = glm_config_of(config, label);
+      chatglm_rows_ = chatglm_rows(*glm_config_);
+    }
     quantization_ = quantization.description();
     const auto is_mlx = [](const TensorInfo* tensor) { return tensor->name.find(kSwitchMlp) != std::string::npos; };
     if (quantization.is_mlx() || std::any_of(checkpoint_.tensors().begin(), checkpoint_.tensors().end(), is_mlx)) {
@@ -45,6 +54,7 @@ class HfSource : public ModelSource {
   }
 
   std::optional<std::string> side_file(std::string_view name) const override {
+    if (glm_config_ && name == "config.json") return glm_config_->dump(2);
     const fs::path path = folder_ / name;
     std::error_code error;
     if (!fs::is_regular_file(path, error)) return std::nullopt;
@@ -112,9 +122,15 @@ class HfSource : public ModelSource {
 
   // Cuts stacks of experts into matrices, and makes one matrix of MLX's stack over heads.
   void add_canonical(const std::string& name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
-    if (shape.rank() != 3) return add_one(name, shape, matrix, info);
-    if (name.ends_with(kFusedGateUp) || name.ends_with(kFusedDown)) return add_fused(name, shape, matrix, info);
-    if (const size_t at = name.find(kSwitchMlp); at != std::string::npos) {
+    if (shape.rank() != 3 || shape.element_count() == 0) return add_one(name, shape, matrix, info);
+    const size_t at = name.find(kSwitchMlp);
+    const bool by_head = name.ends_with(".self_attn.embed_q.weight") || name.ends_with(".self_attn.unembed_out.weight");
+    const bool fused = name.ends_with(kFusedGateUp) || name.ends_with(kFusedDown);
+    if ((fused || at != std::string::npos) && shape[0] > kMaxExperts) {
+      fail(ErrorCode::kLimit, "{}: {} experts, at most {} in {}", quoted_name(name), shape[0], kMaxExperts, info.file);
+    }
+    if (fused) return add_fused(name, shape, matrix, info);
+    if (at != std::string::npos) {
       const std::string projection = name.substr(at + kSwitchMlp.size());
       for (int64_t e = 0; e < shape[0]; ++e) {
         add_one(fmt::format("{}.mlp.experts.{}.{}", name.substr(0, at), e, projection), {shape[1], shape[2]},
@@ -122,8 +138,35 @@ class HfSource : public ModelSource {
       }
       return;
     }
-    const bool by_head = name.ends_with(".self_attn.embed_q.weight") || name.ends_with(".self_attn.unembed_out.weight");
     add_one(name, by_head ? Shape{shape[0] * shape[1], shape[2]} : shape, matrix, info);
+  }
+
+  // The layout of glm-4-9b as first published: rows of one matrix are several tensors here.
+  void add_chatglm(const std::string& name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
+    const auto parts = chatglm_parts(name, chatglm_rows_);
+    if (!parts) return add_one(name, shape, matrix, info);
+    for (const ChatglmPart& part : *parts) {
+      if (part.rows == 0) {
+        add_one(part.name, shape, matrix, info);
+        continue;
+      }
+      const bool is_bias = shape.rank() == 1;
+      const int64_t stored_rows = is_bias ? matrix.columns : matrix.rows;
+      if (part.first_row + part.rows > stored_rows) {
+        fail(ErrorCode::kInvalid, "{}: shape {}, config.json says at least {} rows for {} in {}", name,
+             shape.to_string(), part.first_row + part.rows, part.name, info.file);
+      }
+      if (!is_bias) {
+        add_one(part.name, {part.rows, matrix.columns}, matrix.slice(part.first_row, part.rows), info);
+        continue;
+      }
+      EncodedMatrix values = matrix;
+      const size_t value_bytes = matrix.parts[0].size() / static_cast<size_t>(stored_rows);
+      values.columns = part.rows;
+      values.parts[0] = matrix.parts[0].subspan(static_cast<size_t>(part.first_row) * value_bytes,
+                                                static_cast<size_t>(part.rows) * value_bytes);
+      add_one(part.name, {part.rows}, values, info);
+    }
   }
 
   void add_fused(const std::string& name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
@@ -151,6 +194,8 @@ class HfSource : public ModelSource {
 
   fs::path folder_;
   Checkpoint checkpoint_;
+  std::optional<Json> glm_config_;  // of chatglm's layout: config.json as it is presented
+  ChatglmRows chatglm_rows_;
 };
 
 }  // namespace
@@ -159,9 +204,8 @@ std::unique_ptr<ModelSource> open_hf(const fs::path& path) {
   std::error_code error;
   const fs::path folder = fs::is_directory(path, error) ? path : path.parent_path();
   const fs::path config_path = folder / "config.json";
-  const HfQuantization quantization(parse_json(read_file(config_path, kMaxConfigBytes), config_path.string()),
-                                    config_path.string());
-  return std::make_unique<HfSource>(path, folder, quantization);
+  const Json config = parse_json(read_file(config_path, kMaxConfigBytes), config_path.string());
+  return std::make_unique<HfSource>(path, folder, config);
 }
 
 }  // namespace glimmer
