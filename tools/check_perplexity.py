@@ -4,8 +4,9 @@
     python tools/check_perplexity.py MODEL.gguf [--text FILE] [--ctx 512] [--windows N] [--glimmer build/release/glimmer]
 
 transformers reads the file itself (gguf_file=, every weight widened to float32) and makes the ids by its own reading of
-the file's tokenizer, so tokenizer, weights, forward pass and arithmetic of perplexity are all compared. Windows and the
-scored half as in src/engine/evaluate.h. Then both answer a chat prompt greedily, by the file's chat template, with
+the file's tokenizer, so tokenizer, weights, forward pass and arithmetic of perplexity are all compared. That reading
+leaves out `tokenizer.ggml.pre`; for smollm the tool adds what SmolLM2's published tokenizer.json has, Digits before
+ByteLevel. Windows and the scored half as in src/engine/evaluate.h. Then both answer a chat prompt greedily, by the file's chat template, with
 their own rendering. Exits with 1 if ids differ or perplexity differs by more than 0.5 %.
 The default text is Debian's /usr/share/common-licenses/GPL-3: English prose that every Debian has.
 Development only: needs torch, transformers and gguf.
@@ -24,9 +25,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import torch
 import transformers
+from tokenizers import pre_tokenizers
 
 BOUND = 0.005
 PROMPTS = ("What is the capital of France?", "Write one sentence about the sea.", "Name three colours.")
@@ -37,6 +40,16 @@ def glimmer(binary: Path, arguments: list[str], text: str = "") -> str:
     if run.returncode != 0:
         sys.exit(f"{' '.join(map(str, run.args))}: {run.stderr.decode()}")
     return run.stdout.decode()
+
+
+def read_tokenizer(folder: Path, name: str) -> Any:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    field = gguf.GGUFReader(folder / name).fields["tokenizer.ggml.pre"]
+    if field.contents() == "smollm":
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    return tokenizer
 
 
 @torch.inference_mode()
@@ -77,7 +90,7 @@ def main() -> None:
     print(f"model {args.model.name}; text {args.text}, sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}")
 
     folder, name = args.model.parent, args.model.name
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    tokenizer = read_tokenizer(folder, name)
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     ours = json.loads("[" + glimmer(args.glimmer, ["tokenize", "-m", str(args.model)], text) + "]")
     same_ids = ids == ours

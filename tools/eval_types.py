@@ -7,8 +7,8 @@
     python tools/eval_types.py plot --results results.jsonl --out docs/kld_demo.svg --title "Demo model"
 
 `run` converts with `glimmer convert`, measures with `glimmer eval kld` (base: the model itself) and, given skills, the
-part of the prompts of models/demo/eval/skills.jsonl that is answered rightly, greedily. It appends a line to the
-results for each pair and leaves out pairs that are there already, so that it can be interrupted. Bits a weight are
+part of the prompts of models/demo/eval/skills.jsonl that is answered rightly, greedily. What the results have already
+is not measured again, so that it can be interrupted, and skills can come later. Bits a weight are
 the bytes of all tensors, scales and what stays in float among them, over the model's parameters (`glimmer inspect`).
 Development only: standard library, and matplotlib for `plot`.
 """
@@ -29,9 +29,9 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
 
 PAIRS = {
-    "hf": "f32 bf16 f16 fp8",
-    "gguf": "f32 f16 bf16 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs q3_k q2_k",
-    "mlx": "bf16 mlx8 mlx6 mlx5 mlx4 mlx3 mlx2",
+    "hf": "f32 bf16 f16 fp8 nf4",
+    "gguf": "f32 f16 bf16 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k q2_k",
+    "mlx": "f32 bf16 f16 mlx8 mlx6 mlx5 mlx4 mlx3 mlx2",
     "dllama": "f32 f16 q80 q40",
 }
 NAMES = {"dllama": "Distributed Llama", "gguf": "GGUF", "hf": "HF safetensors", "mlx": "MLX"}
@@ -69,27 +69,31 @@ def destination(folder: Path, kind: str, kind_type: str) -> Path:
     return folder / (f"{kind}-{kind_type}" + {"gguf": ".gguf", "dllama": ".m"}.get(kind, ""))
 
 
-def measure(args: argparse.Namespace, kind: str, kind_type: str, cases: list[Json], folder: Path) -> Json:
-    out = destination(folder, kind, kind_type)
+def measure(args: argparse.Namespace, result: Json, cases: list[Json], folder: Path) -> None:
+    """Adds to `result` what it lacks."""
+    out = destination(folder, result["format"], result["type"])
     start = time.time()
     imatrix = ("--imatrix", args.imatrix) if args.imatrix else ()
-    glimmer(args.glimmer, "convert", args.model, out, "--format", kind, "--type", kind_type, *imatrix)
-    result: Json = {"format": kind, "type": kind_type, "imatrix": bool(args.imatrix), "convert_s": time.time() - start}
-    inspected = json.loads(glimmer(args.glimmer, "inspect", "-m", out, "--json"))
-    result["bytes"] = inspected["bytes"]
-    result["bits_per_weight"] = 8 * inspected["bytes"] / inspected["parameters"]["total"]
-    windows = ("--windows", args.windows) if args.windows else ()
-    text = ("-f", args.text, *windows, "--json", "-q")
-    result["kld"] = json.loads(glimmer(args.glimmer, "eval", "kld", "-m", args.model, "-m2", out, *text))
-    for key in ("model", "model2", "text"):
-        del result["kld"][key]  # paths of this run
-    if cases:
+    glimmer(args.glimmer, "convert", args.model, out, "--format", result["format"], "--type", result["type"], *imatrix)
+    if "kld" not in result:
+        result["convert_s"] = time.time() - start
+        inspected = json.loads(glimmer(args.glimmer, "inspect", "-m", out, "--json"))
+        result["bytes"] = inspected["bytes"]
+        result["bits_per_weight"] = 8 * inspected["bytes"] / inspected["parameters"]["total"]
+        windows = ("--windows", args.windows) if args.windows else ()
+        text = ("-f", args.text, *windows, "--json", "-q")
+        kld = json.loads(glimmer(args.glimmer, "eval", "kld", "-m", args.model, "-m2", out, *text))
+        result["kld"] = {key: value for key, value in kld.items() if key not in ("model", "model2", "text")}
+    if cases and "skills" not in result:
         result["skills"] = skills_of(args.glimmer, out, cases, args.threads)
-    return result
 
 
 def read_results(path: Path) -> list[Json]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write_results(path: Path, results: list[Json]) -> None:
+    path.write_text("".join(json.dumps(result) + "\n" for result in results))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -98,14 +102,17 @@ def run(args: argparse.Namespace) -> None:
         pairs = [tuple(pair.split(":")) for pair in args.pairs.split(",")]
     cases = [json.loads(line) for line in args.skills.read_text().splitlines()] if args.skills else []
     cases = cases[:: args.every]
-    done = {(r["format"], r["type"], r["imatrix"]) for r in read_results(args.results)}
+    results = read_results(args.results)
     failed = 0
     folder = Path(tempfile.mkdtemp(dir=args.scratch))
     for kind, kind_type in pairs:
-        if (kind, kind_type, bool(args.imatrix)) in done:
+        key = {"format": kind, "type": kind_type, "imatrix": bool(args.imatrix)}
+        found = next((r for r in results if key.items() <= r.items()), None)
+        if found is not None and ("skills" in found or not cases):
             continue
+        result = found or key
         try:
-            result = measure(args, kind, kind_type, cases, folder)
+            measure(args, result, cases, folder)
         except RuntimeError as error:
             print(f"{kind} {kind_type}: {error}", file=sys.stderr)
             failed += 1
@@ -113,8 +120,9 @@ def run(args: argparse.Namespace) -> None:
         finally:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with args.results.open("a") as file:
-            file.write(json.dumps(result) + "\n")
+        if found is None:
+            results.append(result)
+        write_results(args.results, results)
         kld = result["kld"]["kld"]["mean"]["value"]
         print(f"{kind} {kind_type}: {result['bits_per_weight']:.2f} bits, KLD {kld:.6f}", file=sys.stderr)
     folder.rmdir()
@@ -139,8 +147,8 @@ def table(args: argparse.Namespace) -> None:
         row += [f"{r['bits_per_weight']:.2f}", digits(k["kld"]["mean"]["value"]), digits(k["kld"]["p99"])]
         row += [f"{100 * k['same_top']['value']:.2f} %", f"{k['other']['perplexity']['value']:.4f}"]
         if skills:
-            right, all_ = map(sum, zip(*r["skills"].values(), strict=True))
-            row += [f"{right} of {all_}"]
+            right, all_ = map(sum, zip(*r["skills"].values(), strict=True)) if "skills" in r else (0, 0)
+            row += [f"{right} of {all_}" if all_ else ""]
         rows.append(row)
     for row in rows:
         print("| " + " | ".join(row) + " |")
