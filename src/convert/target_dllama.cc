@@ -360,8 +360,8 @@ class Planner {
 
   void put_side_files() {
     const GenerationConfig generation = read_generation_config(input_.files, input_.config);
-    note_what_side_files_lose(generation);
     const std::optional<std::string> json = input_.files.read("tokenizer.json");
+    note_what_side_files_lose(generation, json.has_value());
     if (!json) {
       const bool lost = is_upstream(header_.arch) && !generation.eos_token_id.empty();
       plan_.notes.push_back(fmt::format("there is no tokenizer.json, so no *.t file is written{}",
@@ -369,11 +369,13 @@ class Planner {
       return;
     }
     const std::string config = input_.files.read("tokenizer_config.json").value_or("");
+    const std::string generation_config = input_.files.read("generation_config.json").value_or("");
     const std::string chat_template = input_.files.read("chat_template.jinja").value_or("");
     const std::string label = input_.files.label("tokenizer.json");
     HfTokenizerText hf;
     hf.tokenizer_json = *json;
     hf.tokenizer_config_json = config;
+    hf.generation_config_json = generation_config;
     hf.chat_template = chat_template;
     hf.eos_token_id = generation.eos_token_id;
     hf.source = label;
@@ -384,10 +386,11 @@ class Planner {
                              std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   }
 
-  void note_what_side_files_lose(const GenerationConfig& generation) {
+  void note_what_side_files_lose(const GenerationConfig& generation, bool has_tokenizer) {
     const bool sampling = generation.temperature || generation.top_p || generation.top_k || generation.min_p ||
                           generation.repetition_penalty || generation.do_sample;
-    if (sampling) plan_.notes.emplace_back("generation_config.json: the sampling defaults have no place");
+    if (sampling && !has_tokenizer)
+      plan_.notes.emplace_back("generation_config.json: the sampling defaults have no place");
     std::vector<std::string> left;
     for (const std::string& name : input_.source.side_files()) {
       const bool kept = name == "config.json" || name == "generation_config.json" || name == "tokenizer.json" ||

@@ -103,7 +103,12 @@ DllamaIds DllamaSource::ids() const {
 
 std::optional<std::string> DllamaSource::side_file(std::string_view name) const {
   if (name == "config.json") return dllama_config_json(file_.header(), ids(), path_.string());
-  if (name == "generation_config.json") return dllama_generation_config_json(file_.header(), ids());
+  if (name == "generation_config.json") {
+    if (has_tokenizer()) {
+      if (auto text = generation_config_json_of(*tokenizer_, tokenizer_path_)) return text;
+    }
+    return dllama_generation_config_json(file_.header(), ids());
+  }
   if (!has_tokenizer()) return std::nullopt;
   if (name == "chat_template.jinja") return tokenizer_->chat_template;
   if (name == "tokenizer.json") return tokenizer_json_of(*tokenizer_, tokenizer_path_);

@@ -23,8 +23,8 @@ class DllamaSource : public ModelSource {
   // Throws as DllamaFile and parse_dllama_tokenizer do.
   explicit DllamaSource(const std::filesystem::path& path);
 
-  // config.json, generation_config.json (the ids of the header, else of the tokenizer), tokenizer.json,
-  // tokenizer_config.json, chat_template.jinja.
+  // config.json, generation_config.json (that of the tokenizer file, if it has one; else made of the header's ids, else
+  // of the tokenizer's), tokenizer.json, tokenizer_config.json, chat_template.jinja.
   std::optional<std::string> side_file(std::string_view name) const override;
   std::string side_file_label(std::string_view name) const override;
   std::vector<std::string> side_files() const override;

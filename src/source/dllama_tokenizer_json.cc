@@ -76,6 +76,11 @@ Json parse_extension(const DllamaTokenizer& tokenizer, std::string_view file) {
   return json;
 }
 
+std::optional<std::string> field_text(const Json& extension, const char* field) {
+  if (!extension.contains(field)) return std::nullopt;
+  return extension[field].dump(2) + "\n";
+}
+
 // What the tokens of the model's vocabulary are called, and their bytes for finding merges.
 struct ModelVocab {
   std::vector<std::string> texts;
@@ -411,9 +416,12 @@ std::string tokenizer_json_of(const DllamaTokenizer& tokenizer, std::string_view
 
 std::optional<std::string> tokenizer_config_json_of(const DllamaTokenizer& tokenizer, std::string_view file) {
   if (!tokenizer.extension) return known_tokenizer_config_json(tokenizer);
-  const Json extension = parse_extension(tokenizer, file);
-  if (!extension.contains("tokenizer_config")) return std::nullopt;
-  return extension["tokenizer_config"].dump(2) + "\n";
+  return field_text(parse_extension(tokenizer, file), "tokenizer_config");
+}
+
+std::optional<std::string> generation_config_json_of(const DllamaTokenizer& tokenizer, std::string_view file) {
+  if (!tokenizer.extension) return std::nullopt;
+  return field_text(parse_extension(tokenizer, file), "generation_config");
 }
 
 std::optional<int32_t> bos_token_id_of(const DllamaTokenizer& tokenizer, std::string_view file) {
@@ -439,6 +447,10 @@ DllamaTokenizer dllama_tokenizer_of(const HfTokenizerText& hf) {
   put_bos(out, extension, texts, config, hf);
   put_template(out, config, hf.chat_template);
   if (config.is_object()) extension["tokenizer_config"] = std::move(config);
+  if (!hf.generation_config_json.empty()) {
+    extension["generation_config"] =
+        parse_json(hf.generation_config_json, fmt::format("{}: generation_config.json", hf.source));
+  }
   for (const int32_t id : hf.eos_token_id) out.eos_ids.push_back(checked_id(id, "eos_token_id", texts, hf));
   out.extension = dump_json(extension);
   return out;

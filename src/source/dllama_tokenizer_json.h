@@ -25,17 +25,21 @@ std::string tokenizer_json_of(const DllamaTokenizer& tokenizer, std::string_view
 // Nothing if the folder that the file was made from had none.
 std::optional<std::string> tokenizer_config_json_of(const DllamaTokenizer& tokenizer, std::string_view file);
 
+// generation_config.json, ids and sampling defaults; nothing if the folder had none.
+std::optional<std::string> generation_config_json_of(const DllamaTokenizer& tokenizer, std::string_view file);
+
 // bos_token_id for config.json: bos_id, unless it only marks where special tokens begin.
 std::optional<int32_t> bos_token_id_of(const DllamaTokenizer& tokenizer, std::string_view file);
 
 // A Hugging Face folder's side of it.
 struct HfTokenizerText {
   std::string_view tokenizer_json;
-  std::string_view tokenizer_config_json;  // empty: there is none
-  std::string_view chat_template;          // chat_template.jinja; empty: that of tokenizer_config.json, if any
-  std::vector<int32_t> eos_token_id;       // generation_config.json's, else config.json's
-  std::optional<int32_t> bos_token_id;     // config.json's; else that of tokenizer_config.json's bos_token
-  std::string_view source;                 // tokenizer.json's path: begins every message
+  std::string_view tokenizer_config_json;   // empty: there is none
+  std::string_view generation_config_json;  // empty: there is none
+  std::string_view chat_template;           // chat_template.jinja; empty: that of tokenizer_config.json, if any
+  std::vector<int32_t> eos_token_id;        // generation_config.json's, else config.json's
+  std::optional<int32_t> bos_token_id;      // config.json's; else that of tokenizer_config.json's bos_token
+  std::string_view source;                  // tokenizer.json's path: begins every message
 };
 
 // Tokens, scores and header as convert-tokenizer-hf.py writes them. Without a bos token, bos_id is the first id behind

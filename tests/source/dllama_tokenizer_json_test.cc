@@ -147,6 +147,7 @@ TEST(DllamaTokenizerJson, WithoutABosTokenTheSpecialTokensBeginBehindTheVocabula
   EXPECT_EQ(tokenizer.add_bos, false);
   EXPECT_EQ(bos_token_id_of(tokenizer, "x.t"), std::nullopt);
   EXPECT_EQ(tokenizer_config_json_of(tokenizer, "x.t"), std::nullopt);
+  EXPECT_EQ(generation_config_json_of(tokenizer, "x.t"), std::nullopt);
 }
 
 TEST(DllamaTokenizerJson, RefusesWhatAFileHasNoRoomFor) {
