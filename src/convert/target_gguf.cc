@@ -105,7 +105,9 @@ class Planner {
       std::erase_if(metadata, [&](const GgufKeyValue& own) { return own.key == entry.key; });
       metadata.push_back(std::move(entry));
     }
-    add_tokenizer(metadata);
+    const GenerationConfig generation = read_generation_config(input_.files, input_.config);
+    add_sampling(generation, metadata);
+    add_tokenizer(generation, metadata);
 
     // What is no matrix goes first: its bytes are part of the header.
     const std::vector<float> rope_freqs = gguf_rope_freqs(input_.config_json, label("config.json"));
@@ -210,10 +212,29 @@ class Planner {
     return options;
   }
 
-  void add_tokenizer(std::vector<GgufKeyValue>& metadata) {
+  // Only if the model is meant to be sampled: the keys say so by being there.
+  static void add_sampling(const GenerationConfig& generation, std::vector<GgufKeyValue>& metadata) {
+    if (!generation.do_sample.value_or(false)) return;
+    const std::map<std::string_view, std::optional<double>> fields = {
+        {"temperature", generation.temperature},
+        {"top_p", generation.top_p},
+        {"top_k", generation.top_k},
+        {"min_p", generation.min_p},
+        {"repetition_penalty", generation.repetition_penalty}};
+    for (const GgufSamplingKey& row : gguf_sampling_keys()) {
+      const std::optional<double>& value = fields.at(row.field);
+      if (!value) continue;
+      if (row.integer) {
+        metadata.push_back({std::string(row.key), static_cast<int32_t>(*value)});
+      } else {
+        metadata.push_back({std::string(row.key), static_cast<float>(*value)});
+      }
+    }
+  }
+
+  void add_tokenizer(const GenerationConfig& generation, std::vector<GgufKeyValue>& metadata) {
     const auto text = [&](std::string_view name) { return input_.files.read(name).value_or(""); };
     const std::string tokenizer_json = text("tokenizer.json");
-    const GenerationConfig generation = read_generation_config(input_.files, input_.config);
     if (tokenizer_json.empty()) {
       plan_.notes.push_back("the model has no tokenizer.json: the file will have no tokenizer");
       if (!generation.eos_token_id.empty()) {

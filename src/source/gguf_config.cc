@@ -1,5 +1,7 @@
 #include "source/gguf_config.h"
 
+#include <array>
+
 #include "base/error.h"
 #include "source/gguf_rope.h"
 
@@ -227,6 +229,35 @@ Json config_json_of(const GgufMetadata& metadata, const GgufArchitecture& archit
     if (const auto id = metadata.integer(key)) config[field] = *id;
   }
   return config;
+}
+
+std::span<const GgufSamplingKey> gguf_sampling_keys() {
+  static constexpr std::array<GgufSamplingKey, 5> kKeys = {{
+      {"general.sampling.temp", "temperature"},
+      {"general.sampling.top_p", "top_p"},
+      {"general.sampling.top_k", "top_k", true},
+      {"general.sampling.min_p", "min_p"},
+      {"general.sampling.penalty_repeat", "repetition_penalty"},
+  }};
+  return kKeys;
+}
+
+Json generation_config_json_of(const GgufMetadata& metadata, const std::vector<int32_t>& eos_token_id) {
+  Json generation = Json::object();
+  if (!eos_token_id.empty()) {
+    generation["eos_token_id"] = eos_token_id;
+    if (const auto padding = metadata.integer("tokenizer.ggml.padding_token_id")) generation["pad_token_id"] = *padding;
+  }
+  for (const GgufSamplingKey& row : gguf_sampling_keys()) {
+    if (!metadata.has(row.key)) continue;
+    generation["do_sample"] = true;
+    if (row.integer) {
+      generation[row.field] = metadata.require_integer(row.key);
+    } else {
+      generation[row.field] = metadata.require_number(row.key);
+    }
+  }
+  return generation;
 }
 
 }  // namespace glimmer

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,18 @@ GgufSizes gguf_sizes(const GgufMetadata& metadata, const GgufArchitecture& archi
 // architecture's family cannot do: another gating function, rope scaling, vision's rope sections, ...
 Json config_json_of(const GgufMetadata& metadata, const GgufArchitecture& architecture, const GgufTensorFacts& facts,
                     const std::vector<int32_t>& eos_token_id);
+
+// generation_config.json: eos_token_id, pad_token_id, and how to sample (general.sampling.*, with do_sample true). An
+// empty object if the file says nothing of it. Throws kInvalid on values of another kind.
+Json generation_config_json_of(const GgufMetadata& metadata, const std::vector<int32_t>& eos_token_id);
+
+// The keys general.sampling.* and the fields of generation_config.json that they are.
+struct GgufSamplingKey {
+  std::string_view key;
+  std::string_view field;
+  bool integer = false;
+};
+std::span<const GgufSamplingKey> gguf_sampling_keys();
 
 // general.file_type of a file whose matrices are mostly of this type: llama.cpp's LLAMA_FTYPE. Nothing if it has none.
 std::optional<uint32_t> gguf_file_type(DType dtype);

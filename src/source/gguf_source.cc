@@ -101,8 +101,10 @@ GgufSource::GgufSource(const std::filesystem::path& path)
       architecture_(require_gguf_architecture(metadata().require_text("general.architecture"), metadata().source())),
       sizes_(gguf_sizes(metadata(), architecture_)),
       tokenizer_(read_gguf_tokenizer(metadata())) {
-  if (tokenizer_) eos_token_id_ = gguf_eos_token_ids(*tokenizer_, metadata().source());
-  config_ = config_json_of(metadata(), architecture_, facts(), eos_token_id_);
+  std::vector<int32_t> eos_token_id;
+  if (tokenizer_) eos_token_id = gguf_eos_token_ids(*tokenizer_, metadata().source());
+  config_ = config_json_of(metadata(), architecture_, facts(), eos_token_id);
+  generation_ = generation_config_json_of(metadata(), eos_token_id);
   files_ = static_cast<int64_t>(opened_.size());
   for (const auto& file : opened_) {
     std::vector<const TensorInfo*> in_order;
@@ -260,13 +262,8 @@ void GgufSource::add_rope_pairs(const TensorInfo& info, const GgufName& name) {
 
 std::optional<std::string> GgufSource::side_file(std::string_view name) const {
   if (name == "config.json") return config_.dump(2) + "\n";
+  if (name == "generation_config.json" && !generation_.empty()) return generation_.dump(2) + "\n";
   if (!tokenizer_) return std::nullopt;
-  if (name == "generation_config.json" && !eos_token_id_.empty()) {
-    Json generation = Json::object();
-    generation["eos_token_id"] = eos_token_id_;
-    if (tokenizer_->padding) generation["pad_token_id"] = *tokenizer_->padding;
-    return generation.dump(2) + "\n";
-  }
   if (name == "tokenizer.json") return tokenizer_json_of(*tokenizer_, metadata().source());
   if (name == "tokenizer_config.json") return tokenizer_config_json_of(*tokenizer_, metadata().source());
   if (name == "chat_template.jinja" && !tokenizer_->chat_template.empty()) {
@@ -287,8 +284,8 @@ std::string GgufSource::side_file_label(std::string_view name) const {
 
 std::vector<std::string> GgufSource::side_files() const {
   std::vector<std::string> names = {"config.json"};
+  if (!generation_.empty()) names.emplace_back("generation_config.json");
   if (!tokenizer_) return names;
-  if (!eos_token_id_.empty()) names.emplace_back("generation_config.json");
   names.emplace_back("tokenizer.json");
   names.emplace_back("tokenizer_config.json");
   if (!tokenizer_->chat_template.empty()) names.emplace_back("chat_template.jinja");

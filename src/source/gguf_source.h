@@ -39,7 +39,7 @@ class GgufSource final : public ModelSource {
   // for, kUnsupported if its type can be read in no kernel layout.
   explicit GgufSource(const std::filesystem::path& path);
 
-  // config.json, generation_config.json (if the tokenizer names tokens that end a turn), tokenizer.json,
+  // config.json, generation_config.json (if the file names tokens that end a turn, or how to sample), tokenizer.json,
   // tokenizer_config.json, chat_template.jinja (if there is one), additional_chat_templates/<name>.jinja.
   std::optional<std::string> side_file(std::string_view name) const override;
   std::string side_file_label(std::string_view name) const override;
@@ -60,8 +60,8 @@ class GgufSource final : public ModelSource {
   const GgufArchitecture& architecture_;
   GgufSizes sizes_;
   std::optional<GgufTokenizer> tokenizer_;
-  std::vector<int32_t> eos_token_id_;
   Json config_;
+  Json generation_;                                              // empty: there is none
   std::shared_ptr<const std::vector<int32_t>> q_rows_, k_rows_;  // of llama: rope_pairs
   std::vector<SharedBytes> copies_;                              // of vectors whose elements are in another order
 };

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <set>
 
@@ -158,6 +159,23 @@ TEST(GgufTarget, CarriesWhatAFileSaysOfItself) {
   const GgufFile b(dir.path() / "b.gguf");
   EXPECT_EQ(b.metadata().text("general.name"), "llama_tied");
   EXPECT_EQ(b.metadata().integer("general.file_type"), 1);
+}
+
+TEST(GgufTarget, CarriesSamplingDefaults) {
+  const testing::TempDir dir;
+  std::filesystem::copy(fixture("glm_bias"), dir.path() / "hf");
+  const auto round_trip = [&](const char* text) -> std::string {
+    std::ofstream(dir.path() / "hf/generation_config.json") << text;
+    std::filesystem::remove(dir.path() / "m.gguf");
+    convert(dir.path() / "hf", dir.path() / "m.gguf", "");
+    const auto made = ModelSource::open(dir.path() / "m.gguf")->side_file("generation_config.json");
+    return made ? Json::parse(*made).dump() : "none";
+  };
+  EXPECT_EQ(round_trip(R"({"do_sample": true, "temperature": 0.6, "top_p": 0.95, "top_k": 40})"),
+            R"({"do_sample":true,"temperature":0.6,"top_p":0.95,"top_k":40})");
+  EXPECT_EQ(round_trip(R"({"temperature": 0.6, "repetition_penalty": 1.1})"), "none");  // greedy, says transformers
+  EXPECT_EQ(round_trip(R"({"do_sample": true, "min_p": 0.05, "repetition_penalty": 1.1})"),
+            R"({"do_sample":true,"min_p":0.05,"repetition_penalty":1.1})");
 }
 
 TEST(GgufTarget, SaysWhatItHasNoRoomFor) {
