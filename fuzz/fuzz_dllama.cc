@@ -74,6 +74,7 @@ void parse_tokenizer(std::span<const std::byte> file) {
   attempt([&] {
     if (const auto text = glimmer::tokenizer_config_json_of(tokenizer, "fuzz")) glimmer::parse_json(*text, "config");
   });
+  attempt([&] { glimmer::generation_config_json_of(tokenizer, "fuzz"); });
   std::string json;
   if (!attempt([&] { json = glimmer::tokenizer_json_of(tokenizer, "fuzz"); })) return;
   attempt([&] { glimmer::dllama_tokenizer_of({.tokenizer_json = json, .source = "fuzz"}); });

@@ -143,8 +143,9 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, RoundTrip, ::testing::ValuesIn(round_trips())
 
 // The Python writer, from the documentation alone, and this one write the same bytes.
 TEST(DllamaTarget, WritesTheGoldensOfThePythonWriter) {
-  const std::pair<const char*, const char*> goldens[] = {
-      {"glm_no_bias", "f16"}, {"glm4_bias", "f32"}, {"glm4_moe_mtp", "f16"}, {"glm4_moe_lite_flash", "f16"}};
+  const std::pair<const char*, const char*> goldens[] = {{"llama_base", "f32"},   {"qwen3_moe_base", "f16"},
+                                                         {"glm_no_bias", "f16"},  {"glm4_bias", "f32"},
+                                                         {"glm4_moe_mtp", "f16"}, {"glm4_moe_lite_flash", "f16"}};
   for (const auto& [name, type] : goldens) {
     const testing::TempDir dir;
     convert(fixture(name), dir.path() / "x.m", type, {"model.embed_tokens=f32", "layers.*.embed_tokens=f32"});

@@ -34,7 +34,8 @@ std::vector<Case> cases() {
     const fs::path folder = tests / "source/dllama" / name;
     all.push_back({name, folder / "model.m", folder / "golden.safetensors"});
   }
-  for (const char* name : {"glm_no_bias", "glm4_bias", "glm4_moe_mtp", "glm4_moe_lite_flash"}) {
+  for (const char* name :
+       {"llama_base", "qwen3_moe_base", "glm_no_bias", "glm4_bias", "glm4_moe_mtp", "glm4_moe_lite_flash"}) {
     all.push_back(
         {name, tests / "source/dllama" / fmt::format("{}.m", name), tests / "fixtures" / name / "golden.safetensors"});
   }
