@@ -27,7 +27,7 @@ constexpr WeightCodes kAllCodes[] = {kF32, kBF16, kF16, kF8E4M3, kU2, kU3, kU4, 
 constexpr WeightScales kScalars[] = {WeightScales::kF32, WeightScales::kF16, WeightScales::kBF16, WeightScales::kE8M0,
                                      WeightScales::kF8E4M3};
 constexpr WeightScales kSupers[] = {WeightScales::kSuperI8, WeightScales::kSuperU8, WeightScales::kSuperU4};
-constexpr int64_t kColumns[] = {1, 5, 8, 15, 17, 32, 33, 64, 96, 100, 250, 256, 257, 288, 512, 531, 768};
+constexpr int64_t kColumns[] = {1, 5, 15, 17, 32, 64, 96, 250, 256, 257, 288, 512, 768};
 
 bool is_whole_bytes(WeightCodes codes) { return codes <= kF8E4M3 || codes == kU8; }
 
@@ -166,6 +166,7 @@ std::vector<WeightLayout> layouts_of(WeightCodes codes, int64_t columns) {
   };
   add(WeightScales::kNone, WeightOffsets::kZeroPoint, 0, 0);
   for (const WeightScales scales : kScalars) {
+    if (codes <= kF16 && scales != WeightScales::kF16) continue;  // no type has floats with scales: one kind will do
     for (const int64_t group : {int64_t{16}, int64_t{32}, int64_t{64}, int64_t{128}, int64_t{256}, columns}) {
       add(scales, WeightOffsets::kZeroPoint, group, 0);
       add(scales, WeightOffsets::kZeroPoint, group, 8);
@@ -297,7 +298,7 @@ TEST_P(LayoutParity, Linear) {
       }
     }
   }
-  EXPECT_GT(checked, 4000);
+  EXPECT_GT(checked, 8000);
 }
 
 TEST_P(LayoutParity, LinearOfMoreTokensThanABlock) {

@@ -93,13 +93,18 @@ struct Simd {
   static V bf16(__m128i x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16)); }
   static V f16(__m128i x) { return _mm256_cvtph_ps(x); }
   // As f16 the bits are 2^-8 of the value, subnormal ones too. What would be 480 is NaN.
-  static V f8e4m3(__m128i x) {
-    const __m128i shifted = _mm_slli_epi16(_mm_cvtepi8_epi16(x), 7);
-    const __m128i number = _mm_and_si128(shifted, _mm_set1_epi16(static_cast<int16_t>(0xBF80)));
-    const __m128i largest = _mm_set1_epi16(0x3F80);
-    const __m128i is_nan = _mm_cmpeq_epi16(_mm_and_si128(number, largest), largest);
-    const __m128i bits = _mm_or_si128(number, _mm_and_si128(is_nan, _mm_set1_epi16(0x7E00)));
-    return _mm256_mul_ps(_mm256_cvtph_ps(bits), broadcast(256.0F));
+  static __m256i f8_as_f16(__m128i x) {
+    const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(x), 7);
+    const __m256i number = _mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<int16_t>(0xBF80)));
+    const __m256i largest = _mm256_set1_epi16(0x3F80);
+    const __m256i is_nan = _mm256_cmpeq_epi16(_mm256_and_si256(number, largest), largest);
+    return _mm256_or_si256(number, _mm256_and_si256(is_nan, _mm256_set1_epi16(0x7E00)));
+  }
+  static V f8e4m3(__m128i x) { return mul(f16(_mm256_castsi256_si128(f8_as_f16(x))), broadcast(256.0F)); }
+  static void f8e4m3_pair(const uint8_t* at, V& first_values, V& second_values) {
+    const __m256i x = f8_as_f16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+    first_values = mul(f16(_mm256_castsi256_si128(x)), broadcast(256.0F));
+    second_values = mul(f16(_mm256_extracti128_si256(x, 1)), broadcast(256.0F));
   }
   // 0 is the subnormal 2^-127, and 255 NaN rather than infinity.
   static V e8m0(I x) {
@@ -117,9 +122,13 @@ struct Simd {
     return _mm256_and_si256(_mm256_srli_epi32(widen(bytes(at)), 2 * part), _mm256_set1_epi32(3));
   }
   static I add_plane1(I x, const uint8_t* at, int part, int value) {
-    const I bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const I set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(at[part]), bit), bit);
-    return _mm256_or_si256(x, _mm256_and_si256(set, _mm256_set1_epi32(value)));
+    // The bit of code 8 part + lane is shifted down to the value's; to have it above, part 0 reads from a byte before.
+    int32_t bits;
+    __builtin_memcpy(&bits, part == 0 ? at - 1 : at, sizeof bits);
+    const int first = (part == 0 ? 8 : 8 * part) - __builtin_ctz(static_cast<unsigned>(value));
+    const I shift = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(first));
+    const I shifted = _mm256_srlv_epi32(_mm256_set1_epi32(bits), shift);
+    return _mm256_or_si256(x, _mm256_and_si256(shifted, _mm256_set1_epi32(value)));
   }
 
   static Table table(const float* values) { return {load(values), load(values + 8)}; }

@@ -64,12 +64,20 @@ struct Simd {
   static V bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
   static V f16(__m256i x) { return _mm512_cvtph_ps(x); }
   // As f16 the bits are 2^-8 of the value, subnormal ones too. What would be 480 is NaN.
+  static __m512i f8_as_f16(__m256i x) {
+    const __m512i shifted = _mm512_slli_epi16(_mm512_cvtepi8_epi16(x), 7);
+    const __m512i number = _mm512_and_si512(shifted, _mm512_set1_epi16(static_cast<int16_t>(0xBF80)));
+    const __m512i largest = _mm512_set1_epi16(0x3F80);
+    const __mmask32 is_nan = _mm512_cmpeq_epi16_mask(_mm512_and_si512(number, largest), largest);
+    return _mm512_mask_mov_epi16(number, is_nan, _mm512_set1_epi16(0x7E00));
+  }
   static V f8e4m3(__m128i x) {
-    const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(x), 7);
-    const V number = _mm512_cvtph_ps(_mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<int16_t>(0xBF80))));
-    const __m128i largest = _mm_set1_epi8(0x7F);
-    const __mmask16 is_number = _mm_cmpneq_epi8_mask(_mm_and_si128(x, largest), largest);
-    return _mm512_mask_mul_ps(broadcast(__builtin_nanf("")), is_number, number, broadcast(256.0F));
+    return mul(f16(_mm512_castsi512_si256(f8_as_f16(_mm256_castsi128_si256(x)))), broadcast(256.0F));
+  }
+  static void f8e4m3_pair(const uint8_t* at, V& first_values, V& second_values) {
+    const __m512i x = f8_as_f16(halves(at));
+    first_values = mul(f16(_mm512_castsi512_si256(x)), broadcast(256.0F));
+    second_values = mul(f16(_mm512_extracti64x4_epi64(x, 1)), broadcast(256.0F));
   }
   // 0 is the subnormal 2^-127, and 255 NaN rather than infinity.
   static V e8m0(I x) {
