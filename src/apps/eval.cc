@@ -106,7 +106,7 @@ int perplexity_command(Arguments arguments) {
 
   const InterruptGuard interrupt;
   Context context(options.runtime.context_options());
-  const Model model = load_model(subject.name, context, load_report(options), &interrupt);
+  const Model model = load_model(subject.source, context, load_report(options), &interrupt);
   Forward forward(model, context, chunk_tokens(windows));
   double seconds = 0;
   const PerplexityResult result = watched(options, interrupt, seconds, [&](const EvaluateCallback& progress) {
@@ -187,7 +187,7 @@ int kld_command(Arguments arguments) {
               "probability of the text's tokens differs, and both perplexities. Both models are in memory at once, and "
               "beside them keys and values of one window and at most 64 MiB of logits for each.");
   options.model.add(flags);
-  flags.add("--model2", options.other.model, "DIR", "The other model; -m2 is short for it");
+  flags.add("--model2", options.other.model, "PATH", "The other model; -m2 is short for it");
   add_shared_flags(flags, options);
   flags.examples(
       "  glimmer eval kld -m ~/models/GLM-4.7-Flash -m2 flash-q4.gguf -f wiki.test.raw\n"
@@ -211,8 +211,8 @@ int kld_command(Arguments arguments) {
 
   const InterruptGuard interrupt;
   Context context(options.runtime.context_options());
-  const Model base_model = load_model(base.name, context, load_report(options), &interrupt);
-  const Model other_model = load_model(other.name, context, load_report(options), &interrupt);
+  const Model base_model = load_model(base.source, context, load_report(options), &interrupt);
+  const Model other_model = load_model(other.source, context, load_report(options), &interrupt);
   Forward base_forward(base_model, context, chunk_tokens(windows));
   Forward other_forward(other_model, context, chunk_tokens(windows));
   double seconds = 0;

@@ -105,7 +105,7 @@ void collect(const ImatrixOptions& options, const EvalModel& subject, const Text
   const InterruptGuard interrupt;
   Context context(options.runtime.context_options());
   const Model model =
-      load_model(subject.name, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &interrupt);
+      load_model(subject.source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &interrupt);
   Forward forward(model, context, windows.window_tokens());
   ProgressBar bar("measuring", !options.quiet && stderr_is_terminal());
   collect_importance(forward, windows, collector, [&](const EvaluateProgress& progress) {
