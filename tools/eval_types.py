@@ -131,7 +131,9 @@ def run(args: argparse.Namespace) -> None:
 
 def digits(value: float) -> str:
     """Three significant digits of a small number; 0 where it is exactly that."""
-    return "0" if value == 0 else f"{value:.2e}" if value < 1e-4 else f"{value:.{3 if value >= 0.1 else 5}f}"
+    if value < 1e-10:
+        return "0" if value == 0 else f"{value:.0e}"
+    return f"{value:.2e}" if value < 1e-4 else f"{value:.{3 if value >= 0.1 else 5}f}"
 
 
 def table(args: argparse.Namespace) -> None:
@@ -165,7 +167,8 @@ def plot(args: argparse.Namespace) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, axes = plt.subplots(figsize=(8, 5))
-    for kind, marker in (("gguf", "o"), ("mlx", "s"), ("dllama", "^"), ("hf", "D")):
+    marks = (("gguf", "o", (4, 3)), ("mlx", "s", (4, -9)), ("dllama", "^", (-20, -10)), ("hf", "D", (4, 3)))
+    for kind, marker, offset in marks:
         for imatrix in (False, True):
             points = [r for r in read_results(args.results) if (r["format"], r["imatrix"]) == (kind, imatrix)]
             points = [r for r in points if r["kld"]["kld"]["mean"]["value"] > 0 and r["bits_per_weight"] < 10]
@@ -175,7 +178,7 @@ def plot(args: argparse.Namespace) -> None:
             y = [r["kld"]["kld"]["mean"]["value"] for r in points]
             axes.scatter(x, y, marker=marker, label=NAMES[kind] + (" + imatrix" if imatrix else ""))
             for r, at_x, at_y in zip(points, x, y, strict=True):
-                axes.annotate(r["type"], (at_x, at_y), (4, 3), textcoords="offset points", fontsize=8)
+                axes.annotate(r["type"], (at_x, at_y), offset, textcoords="offset points", fontsize=8)
     axes.set_yscale("log")
     axes.set_xlabel("bits a weight, all tensors")
     axes.set_ylabel("mean KLD from the original, nats a token")
