@@ -28,17 +28,18 @@ VISIBLE = {
     "model": "base tensor quant comm kernels ops format source",
     "engine": "base tensor quant comm kernels ops format source model",
     "convert": "base tensor quant comm kernels ops format source model",
-    "serve": "base tensor quant comm kernels ops format source model engine convert text",
+    "serve": "base tensor quant comm kernels ops format source model engine text",
     "apps": "base tensor quant comm kernels ops format source model engine convert text serve",
 }
 VISIBLE = {layer: set(below.split()) for layer, below in VISIBLE.items()}
 
 # Narrower rules for includes: whoever is not named here may not include the folder, though it links with it.
 ONLY_INCLUDED_BY = {
-    # One place sees both a checkpoint and a model. The summary counts names and shapes; commands list, compare and
-    # write tensors.
+    # Files are read by sources and written by conversions; commands compare and write tensors. A model sees a source
+    # where it is loaded, and its summary counts names and shapes.
     "format": ["format/*", "source/*", "convert/*", "apps/*"],
-    "source": ["source/*", "model/weights*", "model/model*", "model/summary*", "engine/importance*", "convert/*", "apps/*"],
+    "source": ["source/*", "model/weights*", "model/model*", "model/summary*", "engine/importance*", "convert/*",
+               "apps/*"],
 }
 # serve speaks text, never tensors.
 NEVER_INCLUDED_BY = {"serve": {"tensor", "quant", "comm", "kernels", "ops", "format", "source"}}
@@ -190,13 +191,15 @@ glimmer_layer(tensor base)
 glimmer_layer(quant tensor)
 glimmer_layer(format tensor)
 glimmer_layer(text base)
+glimmer_layer(source quant format)
 glimmer_layer(kernels tensor)
-glimmer_layer(ops kernels quant)
-glimmer_layer(model ops format)
+glimmer_layer(ops kernels)
+glimmer_layer(model ops source)
 glimmer_layer(engine model)
+glimmer_layer(convert model)
 # glimmer_layer(comment engine)
 add_executable(glimmer main.cc)
-target_link_libraries(glimmer PRIVATE glimmer_engine glimmer_text)
+target_link_libraries(glimmer PRIVATE glimmer_engine glimmer_convert glimmer_text)
 """
 
 CLEAN_TREE = {
@@ -210,12 +213,13 @@ CLEAN_TREE = {
     "kernels/cpu/body.inc": '#include "kernels/table.h"\n',
     "kernels/cpu/cpu_avx2.cc": '#include <immintrin.h>\n#include "kernels/cpu/body.inc"\n',
     "kernels/dispatch.cc": '#include <vector>\n#include "base/check.h"\n#include "kernels/table.h"\n',
-    "ops/op.h": '#include "kernels/table.h"\n#include "quant/q.h"\n',
-    "model/weights.cc": '#include "format/file.h"\n#include "ops/op.h"\n',
-    "model/loader.h": '#include "format/file.h"\n',
+    "source/open.h": '#include "format/file.h"\n#include "quant/q.h"\n',
+    "ops/op.h": '#include "kernels/table.h"\n',
+    "model/weights.cc": '#include "source/open.h"\n#include "ops/op.h"\n',
     "model/model.h": '#include "ops/op.h"\n',
     "model/layers/mla.h": '#include "model/model.h"\n',
     "engine/run.h": '#include "model/model.h"\n',
+    "convert/plan.h": '#include "model/model.h"\n#include "source/open.h"\n#include "format/file.h"\n',
     "apps/main.cc": '#include "engine/run.h"\n#include "text/bpe.h"\n#include "format/file.h"\n',
 }
 
@@ -233,8 +237,15 @@ BROKEN_TREES = [
     ("kernels see no quant", {"kernels/dispatch.cc": '#include "quant/q.h"\n'},
      [("kernels/dispatch.cc:1", "kernels does not see quant")]),
     ("ops see no format", {"ops/op.h": '#include "format/file.h"\n'}, [("ops/op.h:1", "ops does not see format")]),
-    ("model sees format in weights and loader only", {"model/model.h": '#include "format/file.h"\n'},
-     [("model/model.h:1", "only format/*, model/weights*")]),
+    ("ops see no quant", {"ops/op.h": '#include "quant/q.h"\n'}, [("ops/op.h:1", "ops does not see quant")]),
+    ("source sees no model", {"source/open.h": '#include "model/model.h"\n'},
+     [("source/open.h:1", "source does not see model")]),
+    ("engine and convert do not see each other", {"convert/plan.h": '#include "engine/run.h"\n'},
+     [("convert/plan.h:1", "convert does not see engine")]),
+    ("model sees no format", {"model/weights.cc": '#include "format/file.h"\n'},
+     [("model/weights.cc:1", "only format/*, source/*")]),
+    ("model sees sources where it loads them only", {"model/layers/mla.h": '#include "source/open.h"\n'},
+     [("model/layers/mla.h:1", "only source/*")]),
     ("not in a layer file either", {"model/layers/mla.h": '#include "format/file.h"\n'},
      [("model/layers/mla.h:1", "only format/*")]),
     ("engine does not read files", {"engine/run.h": '#include "format/file.h"\n'},
@@ -268,12 +279,12 @@ BROKEN_TREES = [
     ("link sideways by the back door",
      {"CMakeLists.txt": CLEAN_CMAKE + "target_link_libraries(glimmer_quant PRIVATE glimmer_format)\n"},
      [("CMakeLists.txt:5", "glimmer_layer(quant) sees base format tensor")]),
-    ("link missing", {"CMakeLists.txt": CLEAN_CMAKE.replace("(model ops format)", "(model ops)")},
-     [("CMakeLists.txt:10", "expected base format kernels ops quant tensor")]),
+    ("link missing", {"CMakeLists.txt": CLEAN_CMAKE.replace("(model ops source)", "(model ops)")},
+     [("CMakeLists.txt:11", "expected base format kernels ops quant source tensor")]),
     ("layer missing", {"CMakeLists.txt": CLEAN_CMAKE.replace("glimmer_layer(text base)\n", "")},
      [("CMakeLists.txt:1", "no glimmer_layer(text")]),
     ("layer unknown", {"CMakeLists.txt": CLEAN_CMAKE + "glimmer_layer(misc base)\n"},
-     [("CMakeLists.txt:15", "no such layer")]),
+     [("CMakeLists.txt:17", "no such layer")]),
 ]
 
 

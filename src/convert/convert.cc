@@ -365,7 +365,8 @@ void Conversion::verify(ThreadPool& pool, const ProgressCallback& progress) {
   files.open_finished();
   run(pool, files, Mode::kVerify, 0, progress);
   const std::unique_ptr<ModelSource> written = ModelSource::open(destination_);
-  for (const ConvertMatrix& matrix : matrices_) {
+  for (const OutputMatrix& output : plan_.matrices) {
+    const ConvertMatrix& matrix = matrices_[output.matrix];
     const SourceTensor& tensor = written->require(matrix.name);
     if (tensor.shape.element_count() != matrix.shape.element_count()) {
       fail(ErrorCode::kInvalid, "{}: tensor {} has shape {}, expected {}", destination_.string(), matrix.name,

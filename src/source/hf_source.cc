@@ -122,6 +122,7 @@ class HfSource : public ModelSource {
 
   // Cuts stacks of experts into matrices, and makes one matrix of MLX's stack over heads.
   void add_canonical(const std::string& name, const Shape& shape, const EncodedMatrix& matrix, const TensorInfo& info) {
+    if (glm_config_) return add_chatglm(name, shape, matrix, info);
     if (shape.rank() != 3 || shape.element_count() == 0) return add_one(name, shape, matrix, info);
     const size_t at = name.find(kSwitchMlp);
     const bool by_head = name.ends_with(".self_attn.embed_q.weight") || name.ends_with(".self_attn.unembed_out.weight");
