@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "convert/output_files.h"
 #include "format/checkpoint.h"
 #include "format/safetensors.h"
 #include "support/paths.h"
@@ -124,6 +125,16 @@ TEST(Convert, AJournalThatEndsInTheMiddleOfALineCountsWhatIsWhole) {
     Conversion check = conversion(kDemo, to, options);
     check.verify(pool, {});
   });
+}
+
+TEST(Convert, ADiskWithTooLittleRoomIsNoticedBeforeAnythingIsWritten) {
+  const testing::TempDir dir;
+  const std::vector<OutputFile> files = {{.header = "head", .size_bytes = uint64_t{1} << 60}};
+  OutputFiles output(dir.path() / "m.gguf", false, files, "fingerprint");
+  EXPECT_THAT(message_of([&] { output.prepare(OutputFiles::Existing::kRefuse, OutputFiles::Partial::kRefuse); },
+                         ErrorCode::kLimit),
+              HasSubstr("1152921504606846976 bytes are needed"));
+  EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 
 TEST(Convert, VerifyFindsOneChangedByte) {
