@@ -95,7 +95,7 @@ int convert_command(Arguments arguments) {
       .add_switch("--dry-run", dry_run, "Print the plan and its sizes, write nothing")
       .add_switch("--tensors", tensors, "With --dry-run: list every tensor")
       .add_switch("--resume", options.resume, "Go on where an interrupted run stopped")
-      .add_switch("--force", options.force, "Replace DST, and what an interrupted run left")
+      .add_switch("--force", options.force, "Replace DST; without --resume, what an interrupted run left as well")
       .add_switch("--verify", verify, "Read everything again and compare it with the source")
       .add("-t,--threads", runtime.threads, "N", "Threads; by default all that this process may use")
       .examples(
@@ -104,7 +104,6 @@ int convert_command(Arguments arguments) {
           "  glimmer convert ~/models/GLM-4.7-Flash flash.gguf --type q4_0 --tensor-type 'lm_head=q8_0' --dry-run");
   if (!flags.parse(arguments)) return 0;
   if (!source_path || !destination) fail(ErrorCode::kUsage, "convert needs SRC and DST; see glimmer convert --help");
-  if (options.resume && options.force) fail(ErrorCode::kUsage, "--resume and --force exclude each other");
   if (imatrix) options.imatrix = *imatrix;
   const Context::Options context = runtime.context_options();
   Conversion conversion(ModelSource::open(*source_path), *destination, options);
@@ -119,7 +118,9 @@ int convert_command(Arguments arguments) {
   {
     ProgressBar bar("writing " + *destination, stderr_is_terminal());
     Rate rate;
-    conversion.write(pool, progress_on(bar, rate, interrupt, "interrupted; give --resume to go on"));
+    conversion.write(pool, progress_on(bar, rate, interrupt,
+                                       options.force ? "interrupted; give --resume --force to go on"
+                                                     : "interrupted; give --resume to go on"));
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   const auto bytes = static_cast<int64_t>(conversion.output_bytes());

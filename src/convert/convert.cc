@@ -86,8 +86,15 @@ uint64_t fnv1a(std::string_view text, uint64_t hash = 0xCBF29CE484222325ULL) {
 }
 
 const Target& target_for(const fs::path& destination, const std::string& format) {
-  if (!format.empty()) return require_target(format);
   const std::string extension = destination.extension().string();
+  if (!format.empty()) {
+    const Target& target = require_target(format);
+    if (!target.is_folder && target.extension != extension) {
+      fail(ErrorCode::kUsage, "{}: a {} file is known by its name, which ends in {}", destination.string(), format,
+           target.extension);
+    }
+    return target;
+  }
   for (const Target* target : all_targets()) {
     if (!target->is_folder && target->extension == extension) return *target;
   }
@@ -121,7 +128,7 @@ Conversion::Conversion(std::shared_ptr<const ModelSource> source, fs::path desti
   matrices_ = convert_matrices(*source_, config, *target_, notes);
   if (matrices_.empty()) fail(ErrorCode::kInvalid, "{}: there is no tensor to convert", source_->path().string());
   choose_types(config, *target_, options_.recipe, matrices_, notes);
-  if (options_.imatrix) importance_ = Importance::load(*options_.imatrix);
+  if (options_.imatrix) load_importance(notes);
   const ConvertInput input{.source = *source_,
                            .files = files,
                            .config = config,
@@ -133,6 +140,26 @@ Conversion::Conversion(std::shared_ptr<const ModelSource> source, fs::path desti
 }
 
 Conversion::~Conversion() = default;
+
+// Looks every matrix up now rather than hours from now.
+void Conversion::load_importance(std::vector<std::string>& notes) {
+  importance_ = Importance::load(*options_.imatrix);
+  int64_t quantized = 0;
+  int64_t found = 0;
+  for (const ConvertMatrix& matrix : matrices_) {
+    if (is_float_layout(matrix.type->layout(matrix.params, matrix.columns()))) continue;
+    ++quantized;
+    found += importance_->mean_squares(matrix.name, matrix.columns()).empty() ? 0 : 1;
+  }
+  if (quantized > 0 && found == 0) {
+    fail(ErrorCode::kInvalid, "{}: holds none of the {} matrices that are quantised; it is another model's",
+         options_.imatrix->string(), quantized);
+  }
+  if (found < quantized) {
+    notes.push_back(fmt::format("{} of {} quantised matrices have no importance in {}", quantized - found, quantized,
+                                options_.imatrix->string()));
+  }
+}
 
 uint64_t Conversion::output_bytes() const {
   uint64_t bytes = 0;
@@ -177,7 +204,10 @@ std::string Conversion::fingerprint() const {
     const auto changed = fs::last_write_time(fs::path(tensor.file), error).time_since_epoch().count();
     hash = fnv1a(fmt::format("{} {}", tensor.file, changed), hash);
   }
-  if (options_.imatrix) hash = fnv1a(fs::absolute(*options_.imatrix).string(), hash);
+  if (options_.imatrix) {
+    const auto changed = fs::last_write_time(*options_.imatrix, error).time_since_epoch().count();
+    hash = fnv1a(fmt::format("{} {}", fs::absolute(*options_.imatrix).string(), changed), hash);
+  }
   return fmt::format("{:016x}", hash);
 }
 
@@ -323,7 +353,7 @@ void Conversion::run_job(const Job& job, OutputFiles& files, Mode mode, const st
   const OutputMatrix& output = plan_.matrices[job.output];
   const ConvertMatrix& matrix = matrices_[output.matrix];
   const std::vector<QuantPart> parts = matrix.type->parts(matrix.params, matrix.rows(), matrix.columns());
-  const bool stored = is_stored_as(matrix) && importance.empty() && rows_can_be_copied(matrix);
+  const bool stored = is_stored_as(matrix) && rows_can_be_copied(matrix);
   const Encoded encoded = stored ? stored_rows(matrix, parts, job.row_begin, job.row_end)
                                  : encoded_rows(matrix, parts, importance, job.row_begin, job.row_end, worker);
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -350,11 +380,22 @@ void Conversion::run_job(const Job& job, OutputFiles& files, Mode mode, const st
 }
 
 void Conversion::write(ThreadPool& pool, const ProgressCallback& progress) {
+  if (target_->is_folder) {
+    // Replacing a folder removes all that is in it.
+    std::error_code error;
+    const fs::path source = fs::weakly_canonical(source_->path(), error);
+    const fs::path inside = source.lexically_relative(fs::weakly_canonical(destination_, error));
+    if (!inside.empty() && inside != "." && *inside.begin() != "..") {
+      fail(ErrorCode::kUsage, "{}: holds the source, {}", destination_.string(), source_->path().string());
+    }
+  }
   OutputFiles files(destination_, target_->is_folder, plan_.files, fingerprint());
   const OutputFiles::Partial partial = options_.resume  ? OutputFiles::Partial::kResume
                                        : options_.force ? OutputFiles::Partial::kDiscard
                                                         : OutputFiles::Partial::kRefuse;
-  files.prepare(options_.force ? OutputFiles::Existing::kReplace : OutputFiles::Existing::kRefuse, partial);
+  std::vector<std::string> side_names;
+  for (const auto& [name, text] : plan_.side_files) side_names.push_back(name);
+  files.prepare(options_.force ? OutputFiles::Existing::kReplace : OutputFiles::Existing::kRefuse, partial, side_names);
   for (const auto& [name, text] : plan_.side_files) files.write_side_file(name, text);
   run(pool, files, Mode::kWrite, files.done(), progress);
   files.commit();

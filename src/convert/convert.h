@@ -64,6 +64,7 @@ class Conversion {
   std::vector<Job> jobs_of(size_t output) const;
   uint64_t matrix_bytes(size_t output) const;
   std::string fingerprint() const;
+  void load_importance(std::vector<std::string>& notes);
   void release(const ConvertMatrix& matrix) const;
 
   std::shared_ptr<const ModelSource> source_;

@@ -4,11 +4,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <sstream>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
 
@@ -92,21 +94,34 @@ fs::path OutputFiles::path(size_t file) const {
   return finished_ ? final_path(files_[file].name) : partial_path(files_[file].name);
 }
 
-void OutputFiles::check_names(Existing existing) const {
+void OutputFiles::check_names(Existing existing, const std::vector<std::string>& side_files) const {
   std::error_code error;
   const fs::path folder = destination_.has_parent_path() ? destination_.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, error)) {
     fail(ErrorCode::kNotFound, "{}: no such folder to write {} into", folder.string(),
          destination_.filename().string());
   }
-  if (!fs::exists(fs::symlink_status(destination_, error))) return;
-  if (existing == Existing::kRefuse) {
-    fail(ErrorCode::kUsage, "{}: is there already; give --force to replace it", destination_.string());
+  std::vector<fs::path> written = {destination_};
+  if (!is_folder_) {
+    for (const std::string& name : side_files) written.push_back(final_path(name));
   }
-  const bool folder_there = fs::is_directory(destination_, error);
-  if (folder_there != is_folder_) {
-    fail(ErrorCode::kUsage, "{}: is a {}, which a {} will not replace", destination_.string(),
-         folder_there ? "folder" : "file", is_folder_ ? "folder" : "file");
+  for (const fs::path& path : written) {
+    if (!fs::exists(fs::symlink_status(path, error))) continue;
+    if (existing == Existing::kRefuse) {
+      fail(ErrorCode::kUsage, "{}: is there already; give --force to replace it", path.string());
+    }
+    const bool folder_there = fs::is_directory(path, error);
+    if (folder_there != is_folder_) {
+      fail(ErrorCode::kUsage, "{}: is a {}, which a {} will not replace", path.string(),
+           folder_there ? "folder" : "file", is_folder_ ? "folder" : "file");
+    }
+    // Replacing a folder removes what is in it: only a model's.
+    if (folder_there && !fs::is_empty(path, error) && !fs::exists(path / "config.json", error)) {
+      fail(ErrorCode::kUsage, "{}: is a folder without a config.json, no model: it is not replaced", path.string());
+    }
+  }
+  if (const fs::path old = with_suffix(destination_, ".replaced"); fs::exists(fs::symlink_status(old, error))) {
+    fail(ErrorCode::kUsage, "{}: is there from a run that was cut off; move it away", old.string());
   }
 }
 
@@ -121,12 +136,13 @@ void OutputFiles::check_room() const {
   }
 }
 
-void OutputFiles::prepare(Existing existing, Partial partial) {
-  check_names(existing);
+void OutputFiles::prepare(Existing existing, Partial partial, const std::vector<std::string>& side_files) {
+  check_names(existing, side_files);
   std::error_code error;
   const bool there = fs::exists(fs::symlink_status(partial_, error)) || fs::exists(journal_, error);
   if (partial == Partial::kResume) {
     if (!there) fail(ErrorCode::kUsage, "{}: there is nothing to resume", partial_.string());
+    lock_journal(O_WRONLY | O_APPEND);
     return resume();
   }
   if (there && partial == Partial::kRefuse) {
@@ -134,14 +150,18 @@ void OutputFiles::prepare(Existing existing, Partial partial) {
          "{}: is there from a run that was interrupted; give --resume to go on, --force to begin anew",
          partial_.string());
   }
-  if (there) discard();
   check_room();
+  lock_journal(O_WRONLY | O_CREAT | O_APPEND);  // whoever holds it is writing: nothing of his is touched
+  if (there) remove_tree(partial_);
+  if (::ftruncate(journal_descriptor_, 0) != 0) refuse(journal_, "write");
   create();
 }
 
-void OutputFiles::discard() const {
-  remove_tree(partial_);
-  remove_tree(journal_);
+void OutputFiles::lock_journal(int flags) {
+  journal_descriptor_ = open_file(journal_, flags);
+  if (::flock(journal_descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    fail(ErrorCode::kUsage, "{}: another conversion is writing there", journal_.string());
+  }
 }
 
 void OutputFiles::create() {
@@ -155,21 +175,15 @@ void OutputFiles::create() {
     if (::ftruncate(descriptors_.back(), static_cast<off_t>(file.size_bytes)) != 0) refuse(path, "reserve room");
     write_all(descriptors_.back(), path, 0, std::as_bytes(std::span(file.header)));
   }
-  journal_descriptor_ = open_file(journal_, O_WRONLY | O_CREAT | O_EXCL | O_APPEND);
-  if (::flock(journal_descriptor_, LOCK_EX | LOCK_NB) != 0) refuse(journal_, "lock");
+  sync();
   append_journal(fmt::format("{}{}\n", kJournalHead, fingerprint_));
 }
 
 void OutputFiles::resume() {
-  journal_descriptor_ = open_file(journal_, O_WRONLY | O_APPEND);
-  if (::flock(journal_descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    fail(ErrorCode::kUsage, "{}: another conversion is writing there", journal_.string());
-  }
   std::istringstream lines(read_file(journal_, size_t{64} << 20));
   std::string line;
   if (!std::getline(lines, line) || line != fmt::format("{}{}", kJournalHead, fingerprint_)) {
-    fail(ErrorCode::kUsage,
-         "{}: is of another conversion (source, type, recipe or version differ); give --force to begin anew",
+    fail(ErrorCode::kUsage, "{}: is of another conversion (source, type or recipe differ); give --force to begin anew",
          journal_.string());
   }
   // A line that was cut off in the middle counts as not written: the one before it stands.
@@ -189,6 +203,7 @@ void OutputFiles::resume() {
     if (fs::file_size(path, size_error) != file.size_bytes) {
       fail(ErrorCode::kInvalid, "{}: not of the size that it was left with; give --force to begin anew", path.string());
     }
+    write_all(descriptors_.back(), path, 0, std::as_bytes(std::span(file.header)));
   }
 }
 
@@ -243,6 +258,9 @@ void OutputFiles::note_done(size_t matrices) {
 }
 
 void OutputFiles::write_side_file(const std::string& name, const std::string& text) {
+  const fs::path relative(name);
+  const bool leaves = std::any_of(relative.begin(), relative.end(), [](const fs::path& part) { return part == ".."; });
+  GLIMMER_CHECK(relative.is_relative() && !leaves && name.find('\0') == std::string::npos, "side file {}", name);
   const fs::path path = partial_path(name);
   std::error_code error;
   if (is_folder_) fs::create_directories(path.parent_path(), error);
@@ -253,7 +271,8 @@ void OutputFiles::write_side_file(const std::string& name, const std::string& te
     ::close(descriptor);
     throw;
   }
-  if (::close(descriptor) != 0) refuse(path, "write");
+  const bool synced = ::fsync(descriptor) == 0;
+  if (::close(descriptor) != 0 || !synced) refuse(path, "write");
   side_files_.push_back(name);
 }
 
@@ -270,6 +289,12 @@ void OutputFiles::commit() {
   } else {
     for (const OutputFile& file : files_) move_file(partial_path(file.name), final_path(file.name));
     for (const std::string& name : side_files_) move_file(partial_path(name), final_path(name));
+  }
+  // The new names last too: what is not on disk now would be lost with the power.
+  const fs::path folder = destination_.has_parent_path() ? destination_.parent_path() : fs::path(".");
+  if (const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); descriptor >= 0) {
+    ::fsync(descriptor);
+    ::close(descriptor);
   }
   remove_tree(journal_);
 }

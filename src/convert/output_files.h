@@ -30,7 +30,8 @@ class OutputFiles {
   // Creates the files, or opens those of an interrupted run. Throws kUsage if the destination or something partial is
   // there and is to be refused, if there is nothing to resume, or if it is of another conversion; kLimit if the disk
   // has too little room; kIo.
-  void prepare(Existing existing, Partial partial);
+  // `side_files`: names that will be written beside a single file.
+  void prepare(Existing existing, Partial partial, const std::vector<std::string>& side_files = {});
   size_t done() const { return done_; }  // matrices that an interrupted run has completed
 
   // Any thread. Throw kIo (a full disk), which leaves what is there for --resume.
@@ -47,11 +48,11 @@ class OutputFiles {
  private:
   std::filesystem::path partial_path(const std::string& name) const;
   std::filesystem::path final_path(const std::string& name) const;
-  void check_names(Existing existing) const;
+  void check_names(Existing existing, const std::vector<std::string>& side_files) const;
   void check_room() const;
+  void lock_journal(int flags);
   void create();
   void resume();
-  void discard() const;
   void append_journal(const std::string& line);
   void sync();
   void close();

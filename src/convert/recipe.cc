@@ -17,17 +17,32 @@ constexpr std::string_view kUnembedOut = ".self_attn.unembed_out.weight";
 
 bool is_float(const QuantType& type) { return type.name == "f32" || type.name == "f16" || type.name == "bf16"; }
 
-void check_rows(const SourceTensor& tensor, int64_t rows, std::string_view fields) {
-  if (tensor.data.rows == rows) return;
-  fail(ErrorCode::kInvalid, "{}: shape {}, config.json says {} rows ({})", tensor.name, tensor.shape.to_string(), rows,
-       fields);
+void check_matrix(const SourceTensor& tensor, int64_t rows, int64_t columns, std::string_view fields) {
+  if (tensor.data.type != nullptr && tensor.shape == Shape({rows, columns})) return;
+  fail(ErrorCode::kInvalid, "{}: shape {} of {}, config.json says [{}, {}] ({}) of weights", tensor.name,
+       tensor.shape.to_string(), dtype_name(tensor.stored_dtype), rows, columns, fields);
+}
+
+// The tensors that targets cut or stack must have the shapes that this is done by.
+void check_shape(const SourceTensor& tensor, const ModelConfig& c) {
+  const std::string_view name = tensor.name;
+  const int64_t heads = c.num_attention_heads;
+  if (name.ends_with(kKvB)) {
+    check_matrix(tensor, heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank,
+                 "num_attention_heads * (qk_nope_head_dim + v_head_dim), kv_lora_rank");
+  } else if (name.ends_with(kEmbedQ)) {
+    check_matrix(tensor, heads * c.kv_lora_rank, c.qk_nope_head_dim,
+                 "num_attention_heads * kv_lora_rank, qk_nope_head_dim");
+  } else if (name.ends_with(kUnembedOut)) {
+    check_matrix(tensor, heads * c.v_head_dim, c.kv_lora_rank, "num_attention_heads * v_head_dim, kv_lora_rank");
+  } else if (name.find(".mlp.experts.") != std::string_view::npos && tensor.shape.rank() != 2) {
+    fail(ErrorCode::kInvalid, "{}: shape {}, expected a matrix", tensor.name, tensor.shape.to_string());
+  }
 }
 
 // kv_b_proj out of its halves: of each head the keys, then the values.
 ConvertMatrix joined_kv_b(const SourceTensor& keys, const SourceTensor& values, const ModelConfig& c) {
   const int64_t heads = c.num_attention_heads;
-  check_rows(keys, heads * c.kv_lora_rank, "num_attention_heads * kv_lora_rank");
-  check_rows(values, heads * c.v_head_dim, "num_attention_heads * v_head_dim");
   ConvertMatrix matrix;
   matrix.name = keys.name.substr(0, keys.name.size() - kEmbedQ.size()) + std::string(kKvB);
   matrix.shape = {heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank};
@@ -41,7 +56,6 @@ ConvertMatrix joined_kv_b(const SourceTensor& keys, const SourceTensor& values, 
 std::array<ConvertMatrix, 2> split_kv_b(const SourceTensor& kv_b, const ModelConfig& c) {
   const int64_t heads = c.num_attention_heads;
   const int64_t head_rows = c.qk_nope_head_dim + c.v_head_dim;
-  check_rows(kv_b, heads * head_rows, "num_attention_heads * (qk_nope_head_dim + v_head_dim)");
   const std::string prefix = kv_b.name.substr(0, kv_b.name.size() - kKvB.size());
   ConvertMatrix keys{.name = prefix + std::string(kEmbedQ), .shape = {heads * c.kv_lora_rank, c.qk_nope_head_dim}};
   ConvertMatrix values{.name = prefix + std::string(kUnembedOut), .shape = {heads * c.v_head_dim, c.kv_lora_rank}};
@@ -76,12 +90,12 @@ QuantParams params_of(const QuantType& type, int64_t columns) {
     params.block_rows = 128;
     params.group = 128;
   } else if (type.name == "nf4") {
+    params.bits = 4;
     params.group = 64;
   } else if (type.name.starts_with("mlx")) {
     params.group = columns % 64 == 0 ? 64 : 32;
     params.scale_dtype = DType::kBF16;
     params.bits = type.name[3] - '0';
-    params.symmetric = false;
   }
   return params;
 }
@@ -177,6 +191,10 @@ const QuantType& fitting_type(const Target& target, const QuantType& type, const
 bool can_keep(const Target& target, const ConvertMatrix& matrix) {
   const EncodedMatrix& first = matrix.pieces.front().data;
   if (!holds(target, first.type->name)) return false;
+  // A Hugging Face folder has one rule for all its quantised matrices.
+  if (target.format == "hf" && !is_float(*first.type) && first.params != params_of(*first.type, first.columns)) {
+    return false;
+  }
   if (!is_float(*first.type)) {
     return matrix.pieces.size() == 1 && !matrix.pieces.front().transposed && first.type->encode != nullptr;
   }
@@ -202,6 +220,7 @@ std::vector<ConvertMatrix> convert_matrices(const ModelSource& source, const Mod
   std::vector<ConvertMatrix> matrices;
   for (const SourceTensor& tensor : source.tensors()) {
     if (tensor.shape.element_count() == 0) continue;
+    check_shape(tensor, config);
     if (tensor.data.type == nullptr) {
       notes.push_back(
           fmt::format("{} is left out: {} is no type of weights", tensor.name, dtype_name(tensor.stored_dtype)));
@@ -213,7 +232,9 @@ std::vector<ConvertMatrix> convert_matrices(const ModelSource& source, const Mod
       for (ConvertMatrix& half : split_kv_b(tensor, config)) matrices.push_back(std::move(half));
     } else if (!target.split_kv_b && name.ends_with(kEmbedQ)) {
       const std::string prefix(name.substr(0, name.size() - kEmbedQ.size()));
-      matrices.push_back(joined_kv_b(tensor, source.require(prefix + std::string(kUnembedOut)), config));
+      const SourceTensor& values = source.require(prefix + std::string(kUnembedOut));
+      check_shape(values, config);
+      matrices.push_back(joined_kv_b(tensor, values, config));
     } else if (!target.split_kv_b && name.ends_with(kUnembedOut)) {
       continue;  // went with embed_q
     } else {

@@ -1,5 +1,7 @@
 // A folder of Hugging Face's: config.json, tokenizer files, safetensors of at most 5 GB. Floats, fp8 (blocks of 128 x
 // 128, `weight_scale_inv`) and nf4 (bitsandbytes).
+#include <algorithm>
+
 #include "base/error.h"
 #include "convert/safetensors_folder.h"
 #include "convert/targets.h"
@@ -16,13 +18,17 @@ const QuantType& vector_type(const ConvertMatrix& matrix, const QuantType& type,
   return is_float(stored) && stored.name != "f32" ? stored : require_quant_type("bf16");
 }
 
-Json quantization_config(const ConvertInput& input, std::span<const ConvertMatrix> matrices) {
+bool any_is(std::span<const ConvertMatrix> matrices, std::string_view type) {
+  return std::any_of(matrices.begin(), matrices.end(), [&](const auto& matrix) { return matrix.type->name == type; });
+}
+
+Json quantization_config(std::span<const ConvertMatrix> matrices) {
   Json kept = Json::array();
   for (const ConvertMatrix& matrix : matrices) {
     if (matrix.is_vector() || !is_float(*matrix.type) || !matrix.name.ends_with(".weight")) continue;
     kept.push_back(matrix.name.substr(0, matrix.name.size() - std::string_view(".weight").size()));
   }
-  if (input.type_name == "fp8") {
+  if (any_is(matrices, "fp8")) {
     return {{"quant_method", "fp8"},
             {"fmt", "e4m3"},
             {"activation_scheme", "dynamic"},
@@ -57,9 +63,12 @@ OutputPlan plan(const ConvertInput& input, std::span<ConvertMatrix> matrices) {
   Json config = config_without_quantization(input.config_json);
   const char* dtype_field = config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
   if (floats != nullptr) config[dtype_field] = torch_dtype_name(*floats);
-  if (!is_float(require_quant_type(input.type_name))) {
-    config["quantization_config"] = quantization_config(input, matrices);
+  const bool fp8 = any_is(matrices, "fp8");
+  const bool nf4 = any_is(matrices, "nf4");
+  if (fp8 && nf4) {
+    fail(ErrorCode::kUnsupported, "a Hugging Face folder is quantised by one method: fp8 or nf4, not both");
   }
+  if (fp8 || nf4) config["quantization_config"] = quantization_config(matrices);
   copy_side_files(input, config, plan);
   return plan;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <optional>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -68,6 +69,7 @@ class WeightStorage {
   }
 
   void mark_used(const std::string& name) { used_.insert(name); }
+  void end_binding() { pool_.reset(); }
 
  private:
   std::shared_ptr<const ModelSource> source_;
@@ -76,7 +78,7 @@ class WeightStorage {
   int64_t done_bytes_ = 0;
   std::deque<Buffer> buffers_;
   std::unordered_set<std::string> used_;
-  ThreadPool pool_{available_threads()};
+  std::optional<ThreadPool> pool_{std::in_place, available_threads()};  // while binding only
 };
 
 void WeightStorage::repack(const EncodedMatrix& matrix, WeightMatrix& out) {
@@ -84,7 +86,7 @@ void WeightStorage::repack(const EncodedMatrix& matrix, WeightMatrix& out) {
   auto* scales = out.scale_row_bytes > 0 ? allocate(out.rows * out.scale_row_bytes) : nullptr;
   constexpr int64_t kGrainBytes = 1 << 16;
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, out.code_row_bytes));
-  pool_.parallel_for(out.rows, grain, [&](int64_t begin, int64_t end, int) {
+  pool_->parallel_for(out.rows, grain, [&](int64_t begin, int64_t end, int) {
     repack_rows(matrix, begin, end, codes + begin * out.code_row_bytes, scales + begin * out.scale_row_bytes);
   });
   out.code_data = codes;
@@ -185,6 +187,7 @@ std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source,
     weights->lm_head = top.linear("lm_head", vocab, hidden);
   }
   storage->report_unused(config);
+  storage->end_binding();
   weights->storage = std::move(storage);
   return weights;
 }

@@ -439,7 +439,16 @@ std::optional<GgufTokenizer> read_gguf_tokenizer(const GgufMetadata& metadata) {
   constexpr std::string_view kNamed = "tokenizer.chat_template.";
   for (const GgufMetadata::Entry& entry : metadata.entries()) {
     if (!entry.key.starts_with(kNamed)) continue;
-    gguf.chat_templates[std::string(entry.key.substr(kNamed.size()))] = *metadata.text(entry.key);
+    // The name becomes a file's, so it must be nothing else.
+    const std::string_view name = entry.key.substr(kNamed.size());
+    const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    });
+    if (name.empty() || !plain) {
+      fail(ErrorCode::kInvalid, "{}: key {}: expected a template's name of letters, digits, _ and -", metadata.source(),
+           quoted_name(entry.key));
+    }
+    gguf.chat_templates[std::string(name)] = *metadata.text(entry.key);
   }
   return gguf;
 }

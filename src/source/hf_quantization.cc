@@ -1,5 +1,6 @@
 #include "source/hf_quantization.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/config_reader.h"
@@ -118,10 +119,10 @@ std::optional<QuantizedTensor> HfQuantization::find_fp8(const Checkpoint& checkp
     found.params.group = block_columns;
   } else if (whole && per_matrix == rows && !by_block) {
     found.params.block_rows = 1;
-    found.params.group = columns;
+    found.params.group = std::max<int64_t>(1, columns);
   } else if (whole && per_matrix == 1) {
-    found.params.block_rows = rows;
-    found.params.group = columns;
+    found.params.block_rows = std::max<int64_t>(1, rows);
+    found.params.group = std::max<int64_t>(1, columns);
   } else {
     fail(ErrorCode::kInvalid, "{}: shape {}, expected {} for {} {} in {}", scale.name, scale.shape.to_string(),
          by_block ? fmt::format("a scale for each block of {} x {}", block_rows, block_columns)

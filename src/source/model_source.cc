@@ -61,6 +61,9 @@ std::unique_ptr<ModelSource> ModelSource::open(const fs::path& path) {
   }
   if (const auto model = gguf_model_at(path)) return std::make_unique<GgufSource>(*model);
   if (const auto model = dllama_model_at(path)) return std::make_unique<DllamaSource>(*model);
+  if (!fs::is_directory(path, error) && path.extension() != ".safetensors") {
+    fail(ErrorCode::kUsage, "{}: not a model: expected a folder, or a .gguf, .m or .safetensors file", path.string());
+  }
   return open_hf(path);
 }
 

@@ -10,6 +10,7 @@
 #include "convert/output_files.h"
 #include "format/checkpoint.h"
 #include "format/safetensors.h"
+#include "model/model.h"
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
@@ -195,6 +196,84 @@ TEST(Convert, WrongWishesAreErrorsThatListTheKnown) {
               HasSubstr("no regular expression"));
   EXPECT_THAT(message_of([&] { write(conversion(kDemo, dir.path() / "no/such/m.gguf", {})); }, ErrorCode::kNotFound),
               HasSubstr("no such folder"));
+}
+
+TEST(Convert, AFolderThatIsNoModelOrHoldsTheSourceIsNeverReplaced) {
+  const testing::TempDir dir;
+  fs::create_directory(dir.path() / "home");
+  dir.write("home/letters", "dear");
+  const ConvertOptions options{.format = "hf", .recipe = {.type = "bf16"}, .force = true};
+  EXPECT_THAT(message_of([&] { write(conversion(kDemo, dir.path() / "home", options)); }, ErrorCode::kUsage),
+              HasSubstr("no model"));
+  dir.write("home/config.json", "{}");
+  write(conversion(kDemo, dir.path() / "home" / "m.gguf", {.recipe = {.type = "q8_0"}}));
+  EXPECT_THAT(message_of([&] { write(conversion(dir.path() / "home/m.gguf", dir.path() / "home", options)); },
+                         ErrorCode::kUsage),
+              HasSubstr("holds the source"));
+  EXPECT_EQ(read_file(dir.path() / "home/letters"), "dear");
+}
+
+TEST(Convert, ASideFileThatIsThereIsNotReplacedEither) {
+  const testing::TempDir dir;
+  dir.write("m.t", "another's");
+  EXPECT_THAT(
+      message_of([&] { write(conversion(kDemo, dir.path() / "m.m", {.recipe = {.type = "q80"}})); }, ErrorCode::kUsage),
+      HasSubstr("m.t"));
+  EXPECT_EQ(read_file(dir.path() / "m.t"), "another's");
+}
+
+TEST(Convert, AnInterruptedReplacementGoesOnWithBothFlags) {
+  const testing::TempDir dir;
+  const fs::path to = dir.path() / "m.gguf";
+  write(conversion(kDemo, to, {.recipe = {.type = "bf16"}}));
+  ConvertOptions options{.recipe = {.type = "q8_0"}, .force = true};
+  ThreadPool pool(2);
+  EXPECT_THROW(
+      conversion(kDemo, to, options).write(pool, [](const ConvertProgress&) { fail(ErrorCode::kCancelled, "stop"); }),
+      Error);
+  options.resume = true;
+  write(conversion(kDemo, to, options));
+  EXPECT_NO_THROW(conversion(kDemo, to, options).verify(pool, {}));
+}
+
+TEST(Convert, OnlyOneWritesAtATime) {
+  const testing::TempDir dir;
+  const fs::path to = dir.path() / "m.gguf";
+  const ConvertOptions options{.recipe = {.type = "q8_0"}, .force = true};
+  ThreadPool pool(1);
+  conversion(kDemo, to, options).write(pool, [&](const ConvertProgress&) {
+    ThreadPool other(1);
+    EXPECT_THAT(message_of([&] { conversion(kDemo, to, options).write(other, {}); }, ErrorCode::kUsage),
+                HasSubstr("another conversion is writing"));
+  });
+  EXPECT_NO_THROW(conversion(kDemo, to, options).verify(pool, {}));
+}
+
+// What is kept as it is must be explained to whoever opens it.
+TEST(Convert, QuantisedFoldersKeptAsTheyAreOpenAgain) {
+  for (const char* fixture : {"glm4_moe_fp8_block", "glm4_moe_fp8_channel", "glm4_moe_nf4", "glm4_moe_nf4_nested",
+                              "glm4_moe_awq", "glm4_moe_mlx4"}) {
+    const testing::TempDir dir;
+    const fs::path to = dir.path() / "out";
+    write(conversion(testing::source_dir() / "tests/fixtures" / fixture, to, {.format = "hf"}));
+    EXPECT_NO_THROW(Model::load(to)) << fixture;
+  }
+}
+
+TEST(Convert, HalvesOfAnotherWidthAreAnErrorThatNamesTheFields) {
+  const testing::TempDir dir;
+  const Checkpoint checkpoint = Checkpoint::open(kFixture);
+  std::vector<NamedTensor> tensors;
+  for (const TensorInfo* tensor : checkpoint.tensors()) {
+    tensors.push_back({tensor->name, {tensor->data.data(), tensor->dtype, tensor->shape}});
+    Shape& shape = tensors.back().value.shape;
+    // The same values, twice as wide and half as high.
+    if (tensor->name.ends_with("layers.0.self_attn.kv_b_proj.weight")) shape = {shape[0] / 2, shape[1] * 2};
+  }
+  fs::copy(kFixture / "config.json", dir.path() / "config.json");
+  write_safetensors(dir.path() / "model.safetensors", tensors);
+  EXPECT_THAT(message_of([&] { conversion(dir.path(), dir.path() / "m.mlx", {.format = "mlx"}); }, ErrorCode::kInvalid),
+              AllOf(HasSubstr("kv_b_proj.weight: shape"), HasSubstr("kv_lora_rank")));
 }
 
 TEST(Recipe, RouterNormsAndBiasesAreNeverQuantised) {

@@ -50,7 +50,9 @@ TEST(ConvertCommand, WrongUsage) {
   expect_error(glimmer({"convert", demo()}), 2, "SRC and DST");
   expect_error(glimmer({"convert", demo(), to, "--type", "q4_z"}), 2, "\"q4_z\"");
   expect_error(glimmer({"convert", demo(), to, "--recipe", "best"}), 2, "known: balanced, uniform, experts");
-  expect_error(glimmer({"convert", demo(), to, "--resume", "--force"}), 2, "exclude each other");
+  expect_error(glimmer({"convert", demo(), to, "--resume", "--force"}), 2, "nothing to resume");
+  expect_error(glimmer({"convert", demo(), (dir.path() / "m").string(), "--format", "gguf"}), 2, "ends in .gguf");
+  expect_error(glimmer({"run", "-m", (source_dir() / "README.md").string(), "hi"}), 2, "not a model");
   expect_error(glimmer({"convert", demo(), to, "--resume"}), 2, "nothing to resume");
   expect_error(glimmer({"convert", demo(), to, "--threads", "0.5"}), 2, "--threads");
   expect_error(glimmer({"convert", (dir.path() / "no").string(), to}), 1, "no such model");
