@@ -228,6 +228,23 @@ TEST(GgufTokenizer, MetadataThroughAFile) {
   EXPECT_EQ(tokenizer_json_of(*read, "demo.gguf"), gguf.huggingface_json);
 }
 
+// The name of a template becomes a file's when the model is written as a folder.
+TEST(GgufTokenizer, ATemplateNameThatCouldLeaveTheFolderIsRefused) {
+  for (const std::string& name :
+       std::vector<std::string>{"../../evil", "a/b", ".", "..", "x y", std::string("x\0y", 3)}) {
+    const std::vector<GgufKeyValue> keys = {{"tokenizer.ggml.model", std::string("gpt2")},
+                                            {"tokenizer.chat_template." + name, std::string("hi")}};
+    const std::string header = gguf_layout(keys, {}).header;
+    const GgufContent content = parse_gguf(std::as_bytes(std::span(header)), "evil.gguf");
+    try {
+      read_gguf_tokenizer(content.metadata);
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("expected a template's name"), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST(GgufTokenizer, NoTokenizerInTheMetadata) { EXPECT_FALSE(read_gguf_tokenizer(GgufMetadata({}, "none.gguf"))); }
 
 // ---- what each pre type makes of a text
