@@ -6,9 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "format/safetensors.h"
-#include "model/forward.h"
-#include "model/kv_cache.h"
+#include "golden/expect_logits.h"
 #include "source/model_source.h"
 #include "support/paths.h"
 #include "support/temp_dir.h"
@@ -42,37 +40,11 @@ std::vector<Case> cases() {
   return all;
 }
 
-const TensorInfo& require(const SafetensorsFile& file, std::string_view name) {
-  const TensorInfo* tensor = file.find(name);
-  if (tensor == nullptr) throw std::runtime_error("no " + std::string(name));
-  return *tensor;
-}
-
 class DllamaGolden : public ::testing::TestWithParam<Case> {};
 
 TEST_P(DllamaGolden, LogitsEqualTransformers) {
-  const SafetensorsFile golden(GetParam().golden);
-  const TensorInfo& input = require(golden, "input_ids");
-  const TensorInfo& expected = require(golden, "logits");
-  std::vector<int32_t> ids(static_cast<size_t>(input.shape.element_count()));
-  std::memcpy(ids.data(), input.data.data(), input.data.size());
-  const Model model = Model::load(GetParam().model);
-  Context context({.backend = "ref", .threads = 2});
-  Forward forward(model, context);
-  KvCache kv(model.config());
-  const ConstTensorView logits = forward.run(ids, kv, LogitsFor::kAllTokens);
-  ASSERT_EQ(logits.shape, expected.shape);
-  float largest = 0;
-  float error = 0;
-  for (int64_t i = 0; i < logits.shape.element_count(); ++i) {
-    float value;
-    std::memcpy(&value, expected.data.data() + 4 * i, sizeof value);
-    largest = std::max(largest, std::abs(value));
-    const float difference = std::abs(logits.as<float>()[i] - value);
-    error = difference <= error ? error : difference;  // NaN counts as the largest
-  }
   // Weights of the GLM files were bfloat16 and are float16 there, which rounds the smallest of them.
-  EXPECT_LE(error, 1e-4F * largest);
+  testing::expect_logits(GetParam().model, GetParam().golden, 1e-4F);
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, DllamaGolden, ::testing::ValuesIn(cases()),
