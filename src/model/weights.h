@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -24,7 +25,7 @@ struct LayerWeights {
   std::variant<std::monostate, MlpWeights, MoeWeights> mlp;
 };
 
-// The memory of weights: repacked matrices, widened vectors, and the files of those that stay where they are mapped.
+// The memory of weights: packed matrices and widened vectors.
 class WeightStorage;
 
 struct Weights {
@@ -41,9 +42,9 @@ struct Dim {
   std::string_view field;
 };
 
-// Finds tensors by name under a prefix ("model.layers.3."), checks their shapes against the configuration, and brings
-// them to a layout that kernels read (tensor/weight_layout.h): floats stay where they are mapped if they are aligned,
-// everything else is repacked, and its pages are let go. Throws an Error that names tensor, file, expected and found.
+// Finds tensors by name under a prefix ("model.layers.3."), checks their shapes against the configuration, and packs
+// them into a layout that kernels read (tensor/weight_layout.h); their pages in the file are let go. Throws an Error
+// that names tensor, file, expected and found.
 class WeightBinder {
  public:
   WeightBinder(WeightStorage& storage, const ModelConfig& config, std::string prefix, int64_t layer)
@@ -55,6 +56,16 @@ class WeightBinder {
   // `name`.weight [out, in], and `name`.bias [out] where the family has one.
   enum class Bias { kNone, kRequired };
   LinearWeight linear(std::string_view name, Dim out, Dim in, Bias bias = Bias::kNone);
+
+  // The same as matrices of their own, which need not begin with a panel of the whole: each some rows, one after the
+  // other, `out` in all. A transposed part [in, its rows] is a float matrix, as groups of columns do not turn: of the
+  // type of the file's weights if they are floats, else f16. It has no bias.
+  struct Part {
+    int64_t rows = 0;  // of the file's matrix
+    bool transposed = false;
+  };
+  std::vector<LinearWeight> linear_parts(std::string_view name, Dim out, Dim in, std::span<const Part> parts,
+                                         Bias bias = Bias::kNone);
 
   // A tensor widened to f32: norms, the router, biases.
   ConstTensorView f32(std::string_view name, std::initializer_list<Dim> shape);

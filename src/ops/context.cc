@@ -1,9 +1,30 @@
 #include "ops/context.h"
 
+#include <array>
+
+#include "base/error.h"
+
 namespace glimmer {
+namespace {
+
+constexpr std::array kPrecisions = {Precision::kFast, Precision::kExact};
+
+}  // namespace
+
+std::string_view precision_name(Precision precision) { return precision == Precision::kFast ? "fast" : "exact"; }
+
+Precision precision_by_name(std::string_view name) {
+  std::string known;
+  for (const Precision precision : kPrecisions) {
+    if (precision_name(precision) == name) return precision;
+    known.append(known.empty() ? "" : ", ").append(precision_name(precision));
+  }
+  fail(ErrorCode::kUsage, "there is no precision '{}'; known: {}", name, known);
+}
 
 Context::Context(const Options& options)
     : kernels_(options.backend.empty() ? kernels::best_table() : kernels::table_by_name(options.backend)),
+      precision_(options.precision),
       pool_(options.threads > 0 ? options.threads : available_threads()),
       scratch_(static_cast<size_t>(pool_.threads())) {}
 
@@ -11,6 +32,15 @@ void Context::reserve_scratch(int64_t count) {
   const size_t wanted_bytes = static_cast<size_t>(count) * sizeof(float);
   if (scratch_.front().size_bytes() >= wanted_bytes) return;
   for (Buffer& buffer : scratch_) buffer = Buffer(wanted_bytes * 2);
+}
+
+std::byte* Context::shared_scratch(int64_t size_bytes) {
+  const auto wanted_bytes = static_cast<size_t>(size_bytes);
+  if (shared_scratch_.size_bytes() < wanted_bytes) {
+    shared_scratch_ = {};  // the old one goes before the new one comes
+    shared_scratch_ = Buffer(wanted_bytes * 2);
+  }
+  return shared_scratch_.as<std::byte>();
 }
 
 }  // namespace glimmer

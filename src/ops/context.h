@@ -1,4 +1,4 @@
-// What every operation is handed: which kernels, which threads, who listens.
+// What every operation is handed: which kernels, how exactly, which threads, who listens.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,13 @@
 #include "tensor/tap.h"
 
 namespace glimmer {
+
+// How values are rounded on their way.
+//   kFast   products read activations in the type that the kernels take fastest; keys and values are kept in bf16
+//   kExact  float32 throughout
+enum class Precision { kFast, kExact };
+std::string_view precision_name(Precision precision);  // "fast", "exact"
+Precision precision_by_name(std::string_view name);    // throws kUsage, listing the known
 
 // What a product with a weight reads: `tokens` rows of `columns` values, x_stride apart.
 struct LinearInput {
@@ -26,15 +33,25 @@ class Context {
   struct Options {
     std::string backend;  // a kernel table's name, or empty for the fastest that runs here
     int threads = 0;      // 0: all that this process may use
+    Precision precision = Precision::kFast;
   };
   explicit Context(const Options& options);  // throws kUsage or kUnsupported
 
   const kernels::KernelTable& kernels() const { return kernels_; }
+  Precision precision() const { return precision_; }
   ThreadPool& pool() { return pool_; }
+
+  // What a product with weights of this layout reads on its left side.
+  kernels::ActivationType activation_type(const WeightLayout& layout) const {
+    return precision_ == Precision::kExact ? kernels::ActivationType::kF32 : kernels_.fast_activations(layout);
+  }
 
   // Memory of its own for each thread of a parallel loop: reserved before the loop, since its body must not throw.
   void reserve_scratch(int64_t count);  // at least `count` floats a thread; what they held is lost
   float* scratch(int worker) { return scratch_[static_cast<size_t>(worker)].as<float>(); }
+
+  // Memory that an operation shares among its threads, until the next one asks for it.
+  std::byte* shared_scratch(int64_t size_bytes);
 
   // Called on the calling thread before each product, to measure which columns of a weight matter.
   using LinearObserver = std::function<void(const LinearInput& input)>;
@@ -49,8 +66,10 @@ class Context {
 
  private:
   const kernels::KernelTable& kernels_;
+  Precision precision_;
   ThreadPool pool_;
   std::vector<Buffer> scratch_;
+  Buffer shared_scratch_;
   Tap* tap_ = nullptr;
   LinearObserver linear_observer_;
 };

@@ -22,7 +22,8 @@ struct LinearWeight {
 // Rows [row_begin, row_end) of `weight` as f32, dense in `out`. On the calling thread.
 void decode_rows(Context& ctx, const WeightMatrix& weight, int64_t row_begin, int64_t row_end, float* out);
 
-// Rows [first_row, first_row + rows) of `weight`: a view.
+// Rows [first_row, first_row + rows) of `weight`: a view. CHECKs that first_row begins a panel (a multiple of 16);
+// where it may not, WeightBinder::linear_parts binds the rows as matrices of their own.
 LinearWeight rows_of(const LinearWeight& weight, int64_t first_row, int64_t rows);
 
 // One product of several that do not depend on one another.
@@ -37,16 +38,12 @@ struct LinearCall {
   int64_t y_stride = 0;
 };
 
-// Runs all calls as one parallel loop. A call with no tokens is legal and does nothing.
+// Runs all calls as one parallel loop. A call with no tokens is legal and does nothing. In fast precision x is first
+// brought to the type that each weight's kernel takes (Context::activation_type), once for all calls that read it.
 void linear(Context& ctx, std::span<const LinearCall> calls);
 inline void linear(Context& ctx, std::initializer_list<LinearCall> calls) {
   linear(ctx, std::span<const LinearCall>(calls.begin(), calls.size()));
 }
-
-// The same with the transposes of the weights, without their biases:
-//   y = x W    x [tokens, out_features] f32    y [tokens, in_features] f32, out
-// Each weight is widened as a whole, by one thread: meant for many small matrices, as the heads of MLA are.
-void linear_transposed(Context& ctx, std::span<const LinearCall> calls);
 
 // y = x W^T + b.   x [tokens, in_features] f32, y [tokens, out_features] f32. CHECKs shapes.
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y);
