@@ -8,6 +8,10 @@
 namespace glimmer {
 
 inline constexpr size_t kBufferAlignment = 64;  // a cache line and an AVX-512 vector
+// A buffer of this size and more is mapped by itself: it lies on huge pages where the system has them, takes no memory
+// where it was never written, and gives all of it back when it goes.
+inline constexpr size_t kMappedBufferBytes = size_t{4} << 20;
+inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 
 class Buffer {
  public:
