@@ -56,10 +56,9 @@ void measure(const QuantType& type) {
   matrix.parts[0] = stored;
   std::vector<float> decoded(values.size());
   const double decode = megabytes_per_s([&] { decode_rows(matrix, 0, kRows, decoded.data()); });
-  const WeightLayout layout = type.layout({}, kColumns);
-  std::vector<std::byte> codes(static_cast<size_t>(kRows * weight_code_row_bytes(layout, kColumns)));
-  std::vector<std::byte> scales(static_cast<size_t>(kRows * weight_scale_row_bytes(layout, kColumns)));
-  const double repack = megabytes_per_s([&] { repack_rows(matrix, 0, kRows, codes.data(), scales.data()); });
+  const WeightMatrix panels = weight_matrix_of(type.layout({}, kColumns), kRows, kColumns);
+  std::vector<std::byte> packed(static_cast<size_t>(size_bytes(panels)));
+  const double repack = megabytes_per_s([&] { repack_panels(matrix, panels, 0, panel_count(panels), packed.data()); });
   fmt::print(
       "{:8} {:6.2f} bits   encode {:7.0f} MB/s   with importance {:7.0f} MB/s   decode {:7.0f} MB/s   repack {:7.0f} "
       "MB/s\n",

@@ -1,8 +1,8 @@
-// The whole backend interface: one function an operation. A table is one implementation: ref, avx2, avx512.
+// The whole backend interface: one function an operation. A table is one implementation: ref, avx2, avx512, amx.
 //
 // Kernels take raw pointers and sizes, work on what one thread was given, allocate nothing, throw nothing and log
-// nothing. Strides count elements. All activations are float32. Sums run over k in an order that does not depend on the
-// other sizes, so a token's result is the same, bit for bit, whatever batch or range it is computed in.
+// nothing. Strides count elements unless they say bytes. Sums run over k in an order that does not depend on the other
+// sizes, so a token's result is the same, bit for bit, whatever batch, range or thread it is computed in.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +13,50 @@
 
 namespace glimmer::kernels {
 
-// Rows of weights in one of the layouts of tensor/weight_layout.h.
-struct Weights {
-  WeightLayout layout;
-  int64_t columns = 0;
-  const std::byte* codes = nullptr;
-  int64_t code_row_bytes = 0;
-  const std::byte* scales = nullptr;  // null for the float layouts
-  int64_t scale_row_bytes = 0;
-};
+// What a product reads on its left side. kF32 is exact; the others are faster and lose what rounding takes:
+//   kBF16  rounded to nearest even
+//   kInt8  integers of 8 bits: for each 128 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to nearest
+//          even; scale and codes are 0 where max |x| < 1e-30
+enum class ActivationType : uint8_t { kF32, kBF16, kInt8 };
 
-// y[t][n] = bias[n] + sum over k < K of x[t][k] * w[n][k],  t < T, n_begin <= n < n_end, K = w.columns
+inline constexpr int64_t kActivationBlock = 128;
+
+// Rows in such a type, each `row_bytes` long, K columns rounded up to a multiple of 128, Kp:
+//   kF32   K floats; nothing is filled up
+//   kBF16  Kp values, zeros from K on
+//   kInt8  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 128 sums of codes (i32)
+struct Activations {
+  ActivationType type = ActivationType::kF32;
+  const std::byte* data = nullptr;  // aligned to 64 bytes but for kF32; these have readable memory for T rounded up to
+                                    // 16 rows
+  int64_t row_bytes = 0;
+};
+// Of rows one after the other, an odd multiple of 64 so that the lines of 16 rows do not compete for cache sets.
+int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
+
+// Where x is kInt8, weights are taken to 8 bits on the way, on one grid for each row and 256 columns of it, so that
+// integer sums run over 128 columns whatever the groups are. With s, o the scale and offset of a group (o = -s * zero
+// point or -s * z where they are not stored; none with a table), and the smallest and largest code or table value lo, hi:
+//   M    = max over the groups of max(|fma(s, lo, o)|, |fma(s, hi, o)|)
+//   step = M / 127, inv = 127 / M, both 0 where M < 1e-30
+//   w8   = (w16 + 128) >> 8, where w16 is 2^8 w / step in 16 bits (wrapping around, arithmetic shifts):
+//     kU2..kU6  w16 = code * A + B,  A = rint((s * inv) * 256), B = rint((o * inv) * 256)
+//     kU8       w16 = mulhrs((code - 128) << 8, A) + B,  A = rint((s * inv) * 32768), B = rint((fma(128, s, o) * inv) * 256)
+//     kTable4   w16 = mulhrs(T[code], A),  T[i] = rint(table[i] / t * 32767), t = max |table|, A = rint((s * inv) * (t * 256))
+//   mulhrs(a, b) = (a * b + 2^14) >> 15; rint is to nearest even; all floats are f32.
+
+// y[t][n] = bias[n] + sum over k < K of x[t][k] * w[n][k],  t < T, n in the given panels, K = w.columns.
+// Sums are f32 (ref: f64 for kF32), and their order is:
+//   kF32   one chain a (t, n) over k, of the decoded weight
+//   kBF16  total = 0; for each 32 columns two fma chains from 0, of the even and the odd columns; their sum is added to
+//          the total. Subnormal numbers count as 0. As TDPBF16PS. For kBF16 weights only.
+//   kInt8  total = 0; for each 256 columns: inner = (float(sum of w8 * code) * scale of x over the first 128); for the
+//          second 128, where there are any, inner = fma(float(sum), scale of x, inner); total = fma(inner, step, total).
+//          All tables agree to the bit.
+// The bias is added to the total at the end.
 struct Linear {
-  const float* x = nullptr;  // [T, K], rows x_stride apart
-  int64_t x_stride = 0;
-  Weights w;
+  Activations x;  // [T, K]
+  WeightMatrix w;
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [T, N], rows y_stride apart
   int64_t y_stride = 0;
@@ -64,9 +93,14 @@ struct KernelTable {
   std::string_view requires_cpu;  // what the processor must have, for people
   bool (*supported)();            // by this processor and operating system
 
-  void (*linear)(const Linear& args, int64_t n_begin, int64_t n_end);
+  // The type that linear takes fastest for such weights; kF32 always works, and what this returns.
+  ActivationType (*fast_activations)(const WeightLayout& layout);
+  // Columns [begin, end) of T rows, begin a multiple of 128 and end too or K, into rows of `out`. Not kF32.
+  void (*encode_activations)(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K,
+                             int64_t begin, int64_t end, std::byte* out, int64_t row_bytes);
+  void (*linear)(const Linear& args, int64_t panel_begin, int64_t panel_end);
   // out[i] = row row_begin + i of the weights as f32, rows out_stride apart
-  void (*decode_rows)(const Weights& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
+  void (*decode_rows)(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
   void (*weighted_sum)(const WeightedSum& args);
   // out[i] = weight[i] * x[i] / sqrt(mean(x^2) + eps), i < n; out may be x
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);

@@ -1,5 +1,8 @@
 #include "quant/quant_type.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "base/check.h"
 
 namespace glimmer {
@@ -20,38 +23,47 @@ double bits_per_weight(const QuantType& type, const QuantParams& params, int64_t
   return 8 * bytes / (static_cast<double>(rows) * static_cast<double>(columns));
 }
 
+namespace {
+
+// What unpack_row writes codes and scale records into, for some rows. Not cleared: it writes all of them.
+struct UnpackedRows {
+  int64_t code_stride;
+  int64_t scale_stride;
+  std::unique_ptr<std::byte[]> codes;
+  std::unique_ptr<std::byte[]> scales;
+
+  UnpackedRows(const WeightLayout& layout, int64_t rows, int64_t columns)
+      : code_stride(columns * std::max<int64_t>(8, weight_code_bits(layout.codes)) / 8),
+        scale_stride(weight_scale_row_bytes(layout, columns)),
+        codes(new std::byte[static_cast<size_t>(rows * code_stride)]),
+        scales(new std::byte[static_cast<size_t>(rows * scale_stride)]) {}
+};
+
+}  // namespace
+
 void decode_rows(const EncodedMatrix& matrix, int64_t row_begin, int64_t row_end, float* values) {
   const WeightLayout layout = matrix.type->layout(matrix.params, matrix.columns);
-  const auto code_bytes = static_cast<size_t>(weight_code_row_bytes(layout, matrix.columns));
-  std::vector<std::byte> codes(static_cast<size_t>(matrix.columns) * sizeof(float));
-  std::vector<std::byte> packed(code_bytes);
-  std::vector<std::byte> scales(static_cast<size_t>(weight_scale_row_bytes(layout, matrix.columns)));
+  const UnpackedRows unpacked(layout, 1, matrix.columns);
   for (int64_t row = row_begin; row < row_end; ++row, values += matrix.columns) {
-    matrix.type->unpack_row(matrix, matrix.stored_row(row), codes.data(), scales.data());
-    const std::byte* code_row = codes.data();
-    if (!is_float_layout(layout)) {
-      pack_weight_codes(layout.codes, reinterpret_cast<const uint8_t*>(codes.data()), matrix.columns, packed.data());
-      code_row = packed.data();
-    }
-    decode_weight_columns(layout, code_row, scales.data(), 0, matrix.columns, values);
+    matrix.type->unpack_row(matrix, matrix.stored_row(row), unpacked.codes.get(), unpacked.scales.get());
+    decode_unpacked_row(layout, matrix.columns, unpacked.codes.get(), unpacked.scales.get(), values);
   }
 }
 
-void repack_rows(const EncodedMatrix& matrix, int64_t row_begin, int64_t row_end, std::byte* codes, std::byte* scales) {
-  const WeightLayout layout = matrix.type->layout(matrix.params, matrix.columns);
-  const int64_t code_bytes = weight_code_row_bytes(layout, matrix.columns);
-  const int64_t scale_bytes = weight_scale_row_bytes(layout, matrix.columns);
-  std::vector<std::byte> unpacked(static_cast<size_t>(matrix.columns));
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    const int64_t stored = matrix.stored_row(row);
-    if (is_float_layout(layout)) {
-      matrix.type->unpack_row(matrix, stored, codes, scales);
-    } else {
-      matrix.type->unpack_row(matrix, stored, unpacked.data(), scales);
-      pack_weight_codes(layout.codes, reinterpret_cast<const uint8_t*>(unpacked.data()), matrix.columns, codes);
+void repack_panels(const EncodedMatrix& matrix, const WeightMatrix& out, int64_t panel_begin, int64_t panel_end,
+                   std::byte* data) {
+  GLIMMER_CHECK(out.rows == matrix.rows && out.columns == matrix.columns, "[{}, {}] into [{}, {}]", matrix.rows,
+                matrix.columns, out.rows, out.columns);
+  const UnpackedRows unpacked(out.layout, kPanelRows, matrix.columns);
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    const int64_t first = panel * kPanelRows;
+    const int64_t rows = std::min(kPanelRows, matrix.rows - first);
+    for (int64_t i = 0; i < rows; ++i) {
+      matrix.type->unpack_row(matrix, matrix.stored_row(first + i), unpacked.codes.get() + i * unpacked.code_stride,
+                              unpacked.scales.get() + i * unpacked.scale_stride);
     }
-    codes += code_bytes;
-    scales += scale_bytes;
+    pack_panel(out, rows, unpacked.codes.get(), unpacked.code_stride, unpacked.scales.get(), unpacked.scale_stride,
+               data + panel * out.panel_bytes);
   }
 }
 

@@ -104,8 +104,9 @@ double bits_per_weight(const QuantType& type, const QuantParams& params, int64_t
 // Rows [row_begin, row_end) of the view as f32, dense in `values`. Exactly what kernels compute with after repacking.
 void decode_rows(const EncodedMatrix& matrix, int64_t row_begin, int64_t row_end, float* values);
 
-// The view's rows [row_begin, row_end) in the layout of its type, into the rows of `codes` and `scales` (dense, from
-// row_begin on: the caller offsets).
-void repack_rows(const EncodedMatrix& matrix, int64_t row_begin, int64_t row_end, std::byte* codes, std::byte* scales);
+// The view's rows as panels [panel_begin, panel_end) of `out`, a matrix of the layout of its type and of the view's
+// size (CHECKed), whose panel 0 begins at `data`. Any thread.
+void repack_panels(const EncodedMatrix& matrix, const WeightMatrix& out, int64_t panel_begin, int64_t panel_end,
+                   std::byte* data);
 
 }  // namespace glimmer

@@ -143,6 +143,16 @@ std::vector<float> decode(const QuantType& type, std::span<const std::byte> bloc
   return values;
 }
 
+// As kernels read it, in `memory`, in two pieces.
+WeightMatrix repacked(const EncodedMatrix& matrix, std::vector<std::byte>& memory) {
+  WeightMatrix panels = weight_matrix_of(matrix.type->layout({}, matrix.columns), matrix.rows, matrix.columns);
+  memory.resize(static_cast<size_t>(size_bytes(panels)));
+  repack_panels(matrix, panels, 1, panel_count(panels), memory.data());
+  repack_panels(matrix, panels, 0, 1, memory.data());
+  panels.data = memory.data();
+  return panels;
+}
+
 std::vector<std::byte> encode(const QuantType& type, std::span<const float> values,
                               const std::vector<float>& importance, int64_t columns = kColumns) {
   std::vector<std::byte> blocks(dtype_bytes(dtype_of(type), static_cast<int64_t>(values.size())));
@@ -264,9 +274,8 @@ TEST(GgmlTypes, TakeAtMostATenthMoreInMemoryThanOnDisk) {
     }
     const WeightLayout layout = type->layout({}, kWide);
     ASSERT_TRUE(weight_layout_fits(layout, kWide)) << type->name;
-    const auto bytes =
-        static_cast<double>(weight_code_row_bytes(layout, kWide) + weight_scale_row_bytes(layout, kWide));
-    EXPECT_LE(bytes * 8 / kWide, 1.10 * bits_per_weight(*type, {}, 1, kWide)) << type->name;
+    const auto bytes = static_cast<double>(weight_matrix_of(layout, kPanelRows, kWide).panel_bytes);
+    EXPECT_LE(bytes * 8 / (kPanelRows * kWide), 1.10 * bits_per_weight(*type, {}, 1, kWide)) << type->name;
   }
 }
 
@@ -278,6 +287,8 @@ TEST(GgmlTypes, EveryCodeAtEveryColumnIsItsDefinition) {
     const std::vector<std::byte> blocks = blocks_of(type);
     const EncodedMatrix matrix = matrix_of(type, blocks);
     const std::vector<float> values = decode(type, blocks);
+    std::vector<std::byte> memory;
+    const WeightMatrix panels = repacked(matrix, memory);
     std::vector<std::byte> codes(kColumns);
     std::vector<std::byte> scales(weight_scale_row_bytes(layout, kColumns));
     std::set<int> seen;
@@ -288,7 +299,7 @@ TEST(GgmlTypes, EveryCodeAtEveryColumnIsItsDefinition) {
         seen.insert(code);
         float scale = 0;
         float offset = 0;
-        decode_weight_scales(layout, scales.data(), column / layout.group, 1, &scale, &offset);
+        weight_scale(panels, row, column / layout.group, &scale, &offset);
         const float value = layout.table != nullptr ? layout.table[code] : static_cast<float>(code);
         ASSERT_EQ(values[row * kColumns + column], scale * value + offset) << name << ", " << row << ", " << column;
       }
@@ -300,18 +311,13 @@ TEST(GgmlTypes, EveryCodeAtEveryColumnIsItsDefinition) {
 TEST(GgmlTypes, RepackedRowsAreTheDecodedOnes) {
   for (const std::string& name : kTypes) {
     const QuantType& type = require_quant_type(name);
-    const WeightLayout layout = type.layout({}, kColumns);
     const std::vector<std::byte> blocks = blocks_of(type);
     const EncodedMatrix matrix = matrix_of(type, blocks);
-    const int64_t code_bytes = weight_code_row_bytes(layout, kColumns);
-    const int64_t scale_bytes = weight_scale_row_bytes(layout, kColumns);
-    std::vector<std::byte> codes(matrix.rows * code_bytes);
-    std::vector<std::byte> scales(matrix.rows * scale_bytes);
-    repack_rows(matrix, 0, matrix.rows, codes.data(), scales.data());
+    std::vector<std::byte> memory;
+    const WeightMatrix panels = repacked(matrix, memory);
     std::vector<float> values(matrix.rows * kColumns);
     for (int64_t row = 0; row < matrix.rows; ++row) {
-      decode_weight_columns(layout, &codes[row * code_bytes], &scales[row * scale_bytes], 0, kColumns,
-                            &values[row * kColumns]);
+      decode_weight_columns(panels, row, 0, kColumns, &values[row * kColumns]);
     }
     EXPECT_EQ(values, decode(type, blocks)) << name;
   }
