@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 namespace glimmer {
@@ -49,6 +52,47 @@ TEST(ThreadPool, FinishesEachLoopBeforeTheNext) {
     });
   }
   EXPECT_EQ(sums, std::vector<int64_t>(64, 2000));
+}
+
+TEST(ThreadPool, RunsManyShortLoopsWithMoreThreadsThanProcessors) {
+  for (const int threads : {2, 3, 16}) {
+    ThreadPool pool(threads);
+    std::vector<int64_t> visits(40, 0);
+    for (int64_t round = 0; round < 20000; ++round) {
+      pool.parallel_for(1 + round % 40, 1 + round % 3, [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+      });
+    }
+    for (int64_t i = 0; i < 40; ++i) EXPECT_EQ(visits[static_cast<size_t>(i)], 20000 / 40 * (40 - i)) << i;
+  }
+}
+
+TEST(ThreadPool, GoesOnAfterItsThreadsFellAsleep) {
+  ThreadPool pool(3);
+  std::atomic<int64_t> sum{0};
+  for (int round = 0; round < 20; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(round % 4));
+    pool.parallel_for(100, 1, [&](int64_t begin, int64_t, int) { sum += begin; });
+  }
+  EXPECT_EQ(sum, 20 * 4950);
+}
+
+TEST(ThreadPool, OthersDoWhatASlowThreadHasNotComeTo) {
+  ThreadPool pool(2);
+  std::vector<int> worker_of(64, -1);
+  pool.parallel_for(64, 1, [&](int64_t begin, int64_t, int worker) {
+    worker_of[static_cast<size_t>(begin)] = worker;
+    if (begin == 0) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  });
+  // The first half is worker 0's, which was held up by its first item.
+  EXPECT_EQ(worker_of[0], 0);
+  EXPECT_GT(std::count(worker_of.begin(), worker_of.begin() + 32, 1), 16);
+}
+
+TEST(ThreadPool, LeavesTheCallersAffinityAlone) {
+  const int before = available_threads();
+  const ThreadPool pool(before);
+  EXPECT_EQ(available_threads(), before);
 }
 
 TEST(ThreadPool, StartsAndStopsOften) {
