@@ -15,7 +15,8 @@ namespace glimmer::kernels {
 
 // What a product reads on its left side. kF32 is exact; the others are faster and lose what rounding takes:
 //   kBF16  rounded to nearest even
-//   kInt8  integers of 8 bits: for each 128 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to nearest
+//   kInt8  integers of 8 bits: for each 128 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to
+//   nearest
 //          even; scale and codes are 0 where max |x| < 1e-30
 enum class ActivationType : uint8_t { kF32, kBF16, kInt8 };
 
@@ -36,13 +37,15 @@ int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
 
 // Where x is kInt8, weights are taken to 8 bits on the way, on one grid for each row and 256 columns of it, so that
 // integer sums run over 128 columns whatever the groups are. With s, o the scale and offset of a group (o = -s * zero
-// point or -s * z where they are not stored; none with a table), and the smallest and largest code or table value lo, hi:
+// point or -s * z where they are not stored; none with a table), and the smallest and largest code or table value lo,
+// hi:
 //   M    = max over the groups of max(|fma(s, lo, o)|, |fma(s, hi, o)|)
 //   step = M / 127, inv = 127 / M, both 0 where M < 1e-30
 //   w8   = (w16 + 128) >> 8, where w16 is 2^8 w / step in 16 bits (wrapping around, arithmetic shifts):
 //     kU2..kU6  w16 = code * A + B,  A = rint((s * inv) * 256), B = rint((o * inv) * 256)
-//     kU8       w16 = mulhrs((code - 128) << 8, A) + B,  A = rint((s * inv) * 32768), B = rint((fma(128, s, o) * inv) * 256)
-//     kTable4   w16 = mulhrs(T[code], A),  T[i] = rint(table[i] / t * 32767), t = max |table|, A = rint((s * inv) * (t * 256))
+//     kU8       w16 = mulhrs((code - 128) << 8, A) + B,  A = rint((s * inv) * 32768), B = rint((fma(128, s, o) * inv) *
+//     256) kTable4   w16 = mulhrs(T[code], A),  T[i] = rint(table[i] / t * 32767), t = max |table|, A = rint((s * inv)
+//     * (t * 256))
 //   mulhrs(a, b) = (a * b + 2^14) >> 15; rint is to nearest even; all floats are f32.
 
 // y[t][n] = bias[n] + sum over k < K of x[t][k] * w[n][k],  t < T, n in the given panels, K = w.columns.
@@ -51,8 +54,8 @@ int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
 //   kBF16  total = 0; for each 32 columns two fma chains from 0, of the even and the odd columns; their sum is added to
 //          the total. Subnormal numbers count as 0. As TDPBF16PS. For kBF16 weights only.
 //   kInt8  total = 0; for each 256 columns: inner = (float(sum of w8 * code) * scale of x over the first 128); for the
-//          second 128, where there are any, inner = fma(float(sum), scale of x, inner); total = fma(inner, step, total).
-//          All tables agree to the bit.
+//          second 128, where there are any, inner = fma(float(sum), scale of x, inner); total = fma(inner, step,
+//          total). All tables agree to the bit.
 // The bias is added to the total at the end.
 struct Linear {
   Activations x;  // [T, K]
@@ -63,19 +66,70 @@ struct Linear {
   int64_t T = 0;
 };
 
-// y[t][d] = sum over j < J(t) of p[t][j] * v[j][d],  t < T, d < D, where J(t) = first_count + t / rows_a_step
-struct WeightedSum {
-  const float* p = nullptr;  // rows p_stride apart
-  int64_t p_stride = 0;
-  const float* v = nullptr;  // rows v_stride apart
-  int64_t v_stride = 0;
-  float* y = nullptr;  // rows y_stride apart
-  int64_t y_stride = 0;
-  int64_t T = 0;
-  int64_t D = 0;
-  int64_t first_count = 0;
-  int64_t rows_a_step = 1;
+// Keys and values in memory.
+enum class KvType : uint8_t { kF32, kBF16 };
+
+// Attention runs over blocks of this many keys, at positions that are multiples of it whoever computes them. Blocks are
+// folded in their order within a span, and spans in theirs, so that it does not show how the work was divided.
+inline constexpr int64_t kAttentionBlock = 256;
+inline constexpr int64_t kAttentionSpan = 4 * kAttentionBlock;
+
+// Queries of one key head. Row r is head r % heads of token r / heads.
+struct AttentionQueries {
+  KvType type = KvType::kF32;  // of the keys that they will meet
+  const float* q = nullptr;    // [tokens, heads, qk_dim]
+  int64_t token_stride = 0;
+  int64_t head_stride = 0;
+  int64_t heads = 0;
+  int64_t rows = 0;
+  int64_t qk_dim = 0;
+  int64_t v_dim = 0;            // of the values that they will meet
+  std::byte* packed = nullptr;  // out, in an order of the table's own: attention_query_bytes, aligned to 64 bytes
 };
+
+// What queries gathered from some keys: max = the largest score, sum = sum over the keys of exp(score - max), out = the
+// same sum of exp(score - max) * value. A row that saw none has sum 0 and out 0.
+struct AttentionState {
+  float* max = nullptr;  // [rows], and room for as many as make it a multiple of 32
+  float* sum = nullptr;  // the same
+  float* out = nullptr;  // [rows, v_dim], dense
+};
+
+// Attention of `rows` queries over the first `keys` keys of one block, score = scale * q . k. Row r sees the first
+// visible[r] of them. With kBF16 a table may round queries and exp(score - max) to bf16.
+struct AttentionBlock {
+  KvType type = KvType::kF32;
+  const std::byte* k = nullptr;  // [keys, qk_dim], rows k_stride values apart; readable up to a whole block
+  const std::byte* v = nullptr;  // [keys, v_dim], rows v_stride values apart; may be part of k
+  int64_t k_stride = 0;
+  int64_t v_stride = 0;
+  int64_t keys = 0;  // 1 .. kAttentionBlock
+  int64_t qk_dim = 0;
+  int64_t v_dim = 0;
+  float scale = 0;
+  const std::byte* queries = nullptr;  // packed, `rows` of them
+  int64_t rows = 0;
+  const int32_t* visible = nullptr;  // [rows], 0 .. keys; zeros from there to a multiple of 32
+  bool fold = false;                 // whether the result is folded into the state, or is the state
+  AttentionState state;
+  std::byte* scratch = nullptr;     // attention_scratch_bytes, aligned to 64 bytes
+  const std::byte* next = nullptr;  // memory that will be read soon, to be fetched meanwhile
+  int64_t next_bytes = 0;
+};
+
+// Folds `other` into `into`, row by row:
+//   m = max(into.max, other.max), a = exp(into.max - m), b = exp(other.max - m)
+//   sum = fma(into.sum, a, other.sum * b), out = fma(into.out, a, other.out * b)
+struct AttentionFold {
+  AttentionState into;
+  AttentionState other;
+  int64_t rows = 0;
+  int64_t v_dim = 0;
+};
+
+// For all tables.
+int64_t attention_query_bytes(int64_t rows, int64_t qk_dim);
+int64_t attention_scratch_bytes(int64_t qk_dim, int64_t v_dim);
 
 // Rotates `pairs` pairs of one vector: (a, b) -> (a cos - b sin, b cos + a sin). The first halves of the pairs lie
 // `step` apart from x on, the second halves the same from x + second_offset on.
@@ -96,16 +150,16 @@ struct KernelTable {
   // The type that linear takes fastest for such weights; kF32 always works, and what this returns.
   ActivationType (*fast_activations)(const WeightLayout& layout);
   // Columns [begin, end) of T rows, begin a multiple of 128 and end too or K, into rows of `out`. Not kF32.
-  void (*encode_activations)(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K,
-                             int64_t begin, int64_t end, std::byte* out, int64_t row_bytes);
+  void (*encode_activations)(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
+                             int64_t end, std::byte* out, int64_t row_bytes);
   void (*linear)(const Linear& args, int64_t panel_begin, int64_t panel_end);
   // out[i] = row row_begin + i of the weights as f32, rows out_stride apart
   void (*decode_rows)(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
-  void (*weighted_sum)(const WeightedSum& args);
+  void (*attention_queries)(const AttentionQueries& args);
+  void (*attention_block)(const AttentionBlock& args);
+  void (*attention_fold)(const AttentionFold& args);
   // out[i] = weight[i] * x[i] / sqrt(mean(x^2) + eps), i < n; out may be x
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
-  // x[i] <- exp(scale * x[i] - max) / sum, i < n
-  void (*softmax)(float* x, float scale, int64_t n);
   // out[i] = silu(gate[i]) * up[i]; out may be either input
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
   // out[i] += factor * x[i]

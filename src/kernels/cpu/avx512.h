@@ -8,12 +8,13 @@ namespace glimmer::kernels::avx512 {
 // cpu_avx512.cc; what they do is said in kernel_table.h
 void linear_f32(const Linear& args, int64_t panel_begin, int64_t panel_end);  // x of kF32
 void decode_rows(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
-void weighted_sum(const WeightedSum& args);
 void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out);
-void softmax(float* x, float scale, int64_t n);
 void silu_mul(const float* gate, const float* up, int64_t n, float* out);
 void add_scaled(const float* x, float factor, int64_t n, float* out);
 void rope(const Rope& args);
+void attention_queries(const AttentionQueries& args);
+void attention_block(const AttentionBlock& args);
+void attention_fold(const AttentionFold& args);
 
 // linear_q8_avx512.cc
 void linear_q8(const Linear& args, int64_t panel_begin, int64_t panel_end);  // x of kQ8
