@@ -1,101 +1,135 @@
 #include "ops/linear.h"
 
 #include <algorithm>
+#include <vector>
+
+#include "ops/encode.h"
 
 namespace glimmer {
 namespace {
 
-// Weight rows a thread takes at once. Small enough to share a decode step among many threads, large enough that drawing
-// a task costs little beside reading the rows.
-constexpr int64_t kRowsPerTask = 48;
+using kernels::Activations;
+using kernels::ActivationType;
 
-int64_t tasks_of(const LinearCall& call) {
-  return call.tokens == 0 ? 0 : (call.weight->out_features() + kRowsPerTask - 1) / kRowsPerTask;
+int64_t x_stride_of(const LinearCall& call) { return call.x_stride != 0 ? call.x_stride : call.weight->in_features(); }
+
+// A call, its input in the type that its kernel takes, and where its tasks begin among all.
+struct Job {
+  const LinearCall* call = nullptr;
+  Activations x;
+  int64_t first_task = 0;
+};
+
+// Panels that a thread takes at once: enough to stream some side by side, few enough that tasks even out. A power of
+// two, as kernels take them in blocks of 2, 4 or 8.
+int64_t panels_per_task(int64_t panels, int threads) {
+  constexpr int64_t kMost = 8;
+  constexpr int64_t kTasksAThread = 6;
+  int64_t at_once = kMost;
+  while (at_once > 1 && panels < at_once * kTasksAThread * threads) at_once /= 2;
+  return at_once;
 }
 
-kernels::Weights kernel_weights(const WeightMatrix& weight) {
-  return {.layout = weight.layout,
-          .columns = weight.columns,
-          .codes = weight.code_data,
-          .code_row_bytes = weight.code_row_bytes,
-          .scales = weight.scale_data,
-          .scale_row_bytes = weight.scale_row_bytes};
+void observe(Context& ctx, std::span<const LinearCall> calls) {
+  for (const LinearCall& call : calls) {
+    if (call.tokens == 0) continue;
+    ctx.linear_observer()({call.weight->name, call.x, call.tokens, call.weight->in_features(), x_stride_of(call)});
+  }
 }
 
-kernels::Linear arguments_of(const LinearCall& call) {
-  const LinearWeight& weight = *call.weight;
-  return {
-      .x = call.x,
-      .x_stride = call.x_stride != 0 ? call.x_stride : weight.in_features(),
-      .w = kernel_weights(weight.weight),
-      .bias = weight.bias,
-      .y = call.y,
-      .y_stride = call.y_stride != 0 ? call.y_stride : weight.out_features(),
-      .T = call.tokens,
-  };
+// The input of `call` among those to encode: one that is there already, or a new one at the end. Calls that share an
+// input lie near each other.
+size_t input_of(const LinearCall& call, ActivationType type, std::vector<EncodeCall>& inputs) {
+  constexpr size_t kNear = 4;
+  const int64_t stride = x_stride_of(call);
+  const int64_t columns = call.weight->in_features();
+  for (size_t i = inputs.size(); i > 0 && i + kNear > inputs.size(); --i) {
+    const EncodeCall& input = inputs[i - 1];
+    if (input.type == type && input.x == call.x && input.x_stride == stride && input.tokens == call.tokens &&
+        input.columns == columns) {
+      return i - 1;
+    }
+  }
+  inputs.push_back({.type = type, .x = call.x, .x_stride = stride, .tokens = call.tokens, .columns = columns});
+  return inputs.size() - 1;
 }
 
-void run_task(Context& ctx, const LinearCall& call, int64_t task) {
-  const int64_t begin = task * kRowsPerTask;
-  ctx.kernels().linear(arguments_of(call), begin, std::min(begin + kRowsPerTask, call.weight->out_features()));
+// Sets each job's x, encoding each distinct input once.
+void encode_inputs(Context& ctx, std::span<Job> jobs) {
+  std::vector<EncodeCall> inputs;
+  std::vector<size_t> input_of_job(jobs.size());
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const LinearCall& call = *jobs[i].call;
+    const ActivationType type = ctx.activation_type(call.weight->weight.layout);
+    jobs[i].x = {.type = type,
+                 .data = reinterpret_cast<const std::byte*>(call.x),
+                 .row_bytes = x_stride_of(call) * static_cast<int64_t>(sizeof(float))};
+    if (type != ActivationType::kF32) input_of_job[i] = input_of(call, type, inputs);
+  }
+  if (inputs.empty()) return;
+  const auto bytes_of = [](const EncodeCall& input) { return encoded_bytes(input.type, input.columns, input.tokens); };
+  int64_t total_bytes = 0;
+  for (const EncodeCall& input : inputs) total_bytes += bytes_of(input);
+  std::byte* memory = ctx.shared_scratch(total_bytes);
+  for (EncodeCall& input : inputs) {
+    input.out = memory;
+    memory += bytes_of(input);
+  }
+  encode(ctx, inputs);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (jobs[i].x.type == ActivationType::kF32) continue;
+    const EncodeCall& input = inputs[input_of_job[i]];
+    jobs[i].x.data = input.out;
+    jobs[i].x.row_bytes = input.row_bytes();
+  }
+}
+
+void run_panels(Context& ctx, const Job& job, int64_t panel_begin, int64_t panel_end) {
+  const LinearCall& call = *job.call;
+  ctx.kernels().linear({.x = job.x,
+                        .w = call.weight->weight,
+                        .bias = call.weight->bias,
+                        .y = call.y,
+                        .y_stride = call.y_stride != 0 ? call.y_stride : call.weight->out_features(),
+                        .T = call.tokens},
+                       panel_begin, panel_end);
 }
 
 }  // namespace
 
 LinearWeight rows_of(const LinearWeight& weight, int64_t first_row, int64_t rows) {
-  return {.weight = weight.weight.slice(first_row, rows),
+  return {.weight = slice(weight.weight, first_row, rows),
           .bias = weight.bias == nullptr ? nullptr : weight.bias + first_row,
           .name = weight.name};
 }
 
 void decode_rows(Context& ctx, const WeightMatrix& weight, int64_t row_begin, int64_t row_end, float* out) {
-  ctx.kernels().decode_rows(kernel_weights(weight), row_begin, row_end, out, weight.columns);
+  ctx.kernels().decode_rows(weight, row_begin, row_end, out, weight.columns);
 }
 
 void linear(Context& ctx, std::span<const LinearCall> calls) {
-  if (ctx.linear_observer()) {
-    for (const LinearCall& call : calls) {
-      const int64_t columns = call.weight->in_features();
-      const int64_t stride = call.x_stride != 0 ? call.x_stride : columns;
-      if (call.tokens > 0) ctx.linear_observer()({call.weight->name, call.x, call.tokens, columns, stride});
-    }
-  }
-  int64_t count = 0;
-  for (const LinearCall& call : calls) count += tasks_of(call);
-  ctx.pool().parallel_for(count, 1, [&](int64_t begin, int64_t, int) {
-    int64_t task = begin;
-    for (const LinearCall& call : calls) {
-      const int64_t here = tasks_of(call);
-      if (task < here) return run_task(ctx, call, task);
-      task -= here;
-    }
-  });
-}
-
-void linear_transposed(Context& ctx, std::span<const LinearCall> calls) {
-  int64_t largest = 0;
+  if (ctx.linear_observer()) observe(ctx, calls);
+  std::vector<Job> jobs;
+  jobs.reserve(calls.size());
+  int64_t panels = 0;
   for (const LinearCall& call : calls) {
-    largest = std::max(largest, call.weight->out_features() * call.weight->in_features());
+    if (call.tokens == 0) continue;
+    jobs.emplace_back().call = &call;
+    panels += panel_count(call.weight->weight);
   }
-  ctx.reserve_scratch(largest);
-  ctx.pool().parallel_for(static_cast<int64_t>(calls.size()), 1, [&](int64_t begin, int64_t end, int worker) {
-    float* wide = ctx.scratch(worker);
-    for (int64_t i = begin; i < end; ++i) {
-      const LinearCall& call = calls[static_cast<size_t>(i)];
-      if (call.tokens == 0) continue;
-      const WeightMatrix& weight = call.weight->weight;
-      decode_rows(ctx, weight, 0, weight.rows, wide);
-      ctx.kernels().weighted_sum({.p = call.x,
-                                  .p_stride = call.x_stride != 0 ? call.x_stride : weight.rows,
-                                  .v = wide,
-                                  .v_stride = weight.columns,
-                                  .y = call.y,
-                                  .y_stride = call.y_stride != 0 ? call.y_stride : weight.columns,
-                                  .T = call.tokens,
-                                  .D = weight.columns,
-                                  .first_count = weight.rows,
-                                  .rows_a_step = call.tokens});
-    }
+  encode_inputs(ctx, jobs);
+  const int64_t at_once = panels_per_task(panels, ctx.pool().threads());
+  int64_t tasks = 0;
+  for (Job& job : jobs) {
+    job.first_task = tasks;
+    tasks += (panel_count(job.call->weight->weight) + at_once - 1) / at_once;
+  }
+  ctx.pool().parallel_for(tasks, 1, [&](int64_t task, int64_t, int) {
+    const auto after = std::upper_bound(jobs.begin(), jobs.end(), task,
+                                        [](int64_t value, const Job& job) { return value < job.first_task; });
+    const Job& job = *(after - 1);
+    const int64_t begin = (task - job.first_task) * at_once;
+    run_panels(ctx, job, begin, std::min(begin + at_once, panel_count(job.call->weight->weight)));
   });
 }
 

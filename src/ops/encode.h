@@ -1,0 +1,28 @@
+// Activations brought to the type that a product reads (kernel_table.h).
+#pragma once
+
+#include <span>
+
+#include "ops/context.h"
+
+namespace glimmer {
+
+// Rows of f32, and where they go.
+struct EncodeCall {
+  kernels::ActivationType type = kernels::ActivationType::kBF16;  // not kF32, which is read as it is
+  const float* x = nullptr;                                       // [tokens, columns], rows x_stride apart
+  int64_t x_stride = 0;
+  int64_t tokens = 0;
+  int64_t columns = 0;
+  std::byte* out = nullptr;  // encoded_bytes(), aligned to 64
+
+  int64_t row_bytes() const { return kernels::activation_row_bytes(type, columns); }
+};
+
+// Bytes of that many rows, with what kernels may read beyond the last; a multiple of 64.
+int64_t encoded_bytes(kernels::ActivationType type, int64_t columns, int64_t tokens);
+
+// Runs all calls as one loop, on the calling thread alone where there is little to do.
+void encode(Context& ctx, std::span<const EncodeCall> calls);
+
+}  // namespace glimmer
