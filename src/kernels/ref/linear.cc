@@ -1,0 +1,269 @@
+#include "kernels/ref/linear.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "kernels/activations.h"
+#include "tensor/dtype.h"
+#include "tensor/weight_matrix.h"
+
+namespace glimmer::kernels::ref {
+namespace {
+
+constexpr int64_t kBlock = kActivationBlock;
+constexpr int64_t kStretch = 2 * kBlock;  // columns of a row whose weights share a step
+
+int64_t block_count(int64_t K) { return (K + kBlock - 1) / kBlock; }
+
+void encode_bf16(const float* x, int64_t begin, int64_t end, std::byte* row) {
+  for (int64_t i = begin; i < block_count(end) * kBlock; ++i) {
+    const uint16_t bits = i < end ? f32_to_bf16(x[i]) : 0;
+    std::memcpy(row + 2 * i, &bits, sizeof bits);
+  }
+}
+
+// Returns the scale. It is NaN, and the codes 0, if the block is not finite: so is then all that it is multiplied with.
+float encode_int8_block(const float* x, int64_t count, int8_t* codes) {
+  std::fill_n(codes, kBlock, int8_t{0});
+  float largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    if (!std::isfinite(x[i])) return std::numeric_limits<float>::quiet_NaN();
+    largest = std::max(largest, std::abs(x[i]));
+  }
+  if (largest < 1e-30F) return 0;
+  const float inverse = 127.0F / largest;
+  for (int64_t i = 0; i < count; ++i) codes[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+  return largest / 127.0F;
+}
+
+void encode_int8(const float* x, int64_t K, int64_t begin, int64_t end, std::byte* row) {
+  const int64_t blocks = block_count(K);
+  auto* codes = reinterpret_cast<int8_t*>(row);
+  auto* scales = reinterpret_cast<float*>(row + blocks * kBlock);
+  auto* sums = reinterpret_cast<int32_t*>(scales + blocks);
+  for (int64_t column = begin; column < end; column += kBlock) {
+    scales[column / kBlock] = encode_int8_block(x + column, std::min(kBlock, end - column), codes + column);
+    sums[column / kBlock] = std::accumulate(codes + column, codes + column + kBlock, 0);
+  }
+}
+
+// Rows of weights are widened a part at a time, for some tokens at once: a kernel allocates nothing.
+constexpr int64_t kColumns = 1024;
+constexpr int64_t kTokens = 16;
+
+using TokenSums = std::array<double, kTokens>;
+
+// ---- kF32 ----
+
+void dot_f32(const Linear& a, int64_t n, int64_t t_begin, int64_t tokens, float* out) {
+  std::array<float, kColumns> weights;
+  TokenSums sums = {};
+  for (int64_t k0 = 0; k0 < a.w.columns; k0 += kColumns) {
+    const int64_t k1 = std::min(k0 + kColumns, a.w.columns);
+    decode_weight_columns(a.w, n, k0, k1, weights.data());
+    for (int64_t t = 0; t < tokens; ++t) {
+      const auto* x = reinterpret_cast<const float*>(a.x.data + (t_begin + t) * a.x.row_bytes);
+      for (int64_t k = k0; k < k1; ++k) sums[t] += static_cast<double>(x[k]) * weights[k - k0];
+    }
+  }
+  for (int64_t t = 0; t < tokens; ++t) out[t] = static_cast<float>(sums[t]);
+}
+
+// ---- kBF16 ----
+
+// A tile's arithmetic has no subnormal numbers.
+float flush(float value) { return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0F, value) : value; }
+
+float bf16_at(const std::byte* row, int64_t i) {
+  uint16_t bits;
+  std::memcpy(&bits, row + 2 * i, sizeof bits);
+  return flush(bf16_to_f32(bits));
+}
+
+void dot_bf16(const Linear& a, int64_t n, int64_t t_begin, int64_t tokens, float* out) {
+  std::array<float, kColumns> weights;
+  std::fill_n(out, tokens, 0.0F);
+  for (int64_t k0 = 0; k0 < a.w.columns; k0 += kColumns) {
+    const int64_t k1 = std::min(k0 + kColumns, a.w.columns);
+    decode_weight_columns(a.w, n, k0, k1, weights.data());
+    for (int64_t k = k0; k < k1; ++k) weights[k - k0] = flush(weights[k - k0]);
+    for (int64_t t = 0; t < tokens; ++t) {
+      const std::byte* x = a.x.data + (t_begin + t) * a.x.row_bytes;
+      for (int64_t block = k0; block < k1; block += kBlockColumns) {
+        std::array<float, 2> chains = {};
+        for (int64_t k = block; k < std::min(block + kBlockColumns, k1); ++k) {
+          float& chain = chains[k % 2];
+          chain = flush(std::fma(bf16_at(x, k), weights[k - k0], chain));
+        }
+        out[t] = flush(out[t] + flush(chains[0] + chains[1]));
+      }
+    }
+  }
+}
+
+// ---- kInt8 ----
+
+// rint; 0 for what takes a scale that is not finite.
+int rounded(float x) { return std::isfinite(x) ? static_cast<int>(std::nearbyint(x)) : 0; }
+
+int16_t wrapped(int x) { return static_cast<int16_t>(x); }
+
+int16_t mulhrs(int a, int b) { return wrapped((a * b + (1 << 14)) >> 15); }
+
+// Weights taken to 8 bits.
+class Int8Weights {
+ public:
+  explicit Int8Weights(const WeightMatrix& w) : w_(w), codes_(w) {
+    // Without scales, values are the codes.
+    codes_.layout.scales = WeightScales::kNone;
+    if (w.layout.codes != WeightCodes::kTable4) {
+      highest_ = static_cast<float>((1 << weight_code_bits(w.layout.codes)) - 1);
+      return;
+    }
+    codes_.layout.codes = WeightCodes::kU4;
+    const float* table = w.layout.table;
+    lowest_ = *std::min_element(table, table + 16);
+    highest_ = *std::max_element(table, table + 16);
+    table_largest_ = std::max(std::abs(lowest_), std::abs(highest_));
+    for (int i = 0; i < 16; ++i) table_[i] = rounded(table[i] / table_largest_ * 32767.0F);
+  }
+
+  // Of columns [begin, end) of a row, a stretch. Returns their step.
+  float stretch(int64_t row, int64_t begin, int64_t end, int8_t* out) const {
+    const float largest = largest_weight(row, begin, end);
+    const bool is_zero = largest < 1e-30F;
+    const float inverse = is_zero ? 0 : 127.0F / largest;
+    std::array<float, kStretch> codes;
+    decode_weight_columns(codes_, row, begin, end, codes.data());
+    for_groups(begin, end, [&](int64_t from, int64_t to) {
+      float scale = 0;
+      float offset = 0;
+      weight_scale(w_, row, from / w_.layout.group, &scale, &offset);
+      for (int64_t i = from; i < to; ++i) {
+        const int16_t w16 = to_16_bits(static_cast<int>(codes[i - begin]), scale, offset, inverse);
+        out[i - begin] = static_cast<int8_t>(wrapped(w16 + 128) >> 8);
+      }
+    });
+    return is_zero ? 0 : largest / 127.0F;
+  }
+
+ private:
+  // Calls visit(from, to) for the columns of each group.
+  template <typename Visit>
+  void for_groups(int64_t begin, int64_t end, const Visit& visit) const {
+    const int64_t group = w_.layout.group;
+    for (int64_t from = begin; from < end;) {
+      const int64_t to = std::min((from / group + 1) * group, end);
+      visit(from, to);
+      from = to;
+    }
+  }
+
+  // NaN if a scale is.
+  float largest_weight(int64_t row, int64_t begin, int64_t end) const {
+    float largest = 0;
+    for_groups(begin, end, [&](int64_t from, int64_t) {
+      float scale = 0;
+      float offset = 0;
+      weight_scale(w_, row, from / w_.layout.group, &scale, &offset);
+      for (const float code : {lowest_, highest_}) {
+        const float magnitude = std::abs(std::fma(scale, code, offset));
+        if (!(magnitude <= largest)) largest = std::isnan(largest) ? largest : magnitude;
+      }
+    });
+    return largest;
+  }
+
+  int16_t to_16_bits(int code, float scale, float offset, float inverse) const {
+    const float factor = scale * inverse;
+    switch (w_.layout.codes) {
+      case WeightCodes::kTable4:
+        return mulhrs(table_[static_cast<size_t>(code)], wrapped(rounded(factor * (table_largest_ * 256.0F))));
+      case WeightCodes::kU8: {
+        const int base = rounded(std::fma(128.0F, scale, offset) * inverse * 256.0F);
+        return wrapped(mulhrs((code - 128) * 256, wrapped(rounded(factor * 32768.0F))) + base);
+      }
+      default:
+        return wrapped(code * rounded(factor * 256.0F) + rounded(offset * inverse * 256.0F));
+    }
+  }
+
+  const WeightMatrix& w_;
+  WeightMatrix codes_;
+  float lowest_ = 0;  // code, or value of the table
+  float highest_ = 0;
+  float table_largest_ = 0;
+  std::array<int, 16> table_ = {};
+};
+
+// The codes of `count` columns, at most kBlock.
+float int8_sum(const int8_t* w, const int8_t* x, int64_t count) {
+  int sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += w[i] * x[i];
+  return static_cast<float>(sum);
+}
+
+void dot_int8(const Linear& a, int64_t n, int64_t t_begin, int64_t tokens, float* out) {
+  const Int8Weights weights(a.w);
+  const int64_t K = a.w.columns;
+  std::fill_n(out, tokens, 0.0F);
+  for (int64_t begin = 0; begin < K; begin += kStretch) {
+    const int64_t end = std::min(begin + kStretch, K);
+    const int64_t middle = std::min(begin + kBlock, end);
+    std::array<int8_t, kStretch> w;
+    const float step = weights.stretch(n, begin, end, w.data());
+    for (int64_t t = 0; t < tokens; ++t) {
+      const std::byte* row = a.x.data + (t_begin + t) * a.x.row_bytes;
+      const auto* x = reinterpret_cast<const int8_t*>(row);
+      const auto* scales = reinterpret_cast<const float*>(row + block_count(K) * kBlock) + begin / kBlock;
+      float inner = int8_sum(w.data(), x + begin, middle - begin) * scales[0];
+      if (middle < end) inner = std::fma(int8_sum(&w[kBlock], x + middle, end - middle), scales[1], inner);
+      out[t] = std::fma(inner, step, out[t]);
+    }
+  }
+}
+
+}  // namespace
+
+ActivationType fast_activations(const WeightLayout& layout) {
+  return has_int8_weights(layout) ? ActivationType::kInt8 : ActivationType::kF32;
+}
+
+void encode_activations(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
+                        int64_t end, std::byte* out, int64_t row_bytes) {
+  for (int64_t t = 0; t < T; ++t) {
+    if (type == ActivationType::kBF16) {
+      encode_bf16(x + t * x_stride, begin, end, out + t * row_bytes);
+    } else {
+      encode_int8(x + t * x_stride, K, begin, end, out + t * row_bytes);
+    }
+  }
+}
+
+void linear(const Linear& a, int64_t panel_begin, int64_t panel_end) {
+  const int64_t n_end = std::min(panel_end * kPanelRows, a.w.rows);
+  for (int64_t n = panel_begin * kPanelRows; n < n_end; ++n) {
+    for (int64_t t0 = 0; t0 < a.T; t0 += kTokens) {
+      const int64_t tokens = std::min(kTokens, a.T - t0);
+      std::array<float, kTokens> sums;
+      if (a.x.type == ActivationType::kF32) dot_f32(a, n, t0, tokens, sums.data());
+      if (a.x.type == ActivationType::kBF16) dot_bf16(a, n, t0, tokens, sums.data());
+      if (a.x.type == ActivationType::kInt8) dot_int8(a, n, t0, tokens, sums.data());
+      for (int64_t t = 0; t < tokens; ++t) {
+        a.y[(t0 + t) * a.y_stride + n] = a.bias != nullptr ? sums[t] + a.bias[n] : sums[t];
+      }
+    }
+  }
+}
+
+void decode_rows(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride) {
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    decode_weight_columns(w, row, 0, w.columns, out + (row - row_begin) * out_stride);
+  }
+}
+
+}  // namespace glimmer::kernels::ref
