@@ -8,17 +8,12 @@
 namespace glimmer {
 namespace {
 
-using kernels::Activations;
 using kernels::ActivationType;
 
 int64_t x_stride_of(const LinearCall& call) { return call.x_stride != 0 ? call.x_stride : call.weight->in_features(); }
 
-// A call, its input in the type that its kernel takes, and where its tasks begin among all.
-struct Job {
-  const LinearCall* call = nullptr;
-  Activations x;
-  int64_t first_task = 0;
-};
+// Tokens of one task: their activations stay in the second-level cache while panels pass by.
+constexpr int64_t kTokensAtOnce = 512;
 
 // Panels that a thread takes at once: enough to stream some side by side, few enough that tasks even out. A power of
 // two, as kernels take them in blocks of 2, 4 or 8.
@@ -54,19 +49,24 @@ size_t input_of(const LinearCall& call, ActivationType type, std::vector<EncodeC
   return inputs.size() - 1;
 }
 
-// Sets each job's x, encoding each distinct input once.
-void encode_inputs(Context& ctx, std::span<Job> jobs) {
+// The calls with their inputs as kernels take them, each distinct input encoded once.
+std::vector<EncodedLinearCall> encode_inputs(Context& ctx, std::span<const LinearCall> calls) {
+  std::vector<EncodedLinearCall> encoded;
   std::vector<EncodeCall> inputs;
-  std::vector<size_t> input_of_job(jobs.size());
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    const LinearCall& call = *jobs[i].call;
+  std::vector<size_t> input_of_call(calls.size());
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const LinearCall& call = calls[i];
     const ActivationType type = ctx.activation_type(call.weight->weight.layout);
-    jobs[i].x = {.type = type,
-                 .data = reinterpret_cast<const std::byte*>(call.x),
-                 .row_bytes = x_stride_of(call) * static_cast<int64_t>(sizeof(float))};
-    if (type != ActivationType::kF32) input_of_job[i] = input_of(call, type, inputs);
+    encoded.push_back({.weight = call.weight,
+                       .x = {.type = type,
+                             .data = reinterpret_cast<const std::byte*>(call.x),
+                             .row_bytes = x_stride_of(call) * static_cast<int64_t>(sizeof(float))},
+                       .y = call.y,
+                       .tokens = call.tokens,
+                       .y_stride = call.y_stride});
+    if (type != ActivationType::kF32) input_of_call[i] = input_of(call, type, inputs);
   }
-  if (inputs.empty()) return;
+  if (inputs.empty()) return encoded;
   const auto bytes_of = [](const EncodeCall& input) { return encoded_bytes(input.type, input.columns, input.tokens); };
   int64_t total_bytes = 0;
   for (const EncodeCall& input : inputs) total_bytes += bytes_of(input);
@@ -76,22 +76,25 @@ void encode_inputs(Context& ctx, std::span<Job> jobs) {
     memory += bytes_of(input);
   }
   encode(ctx, inputs);
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    if (jobs[i].x.type == ActivationType::kF32) continue;
-    const EncodeCall& input = inputs[input_of_job[i]];
-    jobs[i].x.data = input.out;
-    jobs[i].x.row_bytes = input.row_bytes();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    if (encoded[i].x.type == ActivationType::kF32) continue;
+    const EncodeCall& input = inputs[input_of_call[i]];
+    encoded[i].x.data = input.out;
+    encoded[i].x.row_bytes = input.row_bytes();
   }
+  return encoded;
 }
 
-void run_panels(Context& ctx, const Job& job, int64_t panel_begin, int64_t panel_end) {
-  const LinearCall& call = *job.call;
-  ctx.kernels().linear({.x = job.x,
+// Panels [panel_begin, panel_end) for tokens [first, first + tokens).
+void run_panels(Context& ctx, const EncodedLinearCall& call, int64_t first, int64_t tokens, int64_t panel_begin,
+                int64_t panel_end) {
+  const int64_t y_stride = call.y_stride != 0 ? call.y_stride : call.weight->out_features();
+  ctx.kernels().linear({.x = {call.x.type, call.x.data + first * call.x.row_bytes, call.x.row_bytes},
                         .w = call.weight->weight,
                         .bias = call.weight->bias,
-                        .y = call.y,
-                        .y_stride = call.y_stride != 0 ? call.y_stride : call.weight->out_features(),
-                        .T = call.tokens},
+                        .y = call.y + first * y_stride,
+                        .y_stride = y_stride,
+                        .T = tokens},
                        panel_begin, panel_end);
 }
 
@@ -107,30 +110,35 @@ void decode_rows(Context& ctx, const WeightMatrix& weight, int64_t row_begin, in
   ctx.kernels().decode_rows(weight, row_begin, row_end, out, weight.columns);
 }
 
-void linear(Context& ctx, std::span<const LinearCall> calls) {
-  if (ctx.linear_observer()) observe(ctx, calls);
-  std::vector<Job> jobs;
-  jobs.reserve(calls.size());
+void linear(Context& ctx, std::span<const EncodedLinearCall> calls) {
   int64_t panels = 0;
-  for (const LinearCall& call : calls) {
-    if (call.tokens == 0) continue;
-    jobs.emplace_back().call = &call;
-    panels += panel_count(call.weight->weight);
+  for (const EncodedLinearCall& call : calls) {
+    if (call.tokens > 0) panels += panel_count(call.weight->weight);
   }
-  encode_inputs(ctx, jobs);
   const int64_t at_once = panels_per_task(panels, ctx.pool().threads());
+  const auto ranges_of = [&](const EncodedLinearCall& call) {
+    return (panel_count(call.weight->weight) + at_once - 1) / at_once;
+  };
+  std::vector<int64_t> first_task;  // of each call
   int64_t tasks = 0;
-  for (Job& job : jobs) {
-    job.first_task = tasks;
-    tasks += (panel_count(job.call->weight->weight) + at_once - 1) / at_once;
+  for (const EncodedLinearCall& call : calls) {
+    first_task.push_back(tasks);
+    tasks += ranges_of(call) * ((call.tokens + kTokensAtOnce - 1) / kTokensAtOnce);
   }
   ctx.pool().parallel_for(tasks, 1, [&](int64_t task, int64_t, int) {
-    const auto after = std::upper_bound(jobs.begin(), jobs.end(), task,
-                                        [](int64_t value, const Job& job) { return value < job.first_task; });
-    const Job& job = *(after - 1);
-    const int64_t begin = (task - job.first_task) * at_once;
-    run_panels(ctx, job, begin, std::min(begin + at_once, panel_count(job.call->weight->weight)));
+    const auto after = std::upper_bound(first_task.begin(), first_task.end(), task);
+    const EncodedLinearCall& call = calls[static_cast<size_t>(after - first_task.begin()) - 1];
+    const int64_t index = task - *(after - 1);
+    const int64_t first = index / ranges_of(call) * kTokensAtOnce;
+    const int64_t begin = index % ranges_of(call) * at_once;
+    run_panels(ctx, call, first, std::min(kTokensAtOnce, call.tokens - first), begin,
+               std::min(begin + at_once, panel_count(call.weight->weight)));
   });
+}
+
+void linear(Context& ctx, std::span<const LinearCall> calls) {
+  if (ctx.linear_observer()) observe(ctx, calls);
+  linear(ctx, encode_inputs(ctx, calls));
 }
 
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y) {

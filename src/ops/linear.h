@@ -45,6 +45,16 @@ inline void linear(Context& ctx, std::initializer_list<LinearCall> calls) {
   linear(ctx, std::span<const LinearCall>(calls.begin(), calls.size()));
 }
 
+// The same of inputs that are in the type that their kernels take already.
+struct EncodedLinearCall {
+  const LinearWeight* weight = nullptr;
+  kernels::Activations x;  // [tokens, in_features]
+  float* y = nullptr;      // [tokens, out_features]
+  int64_t tokens = 0;
+  int64_t y_stride = 0;
+};
+void linear(Context& ctx, std::span<const EncodedLinearCall> calls);
+
 // y = x W^T + b.   x [tokens, in_features] f32, y [tokens, out_features] f32. CHECKs shapes.
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y);
 
