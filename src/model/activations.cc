@@ -21,20 +21,13 @@ Activations::Activations(const ModelConfig& c, int64_t chunk_tokens) {
     q_absorbed = f32(heads * (c.kv_lora_rank + c.qk_rope_head_dim));
     latent_out = f32(heads * c.kv_lora_rank);
   }
-  int64_t width = 0;
   bool any_sparse = false;
-  for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
-    any_sparse |= c.is_sparse(layer);
-    width = std::max(width, c.is_sparse(layer) ? c.moe_intermediate_size * c.n_shared_experts : c.intermediate_size);
-  }
-  gate = f32(width);
-  up = f32(width);
+  for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) any_sparse |= c.is_sparse(layer);
   if (any_sparse) {
     router_logits = f32(c.n_routed_experts);
     topk_weights = f32(c.num_experts_per_tok);
     topk_experts = Tensor(DType::kI32, {chunk_tokens, c.num_experts_per_tok});
     shared_out = f32(c.hidden_size);
-    moe.emplace(chunk_tokens, c.num_experts_per_tok, c.hidden_size, c.moe_intermediate_size, c.n_routed_experts);
   }
 }
 

@@ -1,8 +1,6 @@
 // The memory of one forward pass: float32, a row a token, sized for the largest chunk and reused from layer to layer.
 #pragma once
 
-#include <optional>
-
 #include "model/config.h"
 #include "ops/moe.h"
 #include "tensor/tensor.h"
@@ -31,15 +29,12 @@ struct Activations {
   Tensor latent_out;   // [tokens, heads, kv_lora_rank]
   Buffer expanded_kv;  // keys and values of some heads, grown on demand
 
-  // Feed-forward
-  Tensor gate;  // [tokens, the widest of dense and shared experts]
-  Tensor up;
+  MoeScratch mlp;
   // Sparse layers
   Tensor router_logits;  // [tokens, n_routed_experts]
   Tensor topk_weights;   // [tokens, num_experts_per_tok]
   Tensor topk_experts;   // [tokens, num_experts_per_tok] i32
   Tensor shared_out;     // [tokens, hidden_size]
-  std::optional<MoeScratch> moe;
 
   Tensor logits;  // [1 or chunk_tokens, vocab_size], made at first use
 };

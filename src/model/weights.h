@@ -67,7 +67,10 @@ class WeightBinder {
   std::vector<LinearWeight> linear_parts(std::string_view name, Dim out, Dim in, std::span<const Part> parts,
                                          Bias bias = Bias::kNone);
 
-  // A tensor widened to f32: norms, the router, biases.
+  // The same without bias, of f32 whatever the file has: the router.
+  LinearWeight linear_f32(std::string_view name, Dim out, Dim in);
+
+  // A tensor widened to f32: norms, biases.
   ConstTensorView f32(std::string_view name, std::initializer_list<Dim> shape);
 
  private:

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-
-#include "ops/elementwise.h"
 
 namespace glimmer {
 namespace {
@@ -77,13 +74,20 @@ void route_token(const RouterRule& rule, const float* logits, const float* bias,
   for (int64_t k = 0; k < rule.num_experts_per_tok; ++k) weights[k] *= factor;
 }
 
-// Orders the (token, k) slots by expert: fills slot_row and first_row.
-void group_by_expert(const int32_t* experts, int64_t slots, int64_t expert_count, MoeScratch& s) {
+// Orders the (token, k) slots by expert: fills slot_row, row_token and first_row.
+void group_by_expert(const int32_t* chosen, int64_t tokens, int64_t k, int64_t expert_count, MoeScratch& s) {
+  const int64_t slots = tokens * k;
+  s.slot_row.resize(static_cast<size_t>(slots));
+  s.row_token.resize(static_cast<size_t>(slots));
   s.first_row.assign(static_cast<size_t>(expert_count) + 1, 0);
-  for (int64_t i = 0; i < slots; ++i) ++s.first_row[experts[i] + 1];
+  for (int64_t i = 0; i < slots; ++i) ++s.first_row[chosen[i] + 1];
   for (int64_t e = 0; e < expert_count; ++e) s.first_row[e + 1] += s.first_row[e];
   std::vector<int64_t> next(s.first_row.begin(), s.first_row.end() - 1);
-  for (int64_t i = 0; i < slots; ++i) s.slot_row[i] = static_cast<int32_t>(next[experts[i]]++);
+  for (int64_t i = 0; i < slots; ++i) {
+    const int64_t row = next[chosen[i]]++;
+    s.slot_row[i] = static_cast<int32_t>(row);
+    s.row_token[row] = static_cast<int32_t>(i / k);
+  }
 }
 
 }  // namespace
@@ -108,72 +112,47 @@ void moe_route(Context& ctx, const RouterRule& rule, ConstTensorView router_logi
   });
 }
 
-MoeScratch::MoeScratch(int64_t tokens, int64_t num_experts_per_tok, int64_t hidden_size, int64_t moe_intermediate_size,
-                       int64_t n_routed_experts)
-    : gathered(DType::kF32, {tokens * num_experts_per_tok, hidden_size}),
-      gate(DType::kF32, {tokens * num_experts_per_tok, moe_intermediate_size}),
-      up(DType::kF32, {tokens * num_experts_per_tok, moe_intermediate_size}),
-      down(DType::kF32, {tokens * num_experts_per_tok, hidden_size}),
-      slot_row(static_cast<size_t>(tokens * num_experts_per_tok)),
-      first_row(static_cast<size_t>(n_routed_experts) + 1) {
-  calls.reserve(2 * static_cast<size_t>(n_routed_experts));
-}
-
-void moe_experts(Context& ctx, std::span<const MlpWeights> expert_weights, ConstTensorView x, ConstTensorView weights,
-                 ConstTensorView experts, MoeScratch& s, TensorView out) {
-  const int64_t tokens = x.shape[0];
-  const int64_t hidden_size = x.shape[1];
-  const int64_t k = experts.shape[1];
-  const int64_t slots = tokens * k;
-  const auto expert_count = static_cast<int64_t>(expert_weights.size());
-  GLIMMER_CHECK(slots <= s.gathered.shape()[0] && out.shape == x.shape && weights.shape == experts.shape,
-                "moe_experts: {} slots, room for {}; x {}, out {}", slots, s.gathered.shape()[0], x.shape.to_string(),
-                out.shape.to_string());
-  group_by_expert(experts.as<int32_t>(), slots, expert_count, s);
-
-  float* gathered = s.gathered.as<float>();
-  ctx.pool().parallel_for(slots, 32, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      std::memcpy(gathered + s.slot_row[i] * hidden_size, x.as<float>() + i / k * hidden_size,
-                  static_cast<size_t>(hidden_size) * sizeof(float));
-    }
-  });
-
-  const int64_t width = s.gate.shape()[1];
-  const auto rows_of = [&](int64_t e) { return s.first_row[e + 1] - s.first_row[e]; };
-  s.calls.clear();
-  for (int64_t e = 0; e < expert_count; ++e) {
-    if (rows_of(e) == 0) continue;
-    const float* in = gathered + s.first_row[e] * hidden_size;
-    const int64_t at = s.first_row[e] * width;
-    s.calls.push_back(
-        {.weight = &expert_weights[e].gate_proj, .x = in, .y = s.gate.as<float>() + at, .tokens = rows_of(e)});
-    s.calls.push_back(
-        {.weight = &expert_weights[e].up_proj, .x = in, .y = s.up.as<float>() + at, .tokens = rows_of(e)});
-  }
-  linear(ctx, s.calls);
-
-  const Shape active{slots, width};
-  silu_mul(ctx, {s.gate.as<float>(), DType::kF32, active}, {s.up.as<float>(), DType::kF32, active},
-           {s.gate.as<float>(), DType::kF32, active});
+void moe_experts(Context& ctx, const MoeCall& call, MoeScratch& s) {
+  const int64_t tokens = call.x.shape[0];
+  const int64_t hidden_size = call.x.shape[1];
+  const int64_t k = call.chosen.shape[1];
+  const auto expert_count = static_cast<int64_t>(call.experts.size());
+  GLIMMER_CHECK(
+      call.out.shape == call.x.shape && call.weights.shape == call.chosen.shape && call.chosen.shape[0] == tokens,
+      "moe_experts: x {}, chosen {}, weights {}, out {}", call.x.shape.to_string(), call.chosen.shape.to_string(),
+      call.weights.shape.to_string(), call.out.shape.to_string());
+  group_by_expert(call.chosen.as<int32_t>(), tokens, k, expert_count, s);
+  const int64_t shared_rows = call.shared_experts != nullptr ? tokens : 0;
+  const size_t wanted_bytes = static_cast<size_t>((tokens * k + shared_rows) * hidden_size) * sizeof(float);
+  if (s.down.size_bytes() < wanted_bytes) s.down = Buffer(wanted_bytes);
+  auto* down = s.down.as<float>();
+  float* shared = down + tokens * k * hidden_size;
 
   s.calls.clear();
-  for (int64_t e = 0; e < expert_count; ++e) {
-    if (rows_of(e) == 0) continue;
-    s.calls.push_back({.weight = &expert_weights[e].down_proj,
-                       .x = s.gate.as<float>() + s.first_row[e] * width,
-                       .y = s.down.as<float>() + s.first_row[e] * hidden_size,
-                       .tokens = rows_of(e)});
+  // The one with the most tokens first, so that no thread begins it at the end.
+  if (call.shared_experts != nullptr) {
+    s.calls.push_back({.weights = call.shared_experts, .count = tokens, .out = shared});
   }
-  linear(ctx, s.calls);
+  for (int64_t e = 0; e < expert_count; ++e) {
+    const int64_t first = s.first_row[e];
+    if (s.first_row[e + 1] == first) continue;
+    s.calls.push_back({.weights = &call.experts[e],
+                       .tokens = s.row_token.data() + first,
+                       .count = s.first_row[e + 1] - first,
+                       .out = down + first * hidden_size});
+  }
+  mlps(ctx, s.calls, call.x, s.mlps);
 
-  ctx.pool().parallel_for(tokens, 8, [&](int64_t begin, int64_t end, int) {
+  constexpr int64_t kGrainTokens = 8;
+  ctx.pool().parallel_for(tokens, kGrainTokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      float* sum = out.as<float>() + t * hidden_size;
+      float* sum = call.out.as<float>() + t * hidden_size;
       std::fill_n(sum, hidden_size, 0.0F);
       for (int64_t i = t * k; i < (t + 1) * k; ++i) {
-        ctx.kernels().add_scaled(s.down.as<float>() + s.slot_row[i] * hidden_size, weights.as<float>()[i], hidden_size,
-                                 sum);
+        ctx.kernels().add_scaled(down + s.slot_row[i] * hidden_size, call.weights.as<float>()[i], hidden_size, sum);
+      }
+      if (call.shared_experts != nullptr) {
+        ctx.kernels().add_scaled(shared + t * hidden_size, 1.0F, hidden_size, sum);
       }
     }
   });

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "ops/linear.h"
+#include "ops/mlp.h"
 
 namespace glimmer {
 
@@ -32,29 +32,27 @@ struct RouterRule {
 void moe_route(Context& ctx, const RouterRule& rule, ConstTensorView router_logits,
                ConstTensorView e_score_correction_bias, TensorView weights, TensorView experts);
 
-struct MlpWeights {
-  LinearWeight gate_proj;  // [intermediate, hidden_size]
-  LinearWeight up_proj;    // [intermediate, hidden_size]
-  LinearWeight down_proj;  // [hidden_size, intermediate]
-};
-
 // Memory of moe_experts, reused from call to call.
 struct MoeScratch {
-  Tensor gathered;  // [tokens * num_experts_per_tok, hidden_size]: tokens in the order of their experts
-  Tensor gate;      // [tokens * num_experts_per_tok, moe_intermediate_size]
-  Tensor up;
-  Tensor down;                     // [tokens * num_experts_per_tok, hidden_size]
-  std::vector<int32_t> slot_row;   // [tokens * num_experts_per_tok]: row of `gathered` that holds (token, k)
+  MlpScratch mlps;
+  Buffer down;                     // what each network says of its tokens, expert by expert, then the shared one
+  std::vector<int32_t> slot_row;   // [tokens * num_experts_per_tok]: row of `down` that holds (token, k)
+  std::vector<int32_t> row_token;  // the token of each such row
   std::vector<int64_t> first_row;  // [n_routed_experts + 1]: rows of each expert
-  std::vector<LinearCall> calls;
-
-  MoeScratch(int64_t tokens, int64_t num_experts_per_tok, int64_t hidden_size, int64_t moe_intermediate_size,
-             int64_t n_routed_experts);
+  std::vector<MlpCall> calls;
 };
 
-// out[t] = sum over k of weights[t][k] * down(silu(gate(x[t])) * up(x[t])) with the matrices of experts[t][k].
-//   x, out [tokens, hidden_size] f32; weights, experts as moe_route gives them. An expert may have no tokens.
-void moe_experts(Context& ctx, std::span<const MlpWeights> expert_weights, ConstTensorView x, ConstTensorView weights,
-                 ConstTensorView experts, MoeScratch& scratch, TensorView out);
+// Experts, of which each token has some, and one that all have.
+//   out[t] = sum over k of weights[t][k] * experts[chosen[t][k]](x[t])  +  shared_experts(x[t])
+// The sum is taken in the order of k, in f32, and the shared one comes last. An expert may have no tokens.
+struct MoeCall {
+  std::span<const MlpWeights> experts;
+  const MlpWeights* shared_experts = nullptr;  // null: none
+  ConstTensorView x;                           // [tokens, hidden_size] f32
+  ConstTensorView weights;                     // [tokens, num_experts_per_tok] f32, as moe_route gives them
+  ConstTensorView chosen;                      // [tokens, num_experts_per_tok] i32
+  TensorView out;                              // [tokens, hidden_size] f32
+};
+void moe_experts(Context& ctx, const MoeCall& call, MoeScratch& scratch);
 
 }  // namespace glimmer

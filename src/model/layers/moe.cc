@@ -1,5 +1,7 @@
 #include "model/layers/moe.h"
 
+#include <array>
+
 #include "model/layers/decoder_layer.h"
 #include "ops/elementwise.h"
 
@@ -13,16 +15,10 @@ MlpWeights bind_gate_up_down(WeightBinder& binder, const std::string& name, Dim 
           .down_proj = binder.linear(name + ".down_proj", hidden, width, bias)};
 }
 
-// out = down_proj(silu(gate_proj(x)) * up_proj(x))
-void gated_mlp(LayerPass& pass, const MlpWeights& w, ConstTensorView x, TensorView out) {
-  const int64_t width = w.gate_proj.out_features();
-  const Shape shape{pass.tokens, width};
-  const TensorView gate{pass.a.gate.as<float>(), DType::kF32, shape};
-  const TensorView up{pass.a.up.as<float>(), DType::kF32, shape};
-  linear(pass.ctx, {{.weight = &w.gate_proj, .x = x.as<float>(), .y = gate.as<float>(), .tokens = pass.tokens},
-                    {.weight = &w.up_proj, .x = x.as<float>(), .y = up.as<float>(), .tokens = pass.tokens}});
-  silu_mul(pass.ctx, gate, up, gate);
-  linear(pass.ctx, w.down_proj, gate, out);
+// out = mlp(x)
+void run_mlp(LayerPass& pass, const MlpWeights& w, ConstTensorView x, TensorView out) {
+  const MlpCall call{.weights = &w, .count = pass.tokens, .out = out.as<float>()};
+  mlps(pass.ctx, {&call, 1}, x, pass.a.mlp.mlps);
 }
 
 }  // namespace
@@ -32,11 +28,11 @@ MlpWeights bind_mlp(WeightBinder& binder, const ModelConfig& c) {
   const Dim width{c.intermediate_size, "intermediate_size"};
   const auto bias = c.mlp_bias ? WeightBinder::Bias::kRequired : WeightBinder::Bias::kNone;
   if (!binder.has("mlp.gate_up_proj.weight")) return bind_gate_up_down(binder, "mlp", width, hidden, bias);
-  const LinearWeight gate_up =
-      binder.linear("mlp.gate_up_proj", {2 * width.size, "2 * intermediate_size"}, hidden, bias);
-  return {.gate_proj = rows_of(gate_up, 0, width.size),
-          .up_proj = rows_of(gate_up, width.size, width.size),
-          .down_proj = binder.linear("mlp.down_proj", hidden, width, bias)};
+  const std::array<WeightBinder::Part, 2> halves = {{{.rows = width.size}, {.rows = width.size}}};
+  const std::vector<LinearWeight> gate_up =
+      binder.linear_parts("mlp.gate_up_proj", {2 * width.size, "2 * intermediate_size"}, hidden, halves, bias);
+  return {
+      .gate_proj = gate_up[0], .up_proj = gate_up[1], .down_proj = binder.linear("mlp.down_proj", hidden, width, bias)};
 }
 
 MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
@@ -44,8 +40,7 @@ MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
   const Dim width{c.moe_intermediate_size, "moe_intermediate_size"};
   const Dim count{c.n_routed_experts, "n_routed_experts"};
   MoeWeights w;
-  const ConstTensorView gate = binder.f32("mlp.gate.weight", {count, hidden});
-  w.gate.weight = float_weight_matrix(WeightCodes::kF32, gate.data, count.size, hidden.size);
+  w.gate = binder.linear_f32("mlp.gate", count, hidden);
   if (c.router_scoring == RouterScoring::kSigmoid) {
     w.e_score_correction_bias = binder.f32("mlp.gate.e_score_correction_bias", {count});
   }
@@ -60,7 +55,7 @@ MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
 }
 
 void mlp(LayerPass& pass, const MlpWeights& w) {
-  gated_mlp(pass, w, Activations::rows(pass.a.normed, pass.tokens), Activations::rows(pass.a.mlp_out, pass.tokens));
+  run_mlp(pass, w, Activations::rows(pass.a.normed, pass.tokens), Activations::rows(pass.a.mlp_out, pass.tokens));
 }
 
 void moe(LayerPass& pass, const MoeWeights& w) {
@@ -86,11 +81,19 @@ void moe(LayerPass& pass, const MoeWeights& w) {
   pass.record("mlp.topk_indices", topk_experts);
   pass.record("mlp.topk_weights", topk_weights);
 
-  moe_experts(ctx, w.experts, x, topk_weights, topk_experts, *pass.a.moe, out);
+  const bool has_shared = !w.shared_experts.gate_proj.empty();
+  MoeCall call{.experts = w.experts, .x = x, .weights = topk_weights, .chosen = topk_experts, .out = out};
+  if (!ctx.tapped()) {
+    call.shared_experts = has_shared ? &w.shared_experts : nullptr;
+    moe_experts(ctx, call, pass.a.mlp);
+    return;
+  }
+  // The same in two steps, whose results the tap hears of.
+  moe_experts(ctx, call, pass.a.mlp);
   pass.record("mlp.experts", out);
-  if (!w.shared_experts.gate_proj.empty()) {
+  if (has_shared) {
     const TensorView shared = Activations::rows(pass.a.shared_out, pass.tokens);
-    gated_mlp(pass, w.shared_experts, x, shared);
+    run_mlp(pass, w.shared_experts, x, shared);
     pass.record("mlp.shared_experts", shared);
     add_residual(ctx, shared, out);
   }
