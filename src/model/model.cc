@@ -8,7 +8,7 @@
 namespace glimmer {
 namespace {
 
-int64_t bytes_of(const LinearWeight& weight) { return weight.empty() ? 0 : weight.weight.size_bytes(); }
+int64_t bytes_of(const LinearWeight& weight) { return weight.empty() ? 0 : size_bytes(weight.weight); }
 
 int64_t bytes_of(const MlpWeights& mlp) {
   return bytes_of(mlp.gate_proj) + bytes_of(mlp.up_proj) + bytes_of(mlp.down_proj);

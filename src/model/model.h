@@ -24,8 +24,8 @@ class Model {
   // Called now and then while weights are bound and their pages read; may throw (kCancelled) to stop the load.
   using ProgressCallback = std::function<void(const LoadProgress&)>;
 
-  // Binds an opened model's weights: quantised ones stay quantised, mapped floats stay mapped (and keep `source`
-  // alive). Throws an Error that names file, tensor, expected and found.
+  // Packs an opened model's weights for the kernels: quantised ones stay quantised. Pages of files go as they are read;
+  // `source` stays alive. Throws an Error that names file, tensor, expected and found.
   static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress = {});
   // The same of ModelSource::open(path).
   static Model load(const std::filesystem::path& path, const ProgressCallback& progress = {});

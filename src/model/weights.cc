@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
+#include <cstring>
 #include <optional>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -28,25 +30,28 @@ class WeightStorage {
     return tensor;
   }
 
+  // Aligned to 64. Pieces of memory that is mapped many at a time: it lies on huge pages, and its ends are never
+  // written.
   std::byte* allocate(int64_t size_bytes) {
-    return buffers_.emplace_back(static_cast<size_t>(size_bytes)).as<std::byte>();
+    constexpr int64_t kMostAtOnce = int64_t{256} << 20;
+    const int64_t rounded = (size_bytes + 63) / 64 * 64;
+    if (rounded > arena_left_) {
+      arena_left_ = std::max(rounded, std::min(kMostAtOnce, total_bytes_ + total_bytes_ / 8));
+      arenas_.emplace_back(static_cast<size_t>(arena_left_));
+      arena_at_ = arenas_.back().as<std::byte>();
+    }
+    arena_left_ -= rounded;
+    return std::exchange(arena_at_, arena_at_ + rounded);
   }
 
-  // Reads the pages of a mapped tensor now rather than in the first forward pass.
-  static void touch(std::span<const std::byte> data) {
-    constexpr size_t kPageBytes = 4096;
-    advise(data, Access::kWillNeed);
-    volatile std::byte sink{};
-    for (size_t at = 0; at < data.size(); at += kPageBytes) sink = data[at];
-    (void)sink;
-  }
+  // Rows in their kernel layout.
+  WeightMatrix pack(const EncodedMatrix& rows);
+  // Their transpose, of floats.
+  WeightMatrix pack_transposed(const EncodedMatrix& rows);
 
-  void repack(const EncodedMatrix& matrix, WeightMatrix& out);
-
-  // The tensor has been read: its pages may go if nothing views them.
-  enum class Pages { kStillViewed, kDone };
-  void report(const SourceTensor& tensor, Pages pages) {
-    if (pages == Pages::kDone) source_->release(tensor);
+  // The tensor has been read: its pages may go.
+  void report(const SourceTensor& tensor) {
+    source_->release(tensor);
     done_bytes_ += static_cast<int64_t>(ModelSource::stored_bytes(tensor));
     if (progress_) progress_({done_bytes_, total_bytes_});
   }
@@ -76,21 +81,66 @@ class WeightStorage {
   const Model::ProgressCallback& progress_;  // used while binding only
   int64_t total_bytes_ = 0;
   int64_t done_bytes_ = 0;
-  std::deque<Buffer> buffers_;
+  std::vector<Buffer> arenas_;
+  std::byte* arena_at_ = nullptr;
+  int64_t arena_left_ = 0;
   std::unordered_set<std::string> used_;
   std::optional<ThreadPool> pool_{std::in_place, available_threads()};  // while binding only
 };
 
-void WeightStorage::repack(const EncodedMatrix& matrix, WeightMatrix& out) {
-  auto* codes = allocate(out.rows * out.code_row_bytes);
-  auto* scales = out.scale_row_bytes > 0 ? allocate(out.rows * out.scale_row_bytes) : nullptr;
+namespace {
+
+// The floats that a matrix has in the file, or the shortest that hold what it is decoded to within a 2000th.
+WeightCodes codes_when_transposed(const WeightLayout& layout) {
+  return is_float_layout(layout) ? layout.codes : WeightCodes::kF16;
+}
+
+void store_float(WeightCodes codes, float value, std::byte* out) {
+  if (codes == WeightCodes::kF32) {
+    std::memcpy(out, &value, sizeof value);
+    return;
+  }
+  const uint16_t half = codes == WeightCodes::kBF16 ? f32_to_bf16(value) : f32_to_f16(value);
+  std::memcpy(out, &half, sizeof half);
+}
+
+}  // namespace
+
+WeightMatrix WeightStorage::pack(const EncodedMatrix& rows) {
+  WeightMatrix matrix = weight_matrix_of(rows.type->layout(rows.params, rows.columns), rows.rows, rows.columns);
+  std::byte* data = allocate(size_bytes(matrix));
   constexpr int64_t kGrainBytes = 1 << 16;
-  const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, out.code_row_bytes));
-  pool_->parallel_for(out.rows, grain, [&](int64_t begin, int64_t end, int) {
-    repack_rows(matrix, begin, end, codes + begin * out.code_row_bytes, scales + begin * out.scale_row_bytes);
+  const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, matrix.panel_bytes));
+  pool_->parallel_for(panel_count(matrix), grain,
+                      [&](int64_t begin, int64_t end, int) { repack_panels(rows, matrix, begin, end, data); });
+  matrix.data = data;
+  return matrix;
+}
+
+WeightMatrix WeightStorage::pack_transposed(const EncodedMatrix& rows) {
+  const WeightCodes codes = codes_when_transposed(rows.type->layout(rows.params, rows.columns));
+  WeightMatrix matrix = weight_matrix_of({.codes = codes}, rows.columns, rows.rows);
+  std::byte* data = allocate(size_bytes(matrix));
+  std::vector<float> values(static_cast<size_t>(rows.rows * rows.columns));
+  pool_->parallel_for(rows.rows, 16, [&](int64_t begin, int64_t end, int) {
+    decode_rows(rows, begin, end, values.data() + begin * rows.columns);
   });
-  out.code_data = codes;
-  out.scale_data = scales;
+  const int64_t element_bytes = weight_code_bits(codes) / 8;
+  const int64_t stride = rows.rows * element_bytes;
+  pool_->parallel_for(panel_count(matrix), 1, [&](int64_t panel, int64_t, int) {
+    const int64_t first = panel * kPanelRows;
+    const int64_t count = std::min(kPanelRows, matrix.rows - first);
+    std::vector<std::byte> elements(static_cast<size_t>(count * stride));
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t k = 0; k < rows.rows; ++k) {
+        store_float(codes, values[static_cast<size_t>(k * rows.columns + first + i)],
+                    elements.data() + i * stride + k * element_bytes);
+      }
+    }
+    pack_panel(matrix, count, elements.data(), stride, nullptr, 0, data + panel * matrix.panel_bytes);
+  });
+  matrix.data = data;
+  return matrix;
 }
 
 namespace {
@@ -118,33 +168,12 @@ void check_shape(const SourceTensor& tensor, std::span<const Dim> dims) {
   }
 }
 
-ConstTensorView stored_f32(WeightStorage& storage, const SourceTensor& tensor) {
+float* stored_f32(WeightStorage& storage, const SourceTensor& tensor) {
   const int64_t count = tensor.shape.element_count();
   auto* values = reinterpret_cast<float*>(storage.allocate(count * static_cast<int64_t>(sizeof(float))));
   decode_rows(tensor.data, 0, tensor.data.rows, values);
-  storage.report(tensor, WeightStorage::Pages::kDone);
-  return {values, DType::kF32, tensor.shape};
-}
-
-// A matrix in its kernel layout: mapped floats as they are, else repacked.
-WeightMatrix stored_matrix(WeightStorage& storage, const SourceTensor& tensor) {
-  const EncodedMatrix& data = tensor.data;
-  WeightMatrix matrix{
-      .layout = data.type->layout(data.params, data.columns), .rows = data.rows, .columns = data.columns};
-  matrix.code_row_bytes = weight_code_row_bytes(matrix.layout, data.columns);
-  matrix.scale_row_bytes = weight_scale_row_bytes(matrix.layout, data.columns);
-  const std::span<const std::byte> stored = data.parts[0];
-  const auto alignment = static_cast<uintptr_t>(weight_code_bits(matrix.layout.codes) / 8);
-  const bool mapped = is_float_layout(matrix.layout) && data.row_map == nullptr &&
-                      reinterpret_cast<uintptr_t>(stored.data()) % alignment == 0;
-  if (mapped) {
-    matrix.code_data = stored.data() + data.first_row * matrix.code_row_bytes;
-    WeightStorage::touch({matrix.code_data, static_cast<size_t>(matrix.rows * matrix.code_row_bytes)});
-  } else {
-    storage.repack(data, matrix);
-  }
-  storage.report(tensor, mapped ? WeightStorage::Pages::kStillViewed : WeightStorage::Pages::kDone);
-  return matrix;
+  storage.report(tensor);
+  return values;
 }
 
 }  // namespace
@@ -152,17 +181,56 @@ WeightMatrix stored_matrix(WeightStorage& storage, const SourceTensor& tensor) {
 bool WeightBinder::has(std::string_view name) const { return storage_.find(prefix_ + std::string(name)) != nullptr; }
 
 LinearWeight WeightBinder::linear(std::string_view name, Dim out, Dim in, Bias bias) {
+  const Part whole{.rows = out.size};
+  return linear_parts(name, out, in, {&whole, 1}, bias).front();
+}
+
+std::vector<LinearWeight> WeightBinder::linear_parts(std::string_view name, Dim out, Dim in,
+                                                     std::span<const Part> parts, Bias bias) {
   const SourceTensor& tensor = storage_.require(prefix_ + std::string(name) + ".weight");
   check_shape(tensor, std::array{out, in});
-  LinearWeight weight{.weight = stored_matrix(storage_, tensor), .name = tensor.name};
-  if (bias == Bias::kRequired) weight.bias = f32(std::string(name) + ".bias", {out}).as<float>();
-  return weight;
+  std::vector<LinearWeight> weights;
+  int64_t first = 0;
+  for (const Part& part : parts) {
+    const EncodedMatrix rows = tensor.data.slice(first, part.rows);
+    // A transposed part reads other columns than the tensor does, so it goes without its name.
+    weights.push_back(part.transposed ? LinearWeight{.weight = storage_.pack_transposed(rows)}
+                                      : LinearWeight{.weight = storage_.pack(rows), .name = tensor.name});
+    first += part.rows;
+  }
+  GLIMMER_CHECK(first == out.size, "{}: parts of {} rows, of {}", tensor.name, first, out.size);
+  storage_.report(tensor);
+  if (bias == Bias::kRequired) {
+    const auto* values = f32(std::string(name) + ".bias", {out}).as<float>();
+    for (size_t i = 0; i < parts.size(); values += parts[i].rows, ++i) {
+      if (!parts[i].transposed) weights[i].bias = values;
+    }
+  }
+  return weights;
+}
+
+LinearWeight WeightBinder::linear_f32(std::string_view name, Dim out, Dim in) {
+  const SourceTensor& tensor = storage_.require(prefix_ + std::string(name) + ".weight");
+  check_shape(tensor, std::array{out, in});
+  WeightMatrix matrix = weight_matrix_of({.codes = WeightCodes::kF32}, out.size, in.size);
+  std::byte* data = storage_.allocate(size_bytes(matrix));
+  std::vector<float> values(static_cast<size_t>(kPanelRows * in.size));
+  const auto stride = in.size * static_cast<int64_t>(sizeof(float));
+  for (int64_t first = 0; first < out.size; first += kPanelRows) {
+    const int64_t rows = std::min(kPanelRows, out.size - first);
+    decode_rows(tensor.data, first, first + rows, values.data());
+    pack_panel(matrix, rows, reinterpret_cast<const std::byte*>(values.data()), stride, nullptr, 0,
+               data + first / kPanelRows * matrix.panel_bytes);
+  }
+  matrix.data = data;
+  storage_.report(tensor);
+  return {.weight = matrix};
 }
 
 ConstTensorView WeightBinder::f32(std::string_view name, std::initializer_list<Dim> shape) {
   const SourceTensor& tensor = storage_.require(prefix_ + std::string(name));
   check_shape(tensor, std::span(shape.begin(), shape.size()));
-  return stored_f32(storage_, tensor);
+  return {stored_f32(storage_, tensor), DType::kF32, tensor.shape};
 }
 
 std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
