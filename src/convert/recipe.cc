@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/quoted_name.h"
 #include "model/summary.h"
+#include "quant/fitting.h"
 
 namespace glimmer {
 namespace {
@@ -74,35 +75,6 @@ std::string_view finer_type(std::string_view type) {
       {"mlx2", "mlx4"}, {"mlx3", "mlx5"}, {"mlx4", "mlx6"}, {"mlx5", "mlx6"},   {"mlx6", "mlx8"}};
   const auto found = kFiner.find(type);
   return found == kFiner.end() ? type : found->second;
-}
-
-// What llama.cpp writes where a row is no whole number of the type's blocks; "" where nothing but floats is left.
-std::string_view fallback_type(std::string_view type) {
-  static const std::map<std::string_view, std::string_view> kFallback = {
-      {"q2_k", "q4_0"}, {"q3_k", "q4_0"}, {"q4_k", "q5_0"}, {"q5_k", "q5_1"}, {"q6_k", "q8_0"}, {"iq4_xs", "iq4_nl"}};
-  const auto found = kFallback.find(type);
-  return found == kFallback.end() ? "" : found->second;
-}
-
-QuantParams params_of(const QuantType& type, int64_t columns) {
-  QuantParams params;
-  if (type.name == "fp8") {
-    params.block_rows = 128;
-    params.group = 128;
-  } else if (type.name == "nf4") {
-    params.bits = 4;
-    params.group = 64;
-  } else if (type.name.starts_with("mlx")) {
-    params.group = columns % 64 == 0 ? 64 : 32;
-    params.scale_dtype = DType::kBF16;
-    params.bits = type.name[3] - '0';
-  }
-  return params;
-}
-
-bool fits(const QuantType& type, int64_t columns) {
-  if (columns % type.block != 0) return false;
-  return weight_layout_fits(type.layout(params_of(type, columns), columns), columns);
 }
 
 bool holds(const Target& target, std::string_view type) {
@@ -179,7 +151,7 @@ std::vector<Override> parse_overrides(const Target& target, const std::vector<st
 // The type itself, or what is written in its place in rows of this length.
 const QuantType& fitting_type(const Target& target, const QuantType& type, const ConvertMatrix& matrix) {
   const QuantType* fitting = &type;
-  while (!fits(*fitting, matrix.columns())) {
+  while (!fits_columns(*fitting, matrix.columns())) {
     const std::string_view next = fallback_type(fitting->name);
     if (next.empty() || !holds(target, next)) return float_type(target);
     fitting = &require_quant_type(next);
@@ -192,7 +164,7 @@ bool can_keep(const Target& target, const ConvertMatrix& matrix) {
   const EncodedMatrix& first = matrix.pieces.front().data;
   if (!holds(target, first.type->name)) return false;
   // A Hugging Face folder has one rule for all its quantised matrices.
-  if (target.format == "hf" && !is_float(*first.type) && first.params != params_of(*first.type, first.columns)) {
+  if (target.format == "hf" && !is_float(*first.type) && first.params != default_params(*first.type, first.columns)) {
     return false;
   }
   if (!is_float(*first.type)) {
@@ -274,7 +246,7 @@ void choose_types(const ModelConfig& config, const Target& target, const RecipeO
       type = wanted != nullptr ? &recipe_type(target, recipe, *wanted, matrix) : &float_type(target);
     }
     matrix.type = &fitting_type(target, *type, matrix);
-    matrix.params = params_of(*matrix.type, matrix.columns());
+    matrix.params = default_params(*matrix.type, matrix.columns());
     if (matrix.type != type) {
       ++replaced[fmt::format("{} instead of {} in rows of {} values", matrix.type->name, type->name, matrix.columns())];
     }

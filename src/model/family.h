@@ -19,6 +19,10 @@ struct Family {
   std::string_view architecture;  // config.json's architectures[0]
   std::string_view models;        // the released models, for people
 
+  // How its checkpoints spell a layer, beyond what config.json says.
+  bool gate_and_up_in_one = false;  // mlp.gate_up_proj in dense layers, the gate's rows first
+  bool norms_after_blocks = false;  // post_self_attn_layernorm and post_mlp_layernorm
+
   // Fills what is the family's own; the fields that all share are read already.
   void (*read_config)(ConfigReader& reader, ModelConfig& config);
   void (*bind_layer)(WeightBinder& binder, const ModelConfig& config, LayerWeights& layer);

@@ -1,10 +1,7 @@
 #include "source/gguf_source.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -84,16 +81,6 @@ std::optional<std::filesystem::path> gguf_model_at(const std::filesystem::path& 
   }
   return models.empty() ? std::nullopt : std::optional(models.front());
 }
-
-SharedBytes::SharedBytes(size_t size_bytes) {
-  void* at = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (at == MAP_FAILED) fail(ErrorCode::kIo, "cannot map {} bytes: {}", size_bytes, std::strerror(errno));
-  bytes_ = {static_cast<std::byte*>(at), size_bytes};
-}
-SharedBytes::~SharedBytes() {
-  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
-}
-SharedBytes::SharedBytes(SharedBytes&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
 
 GgufSource::GgufSource(const std::filesystem::path& path)
     : ModelSource(path, "gguf"),

@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "base/json.h"
@@ -11,27 +10,13 @@
 #include "source/gguf_config.h"
 #include "source/gguf_tokenizer.h"
 #include "source/model_source.h"
+#include "source/shared_bytes.h"
 
 namespace glimmer {
 
 // The model file that `path` means: itself, if it is called *.gguf, or the only model (one file, or the first of a
 // split one) of a folder without safetensors files. Throws kUsage if the folder has several.
 std::optional<std::filesystem::path> gguf_model_at(const std::filesystem::path& path);
-
-// Memory that advise(kDontNeed) does not empty, as if it were a mapped file's: ModelSource::release may be told of it.
-class SharedBytes {
- public:
-  explicit SharedBytes(size_t size_bytes);  // throws kIo
-  ~SharedBytes();
-  SharedBytes(SharedBytes&& other) noexcept;
-  SharedBytes& operator=(SharedBytes&&) = delete;
-  SharedBytes(const SharedBytes&) = delete;
-
-  std::span<std::byte> bytes() const { return bytes_; }
-
- private:
-  std::span<std::byte> bytes_;
-};
 
 class GgufSource final : public ModelSource {
  public:

@@ -121,8 +121,8 @@ uint64_t ModelSource::total_bytes() const {
 uint64_t ModelSource::stored_bytes(const SourceTensor& tensor) {
   uint64_t bytes = 0;
   for (const auto& part : tensor.data.parts) bytes += part.size();
-  // A view of some rows stands for its share of the stored matrix.
-  if (tensor.data.stored_rows > tensor.data.rows) {
+  // A view of some rows stands for its share of the stored matrix, and one that repeats rows for as many.
+  if (tensor.data.stored_rows != tensor.data.rows) {
     bytes = bytes / static_cast<uint64_t>(tensor.data.stored_rows) * static_cast<uint64_t>(tensor.data.rows);
   }
   return bytes;

@@ -18,6 +18,7 @@ extern const Family kGlm = {
     .model_type = "glm",
     .architecture = "GlmForCausalLM",
     .models = "GLM-4-9B-Chat (-hf)",
+    .gate_and_up_in_one = true,
     .read_config = read_glm,
     .bind_layer = bind_pre_norm_layer,
     .forward_layer = forward_pre_norm_layer,

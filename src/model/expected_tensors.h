@@ -1,0 +1,19 @@
+// Which tensors a model has, told by its configuration alone: for models that are not downloaded (model/cards), and to
+// count what there should be.
+#pragma once
+
+#include <vector>
+
+#include "model/config.h"
+#include "tensor/named_shape.h"
+
+namespace glimmer {
+
+// MLA's kv_b_proj as transformers has it, or in the halves embed_q and unembed_out (source/model_source.h).
+enum class KvBForm { kWhole, kHalves };
+
+// Every tensor of a model by its canonical name and shape ([out, in], or [n]): embedding and head first and
+// last, experts one by one; those for multi-token prediction are not among them.
+std::vector<NamedShape> expected_tensors(const ModelConfig& config, KvBForm kv_b = KvBForm::kWhole);
+
+}  // namespace glimmer
