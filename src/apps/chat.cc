@@ -116,6 +116,7 @@ void add_flags(Flags& flags, ChatOptions& options) {
   options.length.add(flags);
   options.sampling.add(flags);
   options.runtime.add(flags);
+  options.runtime.add_precision(flags, Precision::kFast);
   flags.examples(
       "  glimmer chat\n"
       "  glimmer chat -m ~/models/GLM-4.7-Flash --system \"Answer in Chinese\" --temperature 0.7\n"

@@ -71,6 +71,7 @@ void add_shared_flags(Flags& flags, EvalOptions& options) {
       .add_switch("--json", options.as_json, "Print one JSON object with every number")
       .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
   options.runtime.add(flags);
+  options.runtime.add_precision(flags, Precision::kExact);
 }
 
 LoadReport load_report(const EvalOptions& options) { return options.quiet ? LoadReport::kQuiet : LoadReport::kShown; }

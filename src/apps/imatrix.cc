@@ -20,7 +20,7 @@ constexpr size_t kWorstShown = 5;
 struct ImatrixOptions {
   ModelFlags model;
   EvalTextFlags text;
-  RuntimeFlags runtime;
+  RuntimeFlags runtime{.precision = "exact"};  // products tell what they read in float32
   std::optional<std::string> output;
   int64_t min_tokens = 100;
   bool as_json = false;

@@ -105,6 +105,7 @@ int logits_command(Arguments arguments) {
       .add("--chunk", options.chunk, "N", "Run the prompt N tokens at a time; 1 takes the path of decoding")
       .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
   options.runtime.add(flags);
+  options.runtime.add_precision(flags, Precision::kExact);
   flags.examples(
       "  glimmer logits --ids 1,2,3 > logits.json\n"
       "  glimmer logits --ids 1,2,3 --backend ref --trace ref.safetensors > /dev/null\n"

@@ -68,12 +68,20 @@ void RuntimeFlags::add(Flags& flags) {
       .add("-t,--threads", threads, "N", "Threads (default: all that this process may use)");
 }
 
+void RuntimeFlags::add_precision(Flags& flags, Precision by_default) {
+  precision = precision_name(by_default);
+  flags.add("--precision", precision, "NAME",
+            by_default == Precision::kFast
+                ? "fast (default): values in 8 bits or bf16 where kernels like them; or exact"
+                : "exact (default): values in float32 throughout; or fast");
+}
+
 Context::Options RuntimeFlags::context_options() const {
   constexpr int64_t kMaxThreads = 1024;
   if (threads < 0 || threads > kMaxThreads) {
     fail(ErrorCode::kUsage, "--threads is {}, but must be in [1, {}] (0: all)", threads, kMaxThreads);
   }
-  return {.backend = backend, .threads = static_cast<int>(threads)};
+  return {.backend = backend, .threads = static_cast<int>(threads), .precision = precision_by_name(precision)};
 }
 
 void SamplingFlags::add(Flags& flags) {

@@ -24,12 +24,14 @@ struct ModelFlags {
   std::filesystem::path folder_or_file() const;
 };
 
-// --backend and -t/--threads.
+// --backend, -t/--threads and, where a command lets one choose, --precision.
 struct RuntimeFlags {
   std::string backend;
   int64_t threads = 0;
+  std::string precision = "fast";
 
   void add(Flags& flags);
+  void add_precision(Flags& flags, Precision by_default);
   Context::Options context_options() const;  // throws kUsage
 };
 

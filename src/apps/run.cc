@@ -56,6 +56,7 @@ void add_flags(Flags& flags, RunOptions& options) {
   options.length.add(flags);
   options.sampling.add(flags);
   options.runtime.add(flags);
+  options.runtime.add_precision(flags, Precision::kFast);
   flags.examples(
       "  glimmer run \"What is 17 + 25?\"\n"
       "  glimmer run -m ~/models/GLM-4.7-Flash --no-thinking -n 200 -f question.txt\n"

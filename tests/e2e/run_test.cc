@@ -77,6 +77,7 @@ TEST(Commands, WrongFlags) {
   expect_error(glimmer({"run", "-m", model(), "one", "two"}), 2, "two");
   expect_error(glimmer({"run", "-m", model(), "-t", "-3", "x"}), 2, "threads");
   expect_error(glimmer({"run", "-m", model(), "--backend", "abacus", "x"}), 2, "ref");
+  expect_error(glimmer({"run", "-m", model(), "--precision", "rough", "x"}), 2, "'rough'; known: fast, exact");
 }
 
 TEST(Commands, MissingModel) {
