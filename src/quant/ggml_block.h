@@ -114,7 +114,19 @@ inline void pack_quarters(const uint8_t* codes, std::byte* out) {
   }
 }
 inline void unpack_quarters(const std::byte* packed, uint8_t* codes) {
-  for (int j = 0; j < 128; ++j) codes[j] = static_cast<uint8_t>(packed[j % 32]) >> (j / 32 * 2) & 3;
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 32; ++j) codes[32 * i + j] = static_cast<uint8_t>(packed[j]) >> 2 * i & 3;
+  }
+}
+
+// Bit i of byte j is that of column 32 * i + j: sets it as bit kTo of that column's code.
+template <int kTo>
+void add_bit_columns(const std::byte* packed, uint8_t* codes) {
+  for (int i = 0; i < 8; ++i) {
+    for (int j = 0; j < 32; ++j) {
+      codes[32 * i + j] |= static_cast<uint8_t>((static_cast<uint8_t>(packed[j]) >> i & 1) << kTo);
+    }
+  }
 }
 
 // The fifth bits of 32 columns, bit j of a 32-bit word being column j's.
@@ -124,9 +136,15 @@ inline void pack_fifth_bits(const uint8_t* codes, std::byte* out) {
   std::memcpy(out, &bits, sizeof bits);
 }
 inline void add_fifth_bits(const std::byte* packed, uint8_t* codes) {
-  uint32_t bits;
-  std::memcpy(&bits, packed, sizeof bits);
-  for (int j = 0; j < 32; ++j) codes[j] |= static_cast<uint8_t>((bits >> j & 1) << 4);
+  for (int i = 0; i < 4; ++i) {
+    // Byte j of `bits`: bit j alone; then the bytes that are not 0 are 16.
+    const uint64_t bits = static_cast<uint64_t>(packed[i]) * 0x0101'0101'0101'0101U & 0x8040'2010'0804'0201U;
+    const uint64_t sixteens = ((bits + 0x7F7F'7F7F'7F7F'7F7FU) & 0x8080'8080'8080'8080U) >> 3;
+    uint64_t eight;
+    std::memcpy(&eight, codes + 8 * i, sizeof eight);
+    eight |= sixteens;
+    std::memcpy(codes + 8 * i, &eight, sizeof eight);
+  }
 }
 
 }  // namespace glimmer

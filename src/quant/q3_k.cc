@@ -28,7 +28,7 @@ void unpack(const std::byte* block, uint8_t* codes, std::byte* scales) {
     scales[2 + i] = static_cast<std::byte>((low | high << 4) - 32);
   }
   for (int half = 0; half < 2; ++half) unpack_quarters(block + 32 + 32 * half, codes + 128 * half);
-  for (int i = 0; i < 256; ++i) codes[i] |= static_cast<uint8_t>((static_cast<int>(block[i % 32]) >> i / 32 & 1) << 2);
+  add_bit_columns<2>(block, codes);
 }
 
 void pack(const Scales& scales, const uint8_t* codes, std::byte* block) {

@@ -19,8 +19,7 @@ WeightLayout layout(const QuantParams&, int64_t) {
 void unpack(const std::byte* block, uint8_t* codes, std::byte* scales) {
   unpack_super_u8(block, scales);
   for (int i = 0; i < 4; ++i) unpack_nibbles<32>(block + 48 + 32 * i, codes + 64 * i);
-  for (int i = 0; i < 256; ++i)
-    codes[i] |= static_cast<uint8_t>((static_cast<int>(block[16 + i % 32]) >> i / 32 & 1) << 4);
+  add_bit_columns<4>(block + 16, codes);
 }
 
 void encode(const BlockValues& in, std::byte* block) {
