@@ -1,6 +1,7 @@
 // The reference: scalar, sums in float64, obvious. It defines what every other table must compute.
 #include <cmath>
 
+#include "kernels/ref/attention.h"
 #include "kernels/ref/linear.h"
 #include "kernels/tables.h"
 
@@ -45,6 +46,9 @@ extern const KernelTable kRefTable = {
     .encode_activations = ref::encode_activations,
     .linear = ref::linear,
     .decode_rows = ref::decode_rows,
+    .attention_queries = ref::attention_queries,
+    .attention_block = ref::attention_block,
+    .attention_fold = ref::attention_fold,
     .rms_norm = rms_norm,
     .silu_mul = silu_mul,
     .add_scaled = add_scaled,

@@ -1,0 +1,29 @@
+// What all tables agree on for attention.
+#include <algorithm>
+
+#include "kernels/kernel_table.h"
+
+namespace glimmer::kernels {
+namespace {
+
+constexpr int64_t kRows = 32;  // what queries are rounded up to
+constexpr int64_t kLine = 64;
+
+int64_t rounded_up(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+}  // namespace
+
+int64_t attention_query_bytes(int64_t rows, int64_t qk_dim) {
+  return rounded_up(rows, kRows) * qk_dim * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t attention_scratch_bytes(int64_t qk_dim, int64_t v_dim) {
+  constexpr int64_t kScoreTiles = 4;  // attention.inc: f32 [tiles, keys, 16] and [6, qk_dim]
+  constexpr int64_t kScoreKeys = 6;
+  const int64_t in_floats = (kScoreTiles * kAttentionBlock * 16 + kScoreKeys * qk_dim) * 4;
+  // attention_amx.cc: the block's values, scores and probabilities of 32 queries, and 4 tiles
+  const int64_t in_tiles = kAttentionBlock * v_dim * 2 + kAttentionBlock * kRows * (4 + 2) + 4 * 1024;
+  return rounded_up(std::max(in_floats, in_tiles), kLine);
+}
+
+}  // namespace glimmer::kernels

@@ -1,0 +1,348 @@
+// Attention over keys and values of bf16 with AMX tiles. Two tiles of 16 queries go together.
+//
+// Scores are made transposed, S^T = K Q^T: 16 keys as they lie in memory are the first operand and 16 queries, packed
+// once, the second. So the lanes of softmax are queries. exp(score - max) is rounded to bf16 and turned into the first
+// operand of the product with the values, whose rows are interleaved two by two once for all queries of a call.
+//
+// Queries whose widths are not whole tiles, and keys of f32, take the functions of avx512.
+#include <immintrin.h>
+
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/avx512.h"
+
+namespace glimmer::kernels::amx {
+namespace {
+
+constexpr int64_t kTile = 16;  // rows of a tile, and its columns of 32 bits
+constexpr int64_t kStep = 32;  // values of bf16 in a tile's row
+constexpr int64_t kTileBytes = 1024;
+constexpr int64_t kSteps = kAttentionBlock / kStep;
+constexpr float kLowest = -3.40282347e+38F;
+constexpr float kLog2E = 1.44269504F;
+
+bool takes(KvType type, int64_t qk_dim, int64_t v_dim) {
+  return type == KvType::kBF16 && qk_dim % kStep == 0 && v_dim % kStep == 0;
+}
+
+// All tiles are whole, for every kernel of this table.
+void configure_tiles() {
+  struct alignas(64) Config {
+    uint8_t palette = 1;
+    uint8_t start_row = 0;
+    uint8_t reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  asm volatile("" ::: "memory");  // g++ 12 takes only the first 8 bytes for read
+  _tile_loadconfig(&config);
+}
+
+// rows[r] lane c <-> rows[c] lane r, lanes of 32 bits.
+void transpose(__m512i* rows) {
+  __m512i a[16];
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  __m512i b[16];  // b[4 g + c]: of rows 4 g .. 4 g + 3 the columns c, c + 4, c + 8, c + 12
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  for (int c = 0; c < 4; ++c) {
+    const __m512i low01 = _mm512_shuffle_i32x4(b[c], b[c + 4], 0x88);  // columns c and c + 8
+    const __m512i low23 = _mm512_shuffle_i32x4(b[c + 8], b[c + 12], 0x88);
+    const __m512i high01 = _mm512_shuffle_i32x4(b[c], b[c + 4], 0xDD);  // columns c + 4 and c + 12
+    const __m512i high23 = _mm512_shuffle_i32x4(b[c + 8], b[c + 12], 0xDD);
+    rows[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    rows[c + 8] = _mm512_shuffle_i32x4(low01, low23, 0xDD);
+    rows[c + 4] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    rows[c + 12] = _mm512_shuffle_i32x4(high01, high23, 0xDD);
+  }
+}
+
+// The bf16 of a and of b, a's in the low halves of the lanes.
+__m512i bf16_pairs(__m512 a, __m512 b) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(b, a)));
+}
+
+// 2^x for x <= 0 or little above, relative error below 3e-6: a polynomial on [0, 1) for the fraction.
+__m512 exp2(__m512 x) {
+  const __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  __m512 p = _mm512_set1_ps(0.0135341679F);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0520114606F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.241442757F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693003834F));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.00000259F));
+  return _mm512_scalef_ps(p, x);
+}
+
+// Fetches the memory that comes next, a part with each call, evenly over a block.
+class Fetch {
+ public:
+  Fetch(const std::byte* next, int64_t bytes, int64_t calls)
+      : at_(next), end_(next + bytes), part_((bytes / calls + 64) / 64 * 64) {}
+  void operator()() {
+    const std::byte* stop = end_ - at_ > part_ ? at_ + part_ : end_;
+    for (; at_ < stop; at_ += 64) _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T1);
+  }
+
+ private:
+  const std::byte* at_;
+  const std::byte* end_;
+  int64_t part_;
+};
+
+// Memory of one call, in its scratch.
+struct Scratch {
+  std::byte* values;         // [v_dim / 32][steps][2] tiles: 16 pairs of keys x 16 columns
+  float* scores;             // [2 tiles of queries][keys][16 queries]
+  std::byte* probabilities;  // [2 tiles of queries][steps] tiles: 16 queries x 32 keys
+  float* out;                // a tile
+
+  Scratch(std::byte* memory, int64_t v_dim)
+      : values(memory),
+        scores(reinterpret_cast<float*>(values + v_dim * kAttentionBlock * 2)),
+        probabilities(reinterpret_cast<std::byte*>(scores + 2 * kAttentionBlock * kTile)),
+        out(reinterpret_cast<float*>(probabilities + 2 * kSteps * kTileBytes)) {}
+};
+
+// Pairs of rows, interleaved; rows from `keys` on count as zeros.
+void pack_values(const AttentionBlock& a, std::byte* values) {
+  const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+  const int64_t pairs = (a.keys + kStep - 1) / kStep * kTile;
+  const auto load = [&](int64_t key, int64_t column) {
+    if (key >= a.keys) return _mm512_setzero_si512();
+    return _mm512_permutexvar_epi64(order, _mm512_loadu_si512(a.v + (key * a.v_stride + column) * 2));
+  };
+  for (int64_t pair = 0; pair < pairs; ++pair) {
+    std::byte* out = values + pair / kTile * 2 * kTileBytes + pair % kTile * 64;
+    for (int64_t column = 0; column < a.v_dim; column += kStep) {
+      const __m512i first = load(2 * pair, column);
+      const __m512i second = load(2 * pair + 1, column);
+      _mm512_store_si512(out, _mm512_unpacklo_epi16(first, second));
+      _mm512_store_si512(out + kTileBytes, _mm512_unpackhi_epi16(first, second));
+      out += kSteps * 2 * kTileBytes;
+    }
+  }
+}
+
+template <int kQueryTiles>
+void score(const AttentionBlock& a, int64_t keys, const std::byte* queries, float* scores, Fetch& fetch) {
+  const int64_t steps = a.qk_dim / kStep;
+  const int64_t stride = a.k_stride * 2;
+  for (int64_t key = 0; key < keys; key += 2 * kTile) {
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (kQueryTiles == 2) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+    const std::byte* k = a.k + key * stride;
+    const std::byte* q = queries;
+    for (int64_t step = 0; step < steps; ++step) {
+      _tile_loadd(6, q, 64);
+      _tile_loadd(4, k, stride);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_loadd(5, k + kTile * stride, stride);
+      _tile_dpbf16ps(1, 5, 6);
+      if constexpr (kQueryTiles == 2) {
+        _tile_loadd(7, q + steps * kTileBytes, 64);
+        _tile_dpbf16ps(2, 4, 7);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      k += kStep * 2;
+      q += kTileBytes;
+      fetch();
+    }
+    float* out = scores + key * kTile;
+    _tile_stored(0, out, 64);
+    _tile_stored(1, out + kTile * kTile, 64);
+    if constexpr (kQueryTiles == 2) {
+      _tile_stored(2, out + kAttentionBlock * kTile, 64);
+      _tile_stored(3, out + (kAttentionBlock + kTile) * kTile, 64);
+    }
+  }
+}
+
+struct Softmax {
+  __m512 max;
+  __m512 sum;
+};
+
+// The largest score of each of 16 queries, exp(score - max) as tiles for the product with the values, and their sum.
+template <bool kMasked>
+Softmax softmax(const float* scores, int64_t keys, const int32_t* visible, float scale, std::byte* probabilities) {
+  const __m512i counts = _mm512_loadu_si512(visible);
+  const auto seen = [&](int64_t key) {
+    return kMasked ? _mm512_cmpgt_epi32_mask(counts, _mm512_set1_epi32(static_cast<int>(key))) : __mmask16(0xFFFF);
+  };
+  __m512 most[2] = {_mm512_set1_ps(kLowest), _mm512_set1_ps(kLowest)};
+  for (int64_t key = 0; key < keys; key += 2) {
+    for (int i = 0; i < 2; ++i) {
+      most[i] = _mm512_mask_max_ps(most[i], seen(key + i), most[i], _mm512_load_ps(scores + (key + i) * kTile));
+    }
+  }
+  const __mmask16 any = _mm512_test_epi32_mask(counts, counts);
+  const __m512 largest = _mm512_mul_ps(_mm512_max_ps(most[0], most[1]), _mm512_set1_ps(scale));
+  const __m512 factor = _mm512_set1_ps(scale * kLog2E);
+  const __m512 shift = _mm512_maskz_mul_ps(any, largest, _mm512_set1_ps(kLog2E));
+  __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (int64_t key = 0; key < keys; key += kStep) {
+    __m512i pairs[16];
+    for (int64_t pair = 0; pair < kTile; ++pair) {
+      __m512 p[2];
+      for (int64_t i = 0; i < 2; ++i) {
+        const int64_t at = key + 2 * pair + i;
+        p[i] = exp2(_mm512_fmsub_ps(_mm512_load_ps(scores + at * kTile), factor, shift));
+        if constexpr (kMasked) p[i] = _mm512_maskz_mov_ps(seen(at), p[i]);
+        sums[i] = _mm512_add_ps(sums[i], p[i]);
+      }
+      pairs[pair] = bf16_pairs(p[0], p[1]);
+    }
+    transpose(pairs);
+    for (int64_t q = 0; q < kTile; ++q) _mm512_store_si512(probabilities + q * 64, pairs[q]);
+    probabilities += kTileBytes;
+  }
+  return {_mm512_mask_mov_ps(_mm512_set1_ps(kLowest), any, largest), _mm512_add_ps(sums[0], sums[1])};
+}
+
+// What becomes of 16 queries' state: rows of `out` are set, or folded with these factors.
+struct RowFactors {
+  alignas(64) float into[kTile];
+  alignas(64) float other[kTile];
+};
+
+// Softmax of one tile of queries, into or onto their state.
+void finish_scores(const AttentionBlock& a, int64_t keys, int64_t row, const float* scores, std::byte* probabilities,
+                   RowFactors& factors) {
+  const int32_t* visible = a.visible + row;
+  bool masked = false;
+  for (int64_t i = 0; i < kTile; ++i) masked |= visible[i] < keys;
+  // Keys are taken 32 at a time: those beyond count as seen by none.
+  masked |= keys % kStep != 0;
+  const Softmax s = masked ? softmax<true>(scores, keys, visible, a.scale, probabilities)
+                           : softmax<false>(scores, keys, visible, a.scale, probabilities);
+  if (!a.fold) {
+    _mm512_storeu_ps(a.state.max + row, s.max);
+    _mm512_storeu_ps(a.state.sum + row, s.sum);
+    return;
+  }
+  alignas(64) float other_max[kTile];
+  _mm512_store_ps(other_max, s.max);
+  avx512::attention_fold_factors(a.state.max + row, other_max, factors.into, factors.other);
+  const __m512 sum = _mm512_mul_ps(s.sum, _mm512_load_ps(factors.other));
+  _mm512_storeu_ps(a.state.sum + row,
+                   _mm512_fmadd_ps(_mm512_loadu_ps(a.state.sum + row), _mm512_load_ps(factors.into), sum));
+}
+
+// A tile of 16 queries x 16 columns from scratch into or onto the state.
+void finish_out(const AttentionBlock& a, int64_t row, int64_t column, const float* tile, const RowFactors& factors) {
+  const int64_t rows = a.rows - row < kTile ? a.rows - row : kTile;
+  float* out = a.state.out + row * a.v_dim + column;
+  for (int64_t r = 0; r < rows; ++r) {
+    __m512 value = _mm512_load_ps(tile + r * kTile);
+    if (a.fold) {
+      value = _mm512_fmadd_ps(_mm512_loadu_ps(out), _mm512_set1_ps(factors.into[r]),
+                              _mm512_mul_ps(value, _mm512_set1_ps(factors.other[r])));
+    }
+    _mm512_storeu_ps(out, value);
+    out += a.v_dim;
+  }
+}
+
+template <int kQueryTiles>
+void weigh_values(const AttentionBlock& a, int64_t keys, int64_t row, const Scratch& s, const RowFactors* factors,
+                  Fetch& fetch) {
+  const int64_t steps = (keys + kStep - 1) / kStep;
+  const std::byte* values = s.values;
+  for (int64_t column = 0; column < a.v_dim; column += kStep) {
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (kQueryTiles == 2) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+    const std::byte* p = s.probabilities;
+    for (int64_t step = 0; step < steps; ++step) {
+      _tile_loadd(4, p + step * kTileBytes, 64);
+      _tile_loadd(6, values + 2 * step * kTileBytes, 64);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_loadd(7, values + (2 * step + 1) * kTileBytes, 64);
+      _tile_dpbf16ps(1, 4, 7);
+      if constexpr (kQueryTiles == 2) {
+        _tile_loadd(5, p + (kSteps + step) * kTileBytes, 64);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      fetch();
+    }
+    values += kSteps * 2 * kTileBytes;
+    _tile_stored(0, s.out, 64);
+    _tile_stored(1, s.out + kTile * kTile, 64);
+    if constexpr (kQueryTiles == 2) {
+      _tile_stored(2, s.out + 2 * kTile * kTile, 64);
+      _tile_stored(3, s.out + 3 * kTile * kTile, 64);
+    }
+    for (int64_t tile = 0; tile < kQueryTiles; ++tile) {
+      finish_out(a, row + tile * kTile, column, s.out + 2 * tile * kTile * kTile, factors[tile]);
+      finish_out(a, row + tile * kTile, column + kTile, s.out + (2 * tile + 1) * kTile * kTile, factors[tile]);
+    }
+  }
+}
+
+template <int kQueryTiles>
+void attend(const AttentionBlock& a, int64_t row, const Scratch& s, Fetch& fetch) {
+  int64_t keys = 0;
+  for (int64_t i = 0; i < kQueryTiles * kTile; ++i) keys = a.visible[row + i] > keys ? a.visible[row + i] : keys;
+  if (keys == 0 && a.fold) return;
+  score<kQueryTiles>(a, keys, a.queries + row * a.qk_dim * 2, s.scores, fetch);
+  RowFactors factors[kQueryTiles];
+  for (int64_t tile = 0; tile < kQueryTiles; ++tile) {
+    finish_scores(a, keys, row + tile * kTile, s.scores + tile * kAttentionBlock * kTile,
+                  s.probabilities + tile * kSteps * kTileBytes, factors[tile]);
+  }
+  weigh_values<kQueryTiles>(a, keys, row, s, factors, fetch);
+}
+
+}  // namespace
+
+// Tiles of 16 queries; in each, for every 32 columns, 16 pairs of columns x 16 queries.
+void attention_queries(const AttentionQueries& a) {
+  if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_queries(a);
+  std::byte* packed = a.packed;
+  for (int64_t row = 0; row < a.rows; row += kTile) {
+    for (int64_t column = 0; column < a.qk_dim; column += kStep) {
+      __m512i rows[kTile];
+      for (int64_t r = 0; r < kTile; ++r) {
+        if (row + r >= a.rows) {
+          rows[r] = _mm512_setzero_si512();
+          continue;
+        }
+        const float* q = a.q + (row + r) / a.heads * a.token_stride + (row + r) % a.heads * a.head_stride + column;
+        rows[r] = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(q + kTile), _mm512_loadu_ps(q)));
+      }
+      transpose(rows);
+      for (int64_t pair = 0; pair < kTile; ++pair) _mm512_store_si512(packed + pair * 64, rows[pair]);
+      packed += kTileBytes;
+    }
+  }
+}
+
+void attention_block(const AttentionBlock& a) {
+  if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_block(a);
+  configure_tiles();
+  const Scratch scratch(a.scratch, a.v_dim);
+  pack_values(a, scratch.values);
+  const int64_t pairs = (a.rows + 2 * kTile - 1) / (2 * kTile);
+  Fetch fetch(a.next, a.next_bytes, pairs * (a.qk_dim / kStep + a.v_dim / kStep) * ((a.keys + kStep - 1) / kStep));
+  int64_t row = 0;
+  for (; row + kTile < a.rows; row += 2 * kTile) attend<2>(a, row, scratch, fetch);
+  if (row < a.rows) attend<1>(a, row, scratch, fetch);
+}
+
+}  // namespace glimmer::kernels::amx
