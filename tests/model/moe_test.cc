@@ -6,6 +6,8 @@
 #include <cmath>
 #include <random>
 
+#include "quant/quant_type.h"
+
 namespace glimmer {
 namespace {
 
@@ -115,62 +117,236 @@ TEST(MoeRoute, HostileScoresStayInRange) {
   }
 }
 
-TEST(MoeExperts, EqualAPlainLoopWithRaggedAndEmptyExperts) {
-  constexpr int64_t kHidden = 20, kWidth = 13, kExperts = 5, kTopK = 2;
-  std::mt19937 rng(3);
-  const auto random = [&](size_t count) {
-    std::vector<float> values(count);
-    for (float& value : values) value = static_cast<float>(rng() >> 8) / (1 << 23) - 1.0F;
-    return values;
-  };
-  std::vector<std::vector<float>> memory;
-  std::vector<MlpWeights> experts;
-  const auto matrix = [&](int64_t out, int64_t in) {
-    memory.push_back(random(static_cast<size_t>(out * in)));
-    return LinearWeight{.weight = float_weight_matrix(WeightCodes::kF32, memory.back().data(), out, in)};
-  };
-  memory.reserve(3 * kExperts);
-  for (int e = 0; e < kExperts; ++e)
-    experts.push_back({matrix(kWidth, kHidden), matrix(kWidth, kHidden), matrix(kHidden, kWidth)});
+std::vector<float> random_values(std::mt19937& rng, int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(rng() >> 8) / (1 << 23) - 1.0F;
+  return values;
+}
 
-  for (const int64_t tokens : {1, 2, 9}) {
-    const std::vector<float> x = random(static_cast<size_t>(tokens * kHidden));
-    const std::vector<float> weights = random(static_cast<size_t>(tokens * kTopK));
-    std::vector<int32_t> chosen;  // expert 4 never; expert 0 always
-    for (int64_t t = 0; t < tokens; ++t) chosen.insert(chosen.end(), {static_cast<int32_t>(1 + t % 3), 0});
-    std::vector<float> expected(x.size(), 0.0F);
-    for (int64_t t = 0; t < tokens; ++t) {
-      for (int64_t k = 0; k < kTopK; ++k) {
-        const MlpWeights& w = experts[chosen[t * kTopK + k]];
-        const auto dot = [&](const LinearWeight& m, int64_t row, const float* v) {
-          double sum = 0;
-          for (int64_t i = 0; i < m.in_features(); ++i)
-            sum += reinterpret_cast<const float*>(m.weight.code_data)[row * m.in_features() + i] * v[i];
-          return static_cast<float>(sum);
-        };
-        std::vector<float> inner(kWidth);
-        for (int64_t i = 0; i < kWidth; ++i) {
-          const float gate = dot(w.gate_proj, i, &x[t * kHidden]);
-          inner[i] = gate * sigmoid(gate) * dot(w.up_proj, i, &x[t * kHidden]);
-        }
-        for (int64_t i = 0; i < kHidden; ++i)
-          expected[t * kHidden + i] += weights[t * kTopK + k] * dot(w.down_proj, i, inner.data());
+// Experts of random weights. They own what their matrices are.
+class TestExperts {
+ public:
+  // `types` are taken in turn by the matrices of each network: gate, up, down.
+  TestExperts(int64_t count, int64_t hidden_size, int64_t width, const std::vector<std::string>& types)
+      : types_(types), hidden_size_(hidden_size) {
+    for (int64_t e = 0; e < count; ++e) add(width);
+    shared_width_ = 2 * width;
+    add(shared_width_);
+    shared_ = experts_.back();
+    experts_.pop_back();
+  }
+
+  std::span<const MlpWeights> experts() const { return experts_; }
+  const MlpWeights& shared() const { return shared_; }
+
+  // down(silu(gate(x)) * up(x)) of network `index` (the last is the shared one), in double.
+  std::vector<double> run(size_t index, const float* x) const {
+    const std::vector<float>* w = &decoded_[3 * index];
+    const auto width = static_cast<int64_t>(w[0].size()) / hidden_size_;
+    std::vector<double> inner(static_cast<size_t>(width));
+    for (int64_t i = 0; i < width; ++i) {
+      double gate = 0;
+      double up = 0;
+      for (int64_t j = 0; j < hidden_size_; ++j) {
+        gate += static_cast<double>(w[0][i * hidden_size_ + j]) * x[j];
+        up += static_cast<double>(w[1][i * hidden_size_ + j]) * x[j];
       }
+      inner[i] = gate / (1 + std::exp(-gate)) * up;
     }
+    std::vector<double> out(static_cast<size_t>(hidden_size_), 0.0);
+    for (int64_t i = 0; i < hidden_size_; ++i) {
+      for (int64_t j = 0; j < width; ++j) out[i] += w[2][i * width + j] * inner[j];
+    }
+    return out;
+  }
+
+ private:
+  void add(int64_t width) {
+    MlpWeights w;
+    w.gate_proj.weight = matrix(width, hidden_size_);
+    w.up_proj.weight = matrix(width, hidden_size_);
+    w.down_proj.weight = matrix(hidden_size_, width);
+    experts_.push_back(w);
+  }
+
+  WeightMatrix matrix(int64_t rows, int64_t columns) {
+    const QuantType& type = require_quant_type(types_[decoded_.size() % types_.size()]);
+    QuantParams params;
+    std::vector<std::vector<std::byte>> parts;
+    std::vector<std::byte*> out;
+    EncodedMatrix encoded{.type = &type, .params = params, .rows = rows, .columns = columns, .stored_rows = rows};
+    for (const QuantPart& part : type.parts(params, rows, columns)) {
+      parts.emplace_back(dtype_bytes(part.dtype, part.shape.element_count()));
+    }
+    for (auto& part : parts) out.push_back(part.data());
+    const std::vector<float> values = random_values(rng_, rows * columns);
+    type.encode(params, values.data(), rows, columns, nullptr, out);
+    for (size_t i = 0; i < parts.size(); ++i) encoded.parts[i] = parts[i];
+    decoded_.emplace_back(values.size());
+    decode_rows(encoded, 0, rows, decoded_.back().data());
+    WeightMatrix packed = weight_matrix_of(type.layout(params, columns), rows, columns);
+    memory_.emplace_back(static_cast<size_t>(size_bytes(packed)));
+    repack_panels(encoded, packed, 0, panel_count(packed), memory_.back().as<std::byte>());
+    packed.data = memory_.back().as<std::byte>();
+    return packed;
+  }
+
+  std::vector<std::string> types_;
+  int64_t hidden_size_;
+  int64_t shared_width_ = 0;
+  std::mt19937 rng_{3};
+  std::vector<std::vector<float>> decoded_;
+  std::vector<Buffer> memory_;
+  std::vector<MlpWeights> experts_;
+  MlpWeights shared_;
+};
+
+struct Tokens {
+  int64_t count = 0;
+  std::vector<float> x;
+  std::vector<float> weights;
+  std::vector<int32_t> chosen;
+};
+
+constexpr int64_t kTopK = 3;
+
+// Expert 0 has all tokens, the last but one a single one, the last none.
+Tokens make_tokens(int64_t count, int64_t hidden_size, int64_t experts) {
+  std::mt19937 rng(static_cast<uint32_t>(count));
+  Tokens tokens{
+      .count = count, .x = random_values(rng, count * hidden_size), .weights = random_values(rng, count * kTopK)};
+  for (int64_t t = 0; t < count; ++t) {
+    const auto second = static_cast<int32_t>(1 + t % (experts - 4));
+    const auto third = static_cast<int32_t>(t == count / 2 ? experts - 2 : experts - 3);
+    tokens.chosen.insert(tokens.chosen.end(), {second, 0, third});
+  }
+  return tokens;
+}
+
+// Tokens [first, first + count) through the layer.
+std::vector<float> run_layer(Context& ctx, const TestExperts& experts, const Tokens& tokens, int64_t hidden_size,
+                             int64_t first, int64_t count) {
+  std::vector<float> out(static_cast<size_t>(count * hidden_size), NAN);
+  const Shape rows{count, hidden_size};
+  const Shape slots{count, kTopK};
+  MoeScratch scratch;
+  moe_experts(ctx,
+              {.experts = experts.experts(),
+               .shared_experts = &experts.shared(),
+               .x = {tokens.x.data() + first * hidden_size, DType::kF32, rows},
+               .weights = {tokens.weights.data() + first * kTopK, DType::kF32, slots},
+               .chosen = {tokens.chosen.data() + first * kTopK, DType::kI32, slots},
+               .out = {out.data(), DType::kF32, rows}},
+              scratch);
+  return out;
+}
+
+std::vector<float> run_layer(Context& ctx, const TestExperts& experts, const Tokens& tokens, int64_t hidden_size) {
+  return run_layer(ctx, experts, tokens, hidden_size, 0, tokens.count);
+}
+
+// The types of gate, up and down, in turn: alike, unlike, and all that differ in what they read.
+struct LayerTypes {
+  std::string name;
+  std::vector<std::string> types;
+  int64_t hidden_size;
+  int64_t width;
+  double fast_error;  // of the largest value; what 8 bits and bf16 lose
+};
+
+void PrintTo(const LayerTypes& types, std::ostream* out) { *out << types.name; }
+
+class MoeExperts : public ::testing::TestWithParam<LayerTypes> {
+ protected:
+  static constexpr int64_t kExperts = 7;
+};
+
+double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (const double value : values) most = std::max(most, std::abs(value));
+  return most;
+}
+
+TEST_P(MoeExperts, EqualAPlainLoopWithRaggedAndEmptyExperts) {
+  const LayerTypes& types = GetParam();
+  const TestExperts experts(kExperts, types.hidden_size, types.width, types.types);
+  for (const int64_t count : {1, 2, 9, 40}) {
+    const Tokens tokens = make_tokens(count, types.hidden_size, kExperts);
+    std::vector<double> expected(tokens.x.size(), 0.0);
+    for (int64_t t = 0; t < count; ++t) {
+      double* sum = &expected[static_cast<size_t>(t * types.hidden_size)];
+      const auto add = [&](size_t network, double weight) {
+        const std::vector<double> said = experts.run(network, &tokens.x[static_cast<size_t>(t * types.hidden_size)]);
+        for (size_t i = 0; i < said.size(); ++i) sum[i] += weight * said[i];
+      };
+      for (int64_t k = 0; k < kTopK; ++k) add(tokens.chosen[t * kTopK + k], tokens.weights[t * kTopK + k]);
+      add(kExperts, 1);
+    }
+    const double scale = largest(expected);
     for (const kernels::KernelTable* table : kernels::all_tables()) {
       if (!table->supported()) continue;
-      Context ctx({.backend = std::string(table->name), .threads = 2});
-      MoeScratch scratch(tokens, kTopK, kHidden, kWidth, kExperts);
-      std::vector<float> out(x.size());
-      const Shape rows{tokens, kHidden};
-      moe_experts(ctx, experts, {x.data(), DType::kF32, rows}, {weights.data(), DType::kF32, {tokens, kTopK}},
-                  {chosen.data(), DType::kI32, {tokens, kTopK}}, scratch, {out.data(), DType::kF32, rows});
-      for (size_t i = 0; i < out.size(); ++i) {
-        ASSERT_NEAR(out[i], expected[i], 2e-5F) << table->name << ", " << tokens << " tokens, value " << i;
+      for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+        Context ctx({.backend = std::string(table->name), .threads = 2, .precision = precision});
+        const std::vector<float> out = run_layer(ctx, experts, tokens, types.hidden_size);
+        const double bound = (precision == Precision::kExact ? 2e-6 : types.fast_error) * scale;
+        for (size_t i = 0; i < out.size(); ++i) {
+          ASSERT_NEAR(out[i], expected[i], bound)
+              << table->name << " " << precision_name(precision) << ", " << count << " tokens, value " << i;
+        }
       }
     }
   }
 }
+
+// An observer makes the layer go step by step.
+TEST_P(MoeExperts, FusedEqualsStepByStepWhateverTheThreadsAndTheSplit) {
+  const LayerTypes& types = GetParam();
+  const TestExperts experts(kExperts, types.hidden_size, types.width, types.types);
+  const Tokens tokens = make_tokens(260, types.hidden_size, kExperts);  // more than one tile of tokens
+  for (const kernels::KernelTable* table : kernels::all_tables()) {
+    if (!table->supported()) continue;
+    for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+      Context one({.backend = std::string(table->name), .threads = 1, .precision = precision});
+      Context four({.backend = std::string(table->name), .threads = 4, .precision = precision});
+      const std::string what = fmt::format("{} {}", table->name, precision_name(precision));
+      const std::vector<float> expected = run_layer(one, experts, tokens, types.hidden_size);
+      EXPECT_EQ(run_layer(four, experts, tokens, types.hidden_size), expected) << what;
+      int64_t observed = 0;
+      four.set_linear_observer([&](const LinearInput& input) { observed += input.tokens; });
+      EXPECT_EQ(run_layer(four, experts, tokens, types.hidden_size), expected) << what << ", step by step";
+      EXPECT_EQ(observed, 3 * (kTopK + 1) * tokens.count) << what;
+      four.set_linear_observer({});
+      for (const int64_t split : {9, 131}) {
+        std::vector<float> parts;
+        for (int64_t first = 0; first < tokens.count; first += split) {
+          const int64_t count = std::min(split, tokens.count - first);
+          const std::vector<float> part = run_layer(four, experts, tokens, types.hidden_size, first, count);
+          parts.insert(parts.end(), part.begin(), part.end());
+        }
+        EXPECT_EQ(parts, expected) << what << ", " << split << " tokens at a time";
+      }
+    }
+  }
+}
+
+// 16 threads make tasks that are parts of a block of activations.
+TEST_P(MoeExperts, AFewTokensOfManyThreadsEqualThoseOfOne) {
+  const LayerTypes& types = GetParam();
+  const TestExperts experts(kExperts, types.hidden_size, types.width, types.types);
+  const Tokens tokens = make_tokens(5, types.hidden_size, kExperts);
+  Context one({.threads = 1});
+  Context many({.threads = 16});
+  EXPECT_EQ(run_layer(one, experts, tokens, types.hidden_size), run_layer(many, experts, tokens, types.hidden_size));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, MoeExperts,
+                         ::testing::Values(LayerTypes{"F32", {"f32"}, 20, 13, 2e-6},
+                                           LayerTypes{"BF16", {"bf16"}, 72, 150, 2e-2},
+                                           LayerTypes{"Q4", {"q4_0"}, 160, 288, 3e-2},
+                                           LayerTypes{"Q4K", {"q4_k"}, 256, 256, 3e-2},
+                                           LayerTypes{"Mixed", {"q4_0", "bf16", "q8_0", "f32", "q5_1"}, 96, 160, 3e-2},
+                                           LayerTypes{"F32Down", {"q4_0", "q4_0", "f32"}, 96, 160, 3e-2}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace glimmer
