@@ -18,7 +18,7 @@ constexpr std::array<const KernelTable*, 1> kTables = {&kRefTable};
 }  // namespace
 
 bool cpu_has_avx2() { return cpu_features().avx2; }
-bool cpu_has_avx512() { return cpu_features().avx512; }
+bool cpu_has_avx512() { return cpu_features().avx512_vnni; }
 
 std::span<const KernelTable* const> all_tables() { return kTables; }
 
