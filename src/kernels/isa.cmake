@@ -11,4 +11,12 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
   set_source_files_properties(
     ${CMAKE_SOURCE_DIR}/src/kernels/cpu/attention_amx.cc TARGET_DIRECTORY glimmer_kernels
     PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;-mavx512bf16;-mamx-tile;-mamx-bf16;${quiet}")
+  # What kernels/ceilings.h measures with.
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_ceilings_avx2.cc TARGET_DIRECTORY glimmer_kernels
+                              PROPERTIES COMPILE_OPTIONS "-march=x86-64-v3;${quiet}")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_ceilings_avx512.cc TARGET_DIRECTORY
+                              glimmer_kernels PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;${quiet}")
+  set_source_files_properties(
+    ${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_ceilings_amx.cc TARGET_DIRECTORY glimmer_kernels
+    PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;-mamx-tile;-mamx-int8;-mamx-bf16;${quiet}")
 endif()

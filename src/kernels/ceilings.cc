@@ -1,0 +1,86 @@
+#include "kernels/ceilings.h"
+
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "base/cpu_features.h"
+#include "kernels/cpu/ceilings.h"
+#include "kernels/cpu/supported.h"
+
+namespace glimmer::kernels {
+namespace {
+
+// Without vectors: what any processor can do.
+uint64_t read_plainly(const std::byte* data, int64_t stream_bytes, int streams) {
+  uint64_t sum = 0;
+  for (int64_t at = 0; at < stream_bytes; at += 64) {
+    for (int s = 0; s < streams; ++s) {
+      const auto* line = reinterpret_cast<const uint64_t*>(data + s * stream_bytes + at);
+      for (int i = 0; i < 8; ++i) sum += line[i];
+    }
+  }
+  return sum;
+}
+
+constexpr int kChains = 8;
+
+void multiply_floats_plainly(int64_t rounds) {
+  float sums[kChains] = {1, 2, 3, 4, 5, 6, 7, 8};
+  for (int64_t i = 0; i < rounds; ++i) {
+    for (float& sum : sums) sum = sum * 0.999F + 0.001F;
+  }
+  volatile float sink = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+  (void)sink;
+}
+
+void multiply_integers_plainly(int64_t rounds) {
+  uint32_t sums[kChains] = {1, 2, 3, 4, 5, 6, 7, 8};
+  for (int64_t i = 0; i < rounds; ++i) {
+    for (uint32_t& sum : sums) sum = sum * 3 + 5;
+  }
+  volatile uint32_t sink = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+  (void)sink;
+}
+
+#if defined(__x86_64__)
+// The operating system gives a process tiles when it asks. Threads that it starts afterwards have them too.
+bool have_tiles() {
+  constexpr int kRequestPermission = 0x1023;
+  constexpr int kTileData = 18;
+  const CpuFeatures& cpu = cpu_features();
+  static const bool granted =
+      cpu.avx512 && cpu.amx_bf16 && cpu.amx_int8 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+}
+#endif
+
+}  // namespace
+
+CeilingLoops ceiling_loops() {
+  CeilingLoops loops{.read = read_plainly,
+                     .floats = {"plain f32", 2 * kChains, multiply_floats_plainly},
+                     .integers = {"plain int32", 2 * kChains, multiply_integers_plainly}};
+#if defined(__x86_64__)
+  if (cpu_has_avx2()) {
+    loops = {.read = avx2::read_ceiling,
+             .floats = {"AVX2 FMA", avx2::kFloatOperations, avx2::float_ceiling},
+             .integers = {"AVX2", avx2::kIntegerOperations, avx2::integer_ceiling}};
+  }
+  if (cpu_has_avx512()) {
+    loops.read = avx512::read_ceiling;
+    loops.floats = {"AVX-512 FMA", avx512::kFloatOperations, avx512::float_ceiling};
+    if (cpu_features().avx512_vnni) {
+      loops.integers = {"AVX-512 VNNI", avx512::kIntegerOperations, avx512::integer_ceiling};
+    }
+  }
+  if (have_tiles()) {
+    loops.floats = {"AMX", amx::kBf16Operations, amx::bf16_ceiling};
+    loops.integers = {"AMX", amx::kIntegerOperations, amx::integer_ceiling};
+  }
+#endif
+  return loops;
+}
+
+}  // namespace glimmer::kernels
