@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <numeric>
+
 #include "base/error.h"
 #include "model/family.h"
 #include "model/weights.h"
@@ -14,23 +16,31 @@ int64_t bytes_of(const MlpWeights& mlp) {
   return bytes_of(mlp.gate_proj) + bytes_of(mlp.up_proj) + bytes_of(mlp.down_proj);
 }
 
-int64_t active_bytes_of(const LayerWeights& layer, const ModelConfig& config) {
-  int64_t bytes = 0;
-  if (const auto* gqa = std::get_if<GqaWeights>(&layer.self_attn)) {
-    bytes += bytes_of(gqa->q_proj) + bytes_of(gqa->k_proj) + bytes_of(gqa->v_proj) + bytes_of(gqa->o_proj);
-  } else if (const auto* mla = std::get_if<MlaWeights>(&layer.self_attn)) {
-    bytes += bytes_of(mla->q_proj) + bytes_of(mla->q_a_proj) + bytes_of(mla->q_b_proj) +
-             bytes_of(mla->kv_a_proj_with_mqa) + bytes_of(mla->o_proj);
-    for (const LinearWeight& head : mla->k_b) bytes += bytes_of(head);
-    for (const LinearWeight& head : mla->v_b) bytes += bytes_of(head);
-  }
-  if (const auto* dense = std::get_if<MlpWeights>(&layer.mlp)) {
-    bytes += bytes_of(*dense);
-  } else if (const auto* sparse = std::get_if<MoeWeights>(&layer.mlp)) {
-    bytes += bytes_of(sparse->gate) + bytes_of(sparse->shared_experts) +
-             config.num_experts_per_tok * bytes_of(sparse->experts.front());
-  }
+int64_t bytes_of(const GqaWeights& gqa) {
+  return bytes_of(gqa.q_proj) + bytes_of(gqa.k_proj) + bytes_of(gqa.v_proj) + bytes_of(gqa.o_proj);
+}
+
+int64_t bytes_of(const MlaWeights& mla) {
+  int64_t bytes = bytes_of(mla.q_proj) + bytes_of(mla.q_a_proj) + bytes_of(mla.q_b_proj) +
+                  bytes_of(mla.kv_a_proj_with_mqa) + bytes_of(mla.o_proj);
+  for (const LinearWeight& head : mla.k_b) bytes += bytes_of(head);
+  for (const LinearWeight& head : mla.v_b) bytes += bytes_of(head);
   return bytes;
+}
+
+void count_layer(const LayerWeights& layer, WeightBytes& bytes) {
+  int64_t& one_expert = bytes.one_expert.emplace_back(0);
+  int64_t always = 0;
+  if (const auto* gqa = std::get_if<GqaWeights>(&layer.self_attn)) always += bytes_of(*gqa);
+  if (const auto* mla = std::get_if<MlaWeights>(&layer.self_attn)) always += bytes_of(*mla);
+  if (const auto* dense = std::get_if<MlpWeights>(&layer.mlp)) always += bytes_of(*dense);
+  if (const auto* sparse = std::get_if<MoeWeights>(&layer.mlp)) {
+    always += bytes_of(sparse->gate) + bytes_of(sparse->shared_experts);
+    for (const MlpWeights& expert : sparse->experts) bytes.total += bytes_of(expert);
+    one_expert = bytes_of(sparse->experts.front());
+  }
+  bytes.every_step += always;
+  bytes.total += always;
 }
 
 }  // namespace
@@ -53,10 +63,19 @@ Model Model::load(const std::filesystem::path& path, const ProgressCallback& pro
   return load(std::shared_ptr<const ModelSource>(ModelSource::open(path)), progress);
 }
 
-int64_t Model::active_weight_bytes() const {
-  int64_t bytes = bytes_of(weights_->lm_head);
-  for (const LayerWeights& layer : weights_->layers) bytes += active_bytes_of(layer, config_);
+WeightBytes Model::weight_bytes() const {
+  WeightBytes bytes;
+  for (const LayerWeights& layer : weights_->layers) count_layer(layer, bytes);
+  bytes.every_step += bytes_of(weights_->lm_head);
+  bytes.total += bytes_of(weights_->lm_head);
+  if (!config_.tie_word_embeddings) bytes.total += size_bytes(weights_->embed_tokens);
   return bytes;
+}
+
+int64_t Model::active_weight_bytes() const {
+  const WeightBytes bytes = weight_bytes();
+  return std::accumulate(bytes.one_expert.begin(), bytes.one_expert.end(), int64_t{0}) * config_.num_experts_per_tok +
+         bytes.every_step;
 }
 
 }  // namespace glimmer

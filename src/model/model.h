@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "model/config.h"
 #include "model/generation_config.h"
@@ -17,6 +18,13 @@ struct Family;
 struct LoadProgress {
   int64_t done_bytes = 0;
   int64_t total_bytes = 0;
+};
+
+// Of matrices in memory, as kernels read them. Vectors are left out: they are some thousandths.
+struct WeightBytes {
+  int64_t total = 0;
+  int64_t every_step = 0;           // what a step reads whatever its tokens: all but embedding and routed experts
+  std::vector<int64_t> one_expert;  // of one routed expert, layer by layer; 0 in dense layers
 };
 
 class Model {
@@ -37,6 +45,7 @@ class Model {
   const Weights& weights() const { return *weights_; }
   const Family& family() const { return *family_; }
 
+  WeightBytes weight_bytes() const;
   // Bytes of weights that one decode step reads: all but the embedding table and the experts that are not chosen.
   int64_t active_weight_bytes() const;
 

@@ -1,0 +1,31 @@
+// How much memory there is, and how much of it this process has had.
+#pragma once
+
+#include <cstdint>
+
+namespace glimmer {
+
+struct MemoryInfo {
+  int64_t total_bytes = 0;      // of the machine, or what the process's control group may have if that is less
+  int64_t available_bytes = 0;  // of it, without swapping; 0 if the system does not say
+};
+MemoryInfo memory_info();
+
+int64_t resident_bytes();  // now
+
+// The most memory that was resident, with spans of time left out that are not the subject. Where the system cannot
+// begin anew (/proc/self/clear_refs), what was resident at the ends of the spans counts instead of the peak within
+// them.
+class PeakMemory {
+ public:
+  void pause();   // what is allocated from here on does not count
+  void resume();  // it has been freed
+  int64_t bytes();
+
+ private:
+  int64_t most_bytes_ = 0;
+  bool from_system_ = true;  // the system's own peak covers nothing that was left out
+  bool paused_ = false;
+};
+
+}  // namespace glimmer

@@ -1,0 +1,117 @@
+#include "engine/ceilings.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <thread>
+
+#include "base/memory_info.h"
+#include "kernels/ceilings.h"
+#include "tensor/buffer.h"
+
+namespace glimmer {
+namespace {
+
+constexpr int64_t kBufferBytes = int64_t{1} << 30;  // beyond every cache
+constexpr int kReadPasses = 2;
+constexpr double kMultiplySeconds = 0.06;
+
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Seconds that `threads` threads take for body(thread), from the moment when all have started. Threads of its own: the
+// loops change the tiles of the thread they run in, which kernels rely on.
+double seconds_of(int threads, const std::function<void(int thread)>& body) {
+  std::atomic<int> ready{0};
+  std::atomic<bool> go{false};
+  std::vector<std::thread> started;
+  for (int thread = 0; thread < threads; ++thread) {
+    started.emplace_back([&, thread] {
+      ready.fetch_add(1);
+      while (!go.load(std::memory_order_acquire)) std::this_thread::yield();
+      body(thread);
+    });
+  }
+  while (ready.load() != threads) std::this_thread::yield();
+  const double start = now_s();
+  go.store(true, std::memory_order_release);
+  for (std::thread& thread : started) thread.join();
+  return now_s() - start;
+}
+
+void measure_reading(int threads, CeilingSample& sample) {
+  constexpr int64_t kPage = int64_t{2} << 20;
+  const int64_t available = memory_info().available_bytes;
+  const int64_t wanted = available > 0 ? std::min(kBufferBytes, available / 4) : kBufferBytes;
+  // Whole pages a thread, and as many of them as there can be streams.
+  const int64_t share = std::max<int64_t>(1, wanted / threads / (16 * kPage)) * 16 * kPage;
+  Buffer buffer(static_cast<size_t>(share * threads + kPage));
+  std::byte* begin = buffer.as<std::byte>();
+  begin += (kPage - reinterpret_cast<intptr_t>(begin) % kPage) % kPage;
+  seconds_of(threads, [&](int thread) { std::memset(begin + thread * share, 1, static_cast<size_t>(share)); });
+  const kernels::CeilingLoops loops = kernels::ceiling_loops();
+  for (int pass = 0; pass < kReadPasses; ++pass) {
+    for (const int streams : kernels::kReadStreams) {
+      const double seconds = seconds_of(threads, [&](int thread) {
+        volatile uint64_t sink = loops.read(begin + thread * share, share / streams, streams);
+        (void)sink;
+      });
+      const double rate = static_cast<double>(share * threads) / seconds * 1e-9;
+      if (rate > sample.read_gb_s) {
+        sample.read_gb_s = rate;
+        sample.read_streams = streams;
+      }
+    }
+  }
+}
+
+// Operations a second, in T.
+double multiply_rate(int threads, const kernels::MultiplyLoop& loop) {
+  int64_t rounds = 1000;
+  double seconds = 0;
+  while ((seconds = seconds_of(1, [&](int) { loop.run(rounds); })) < kMultiplySeconds / 10) rounds *= 4;
+  rounds = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(rounds) * kMultiplySeconds / seconds));
+  seconds = seconds_of(threads, [&](int) { loop.run(rounds); });
+  return static_cast<double>(rounds) * loop.operations_a_round * threads / seconds * 1e-12;
+}
+
+Spread spread_over(const std::vector<CeilingSample>& samples, double CeilingSample::*field) {
+  std::vector<double> values;
+  for (const CeilingSample& sample : samples) values.push_back(sample.*field);
+  return spread_of(std::move(values));
+}
+
+}  // namespace
+
+Spread spread_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+  return {.median = median, .min = values.front(), .max = values.back()};
+}
+
+CeilingSample measure_ceilings(int threads) {
+  const kernels::CeilingLoops loops = kernels::ceiling_loops();
+  CeilingSample sample;
+  measure_reading(threads, sample);
+  sample.bf16_tflop_s = multiply_rate(threads, loops.floats);
+  sample.int8_top_s = multiply_rate(threads, loops.integers);
+  return sample;
+}
+
+Spread Ceilings::read_gb_s() const { return spread_over(samples_, &CeilingSample::read_gb_s); }
+Spread Ceilings::bf16_tflop_s() const { return spread_over(samples_, &CeilingSample::bf16_tflop_s); }
+Spread Ceilings::int8_top_s() const { return spread_over(samples_, &CeilingSample::int8_top_s); }
+
+int Ceilings::read_streams() const {
+  const auto fastest = std::max_element(samples_.begin(), samples_.end(),
+                                        [](const auto& a, const auto& b) { return a.read_gb_s < b.read_gb_s; });
+  return fastest == samples_.end() ? 0 : fastest->read_streams;
+}
+
+std::string_view bf16_unit() { return kernels::ceiling_loops().floats.unit; }
+std::string_view int8_unit() { return kernels::ceiling_loops().integers.unit; }
+
+}  // namespace glimmer
