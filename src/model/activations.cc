@@ -18,8 +18,12 @@ Activations::Activations(const ModelConfig& c, int64_t chunk_tokens) {
   attn = f32(heads * (mla ? c.v_head_dim : c.head_dim));
   if (mla) {
     q_a = f32(c.q_lora_rank);
+    latent = f32(c.kv_lora_rank + c.qk_rope_head_dim);
     q_absorbed = f32(heads * (c.kv_lora_rank + c.qk_rope_head_dim));
     latent_out = f32(heads * c.kv_lora_rank);
+  } else {
+    k = f32(c.num_key_value_heads * c.head_dim);
+    v = f32(c.num_key_value_heads * c.head_dim);
   }
   bool any_sparse = false;
   for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) any_sparse |= c.is_sparse(layer);

@@ -23,11 +23,14 @@ struct Activations {
 
   Tensor q;     // [tokens, heads * qk_head_dim]
   Tensor attn;  // [tokens, heads * head_dim], or heads * v_head_dim in MLA: what o_proj reads
+  // GQA
+  Tensor k;  // [tokens, num_key_value_heads * head_dim]
+  Tensor v;
   // MLA
-  Tensor q_a;          // [tokens, q_lora_rank]
-  Tensor q_absorbed;   // [tokens, heads, kv_lora_rank + qk_rope_head_dim]
-  Tensor latent_out;   // [tokens, heads, kv_lora_rank]
-  Buffer expanded_kv;  // keys and values of some heads, grown on demand
+  Tensor q_a;         // [tokens, q_lora_rank]
+  Tensor latent;      // [tokens, kv_lora_rank + qk_rope_head_dim]
+  Tensor q_absorbed;  // [tokens, heads, kv_lora_rank + qk_rope_head_dim]
+  Tensor latent_out;  // [tokens, heads, kv_lora_rank]
 
   MoeScratch mlp;
   // Sparse layers

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numbers>
 
 #include "base/error.h"
@@ -100,49 +101,78 @@ Forward::Forward(const Model& model, Context& context, int64_t chunk_tokens)
 Forward::~Forward() = default;
 
 ConstTensorView Forward::run(std::span<const int32_t> tokens, KvCache& kv, LogitsFor logits_for) {
+  const SequenceTokens sequence{tokens, &kv};
+  return run(std::span(&sequence, 1), logits_for);
+}
+
+ConstTensorView Forward::run(std::span<const SequenceTokens> batch, LogitsFor logits_for) {
   const ModelConfig& config = model_.config();
   const Weights& weights = model_.weights();
   Activations& a = *activations_;
-  const auto count = static_cast<int64_t>(tokens.size());
-  GLIMMER_CHECK(count >= 1 && count <= chunk_tokens_, "{} tokens, chunk of {}", count, chunk_tokens_);
-  check_tokens(config, tokens, kv.size_tokens());
-  const int64_t past = kv.size_tokens();
-  kv.reserve(past + count);
-
+  const int64_t count = begin(batch);
   const TensorView hidden = Activations::rows(a.hidden, count);
   const RopeParameters& rope = config.rope_parameters;
-  fill_rope(inv_freq_, static_cast<float>(rope.attention_factor), past, count, a.rope_cos.as<float>(),
-            a.rope_sin.as<float>());
-  embed(context_, weights.embed_tokens, tokens, hidden);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const AttentionSequence& s = sequences_[i];
+    const int64_t at = s.first_row * (rope.rotary_dim / 2);
+    fill_rope(inv_freq_, static_cast<float>(rope.attention_factor), s.past_tokens, s.tokens,
+              a.rope_cos.as<float>() + at, a.rope_sin.as<float>() + at);
+    const TensorView rows{
+        hidden.as<float>() + s.first_row * config.hidden_size, DType::kF32, {s.tokens, config.hidden_size}};
+    embed(context_, weights.embed_tokens, batch[i].tokens, rows);
+  }
   context_.record("embed_tokens", hidden);
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    for (size_t i = 0; i < batch.size(); ++i) sequences_[i].kv = batch[i].kv->layer(layer);
     LayerPass pass{.ctx = context_,
                    .config = config,
                    .weights = weights.layers[layer],
                    .a = a,
-                   .kv = kv,
+                   .sequences = sequences_,
                    .rope = {a.rope_cos.as<float>(), a.rope_sin.as<float>(), rope.rotary_dim, rope.pairing},
                    .layer = layer,
-                   .tokens = count,
-                   .past_tokens = past};
+                   .tokens = count};
     model_.family().forward_layer(pass);
   }
-  kv.append(count);
+  for (const SequenceTokens& s : batch) s.kv->append(static_cast<int64_t>(s.tokens.size()));
   return logits(count, logits_for);
+}
+
+// Checks a batch, makes room in its caches, and lays out its rows.
+int64_t Forward::begin(std::span<const SequenceTokens> batch) {
+  int64_t count = 0;
+  sequences_.clear();
+  for (const SequenceTokens& s : batch) {
+    const auto tokens = static_cast<int64_t>(s.tokens.size());
+    GLIMMER_CHECK(tokens >= 1 && s.kv->type() == batch.front().kv->type(), "{} tokens", tokens);
+    check_tokens(model_.config(), s.tokens, s.kv->size_tokens());
+    sequences_.push_back({.first_row = count, .tokens = tokens, .past_tokens = s.kv->size_tokens()});
+    count += tokens;
+  }
+  GLIMMER_CHECK(count >= 1 && count <= chunk_tokens_, "{} tokens, chunk of {}", count, chunk_tokens_);
+  for (const SequenceTokens& s : batch) s.kv->reserve(s.kv->size_tokens() + static_cast<int64_t>(s.tokens.size()));
+  return count;
 }
 
 ConstTensorView Forward::logits(int64_t tokens, LogitsFor logits_for) {
   if (logits_for == LogitsFor::kNone) return {};
   const ModelConfig& config = model_.config();
   Activations& a = *activations_;
-  const int64_t rows = logits_for == LogitsFor::kAllTokens ? tokens : 1;
-  const int64_t first = tokens - rows;
+  const int64_t rows = logits_for == LogitsFor::kAllTokens ? tokens : static_cast<int64_t>(sequences_.size());
   if (a.logits.shape().rank() == 0 || a.logits.shape()[0] < rows) {
     a.logits = Tensor(DType::kF32, {rows, config.vocab_size});
   }
-  const Shape shape{rows, config.hidden_size};
-  const TensorView hidden{a.hidden.as<float>() + first * config.hidden_size, DType::kF32, shape};
-  const TensorView normed{a.normed.as<float>(), DType::kF32, shape};
+  TensorView hidden = Activations::rows(a.hidden, rows);
+  if (logits_for == LogitsFor::kLastToken) {
+    hidden = Activations::rows(a.attn_out, rows);
+    for (int64_t i = 0; i < rows; ++i) {
+      const AttentionSequence& s = sequences_[static_cast<size_t>(i)];
+      std::memcpy(hidden.as<float>() + i * config.hidden_size,
+                  a.hidden.as<float>() + (s.first_row + s.tokens - 1) * config.hidden_size,
+                  static_cast<size_t>(config.hidden_size) * sizeof(float));
+    }
+  }
+  const TensorView normed = Activations::rows(a.normed, rows);
   const TensorView out = Activations::rows(a.logits, rows);
   rms_norm(context_, hidden, model_.weights().norm, config.rms_norm_eps, normed);
   context_.record("norm", normed);
@@ -151,11 +181,8 @@ ConstTensorView Forward::logits(int64_t tokens, LogitsFor logits_for) {
   return out;
 }
 
-int64_t Forward::active_bytes(int64_t position) const {
-  const ModelConfig& config = model_.config();
-  const int64_t kv_bytes = config.kv_values_per_token_and_layer() * config.num_hidden_layers *
-                           static_cast<int64_t>(sizeof(float)) * (position + 1);
-  return model_.active_weight_bytes() + kv_bytes;
+int64_t Forward::active_bytes(int64_t position, KvType type) const {
+  return model_.active_weight_bytes() + KvCache::bytes_per_token(model_.config(), type) * (position + 1);
 }
 
 }  // namespace glimmer

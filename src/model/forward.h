@@ -13,7 +13,14 @@ namespace glimmer {
 
 struct Activations;
 
+// For the last token of each sequence, or for all tokens.
 enum class LogitsFor { kLastToken, kAllTokens, kNone };
+
+// New tokens of one sequence, and the cache of those before them.
+struct SequenceTokens {
+  std::span<const int32_t> tokens;
+  KvCache* kv = nullptr;
+};
 
 class Forward {
  public:
@@ -23,20 +30,25 @@ class Forward {
   Forward(const Model& model, Context& context, int64_t chunk_tokens = kDefaultChunkTokens);
   ~Forward();
 
-  // Runs `tokens` (1 <= count <= chunk_tokens) at the positions that follow what `kv` holds and appends them to it.
-  //   result [1 or tokens, vocab_size] f32 (empty for kNone), valid until the next call
-  // Throws kInvalid for an id outside [0, vocab_size) and kLimit when the sequence would outgrow
-  // max_position_embeddings; the cache is then as it was.
+  // Runs the new tokens of some sequences, each at the positions that follow what its cache holds, and appends them to
+  // it. Each sequence has at least one, all together chunk_tokens at most; caches differ, their types do not.
+  //   result [sequences or tokens, vocab_size] f32 in the batch's order (empty for kNone), valid until the next call
+  // A sequence's logits do not depend on what else is in the batch, nor on how its tokens were divided among calls.
+  // Throws kInvalid for an id outside [0, vocab_size) and kLimit when a sequence would outgrow
+  // max_position_embeddings; the caches then hold what they held.
+  ConstTensorView run(std::span<const SequenceTokens> batch, LogitsFor logits_for = LogitsFor::kLastToken);
+  // The same of one sequence.
   ConstTensorView run(std::span<const int32_t> tokens, KvCache& kv, LogitsFor logits_for = LogitsFor::kLastToken);
 
-  // Bytes that one decode step at position `position` reads: active weights and the KV cache.
-  int64_t active_bytes(int64_t position) const;
+  // Bytes that one decode step at position `position` reads: active weights, and keys and values of this type.
+  int64_t active_bytes(int64_t position, KvType type) const;
 
   const Model& model() const { return model_; }
   Context& context() { return context_; }
   int64_t chunk_tokens() const { return chunk_tokens_; }
 
  private:
+  int64_t begin(std::span<const SequenceTokens> batch);
   ConstTensorView logits(int64_t tokens, LogitsFor logits_for);
 
   const Model& model_;
@@ -44,6 +56,7 @@ class Forward {
   int64_t chunk_tokens_;
   std::vector<float> inv_freq_;
   std::unique_ptr<Activations> activations_;
+  std::vector<AttentionSequence> sequences_;  // of the batch that runs
 };
 
 }  // namespace glimmer

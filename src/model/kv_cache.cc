@@ -1,24 +1,39 @@
 #include "model/kv_cache.h"
 
-#include <algorithm>
-#include <cstring>
-
 namespace glimmer {
+namespace {
 
-KvCache::KvCache(const ModelConfig& config)
-    : row_values_(config.kv_values_per_token_and_layer()), layers_(static_cast<size_t>(config.num_hidden_layers)) {}
+KvLayout layout_of(const ModelConfig& c, KvType type) {
+  if (c.attention == AttentionKind::kMla) {
+    return {.type = type,
+            .kv_heads = 1,
+            .qk_dim = c.kv_lora_rank + c.qk_rope_head_dim,
+            .v_dim = c.kv_lora_rank,
+            .values_in_keys = true};
+  }
+  return {.type = type, .kv_heads = c.num_key_value_heads, .qk_dim = c.head_dim, .v_dim = c.head_dim};
+}
+
+}  // namespace
+
+KvCache::KvCache(const ModelConfig& config, KvType type)
+    : layout_(layout_of(config, type)), layers_(config.num_hidden_layers) {}
+
+int64_t KvCache::bytes_per_token(const ModelConfig& config, KvType type) {
+  return layout_of(config, type).block_bytes() / kernels::kAttentionBlock * config.num_hidden_layers;
+}
+
+KvBlocks KvCache::layer(int64_t layer) const {
+  return {.layout = layout_, .blocks = blocks_.data(), .offset_bytes = layer * layout_.block_bytes()};
+}
 
 void KvCache::reserve(int64_t tokens) {
-  if (tokens <= capacity_tokens_) return;
-  const int64_t capacity = std::max({tokens, capacity_tokens_ * 2, int64_t{256}});
-  const auto row_bytes = static_cast<size_t>(row_values_) * sizeof(float);
-  for (Buffer& layer : layers_) {
-    Buffer grown(static_cast<size_t>(capacity) * row_bytes);
-    if (size_tokens_ > 0)
-      std::memcpy(grown.as<float>(), layer.as<float>(), static_cast<size_t>(size_tokens_) * row_bytes);
-    layer = std::move(grown);
+  while (static_cast<int64_t>(blocks_.size()) * kernels::kAttentionBlock < tokens) {
+    Buffer block(static_cast<size_t>(layers_ * layout_.block_bytes()));
+    blocks_.reserve(blocks_.size() + 1);
+    buffers_.push_back(std::move(block));
+    blocks_.push_back(buffers_.back().as<std::byte>());
   }
-  capacity_tokens_ = capacity;
 }
 
 }  // namespace glimmer

@@ -1,80 +1,315 @@
 #include "ops/attention.h"
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "tensor/dtype.h"
 
 namespace glimmer {
 namespace {
 
-// Rows of queries that share one pass over the keys. A row is a (token, head) pair; rows of one task share a key head.
-constexpr int64_t kRowsPerTask = 16;
+using kernels::AttentionState;
+using kernels::kAttentionBlock;
+using kernels::kAttentionSpan;
 
-// One task: tokens [first, first + tokens) and the query heads [head, head + heads), all of key head kv_head.
-struct Tile {
-  int64_t first = 0;
-  int64_t tokens = 0;
-  int64_t head = 0;
-  int64_t heads = 0;
+// Rows of queries, (token, head) pairs, of a task: enough that what is made of a block's values once for them all costs
+// little, and few enough that they and their sums stay in the cache.
+constexpr int64_t kMostRows = 320;
+constexpr int64_t kLeastRows = 32;
+constexpr int64_t kTasksPerThread = 3;  // so that threads end together
+constexpr int64_t kSpanBlocks = kAttentionSpan / kAttentionBlock;
+constexpr int64_t kStatePadding = 32;  // AttentionState
+
+int64_t divided_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
+int64_t rounded_up(int64_t count, int64_t multiple) { return divided_up(count, multiple) * multiple; }
+
+void store_row(const float* x, int64_t count, KvType type, std::byte* out) {
+  if (type == KvType::kF32) {
+    std::memcpy(out, x, static_cast<size_t>(count) * sizeof(float));
+    return;
+  }
+  auto* halves = reinterpret_cast<uint16_t*>(out);
+  for (int64_t i = 0; i < count; ++i) halves[i] = f32_to_bf16(x[i]);
+}
+
+// Some tokens of a sequence with the heads of one key head: the queries that share keys.
+struct Rows {
+  const AttentionSequence* sequence = nullptr;
   int64_t kv_head = 0;
+  int64_t first_token = 0;  // of the sequence's new ones
+  int64_t tokens = 0;
+  int64_t first_part = 0;  // where the keys are divided
+  int64_t parts = 1;
+
+  int64_t key_blocks() const { return divided_up(sequence->past_tokens + first_token + tokens, kAttentionBlock); }
 };
 
-// Scores, softmax, weighted sum for one query head (tokens as rows) or, for one token, for all heads of the tile as
-// rows.
-void attend_rows(Context& ctx, const AttentionCall& a, const Tile& tile, float* scores) {
-  const bool rows_are_heads = tile.tokens == 1;
-  const int64_t rows = rows_are_heads ? tile.heads : tile.tokens;
-  const int64_t first_count = a.past_tokens + tile.first + 1;
-  const int64_t most = first_count + tile.tokens - 1;
-  const auto at = [&](auto* base, int64_t token_stride, int64_t head_stride) {
-    return base + tile.first * token_stride + tile.head * head_stride;
-  };
-  ctx.kernels().linear({.x = at(a.q, a.q_token_stride, a.q_head_stride),
-                        .x_stride = rows_are_heads ? a.q_head_stride : a.q_token_stride,
-                        .w = {.columns = a.qk_dim,
-                              .codes = reinterpret_cast<const std::byte*>(a.k + tile.kv_head * a.k_head_stride),
-                              .code_row_bytes = a.k_token_stride * static_cast<int64_t>(sizeof(float))},
-                        .y = scores,
-                        .y_stride = most,
-                        .T = rows},
-                       0, most);
-  for (int64_t row = 0; row < rows; ++row) {
-    ctx.kernels().softmax(scores + row * most, a.scale, rows_are_heads ? most : first_count + row);
-  }
-  ctx.kernels().weighted_sum({.p = scores,
-                              .p_stride = most,
-                              .v = a.v + tile.kv_head * a.v_head_stride,
-                              .v_stride = a.v_token_stride,
-                              .y = at(a.out, a.out_token_stride, a.out_head_stride),
-                              .y_stride = rows_are_heads ? a.out_head_stride : a.out_token_stride,
-                              .T = rows,
-                              .D = a.v_dim,
-                              .first_count = first_count,
-                              .rows_a_step = rows_are_heads ? rows : 1});
+// Some rows over some blocks of keys: all of them, or a part whose state is kept by itself.
+struct Part {
+  int64_t rows = 0;  // index
+  int64_t first_block = 0;
+  int64_t last_block = 0;  // one past the end
+};
+
+int64_t state_floats(int64_t rows, int64_t v_dim) {
+  return 2 * rounded_up(rows, kStatePadding) + rounded_up(rows * v_dim, kStatePadding);
 }
+
+AttentionState state_at(float* memory, int64_t rows) {
+  const int64_t padded = rounded_up(rows, kStatePadding);
+  return {.max = memory, .sum = memory + padded, .out = memory + 2 * padded};
+}
+
+AttentionState from_row(const AttentionState& state, int64_t row, int64_t v_dim) {
+  return {.max = state.max + row, .sum = state.sum + row, .out = state.out + row * v_dim};
+}
+
+class Attention {
+ public:
+  Attention(Context& ctx, const AttentionCall& call)
+      : ctx_(ctx), call_(call), layout_(call.sequences.front().kv.layout), group_(call.heads / layout_.kv_heads) {
+    divide_rows();
+    divide_keys();
+  }
+
+  void run() {
+    const int64_t rows = tokens_at_once_ * group_;
+    const int64_t visible = rounded_up(rows, kStatePadding);
+    query_floats_ = kernels::attention_query_bytes(rows, layout_.qk_dim) / 4;
+    scratch_floats_ = kernels::attention_scratch_bytes(layout_.qk_dim, layout_.v_dim) / 4;
+    ctx_.reserve_scratch(query_floats_ + scratch_floats_ + visible + 2 * state_floats(rows, layout_.v_dim));
+    const auto count = static_cast<int64_t>(parts_.size());
+    if (divided_) {
+      states_ = reinterpret_cast<float*>(
+          ctx_.shared_scratch(count * state_floats(rows, layout_.v_dim) * static_cast<int64_t>(sizeof(float))));
+    }
+    ctx_.pool().parallel_for(count, 1, [&](int64_t index, int64_t, int worker) { run_part(index, worker); });
+    if (divided_) join_parts();
+  }
+
+ private:
+  // As many rows at once as leave every thread some tasks.
+  void divide_rows() {
+    int64_t most_tokens = 0;
+    for (const AttentionSequence& s : call_.sequences) most_tokens = std::max(most_tokens, s.tokens);
+    const auto tasks = [&](int64_t tokens) {
+      int64_t count = 0;
+      for (const AttentionSequence& s : call_.sequences) count += layout_.kv_heads * divided_up(s.tokens, tokens);
+      return count;
+    };
+    const int64_t least = divided_up(kLeastRows, group_);
+    tokens_at_once_ = std::min(most_tokens, std::max<int64_t>(1, kMostRows / group_));
+    while (tokens_at_once_ > least && tasks(tokens_at_once_) < kTasksPerThread * ctx_.pool().threads()) {
+      tokens_at_once_ = std::max(least, tokens_at_once_ / 2);
+    }
+    for (const AttentionSequence& s : call_.sequences) {
+      for (int64_t head = 0; head < layout_.kv_heads; ++head) {
+        for (int64_t first = 0; first < s.tokens; first += tokens_at_once_) {
+          const int64_t tokens = std::min(tokens_at_once_, s.tokens - first);
+          rows_.push_back({.sequence = &s, .kv_head = head, .first_token = first, .tokens = tokens});
+        }
+      }
+    }
+  }
+
+  // Where rows alone do not occupy the threads, the keys are divided too: by spans, or by blocks if spans are too few.
+  void divide_keys() {
+    const auto wanted = kTasksPerThread * static_cast<int64_t>(ctx_.pool().threads());
+    int64_t spans = 0;
+    int64_t most_blocks = 0;
+    for (const Rows& rows : rows_) {
+      spans += divided_up(rows.key_blocks(), kSpanBlocks);
+      most_blocks = std::max(most_blocks, rows.key_blocks());
+    }
+    divided_ = static_cast<int64_t>(rows_.size()) < wanted && most_blocks > 1 && ctx_.pool().threads() > 1;
+    blocks_at_once_ = !divided_ ? most_blocks : spans < wanted ? 1 : kSpanBlocks;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      Rows& rows = rows_[i];
+      const int64_t blocks = rows.key_blocks();
+      rows.first_part = static_cast<int64_t>(parts_.size());
+      rows.parts = divided_up(blocks, blocks_at_once_);
+      for (int64_t first = 0; first < blocks; first += blocks_at_once_) {
+        parts_.push_back({.rows = static_cast<int64_t>(i),
+                          .first_block = first,
+                          .last_block = std::min(first + blocks_at_once_, blocks)});
+      }
+    }
+  }
+
+  // Parts in the order in which they are best begun: the last rows of a prompt have the most keys.
+  const Part& part(int64_t index) const {
+    const auto count = static_cast<int64_t>(parts_.size());
+    return parts_[static_cast<size_t>(divided_ ? index : count - 1 - index)];
+  }
+
+  AttentionState part_state(int64_t index, int64_t rows) const {
+    return state_at(states_ + index * state_floats(tokens_at_once_ * group_, layout_.v_dim), rows);
+  }
+
+  void run_part(int64_t index, int worker) {
+    const Part& p = part(index);
+    const Rows& rows = rows_[static_cast<size_t>(p.rows)];
+    const int64_t count = rows.tokens * group_;
+    float* queries = ctx_.scratch(worker);
+    float* scratch = queries + query_floats_;
+    auto* visible = reinterpret_cast<int32_t*>(scratch + scratch_floats_);
+    float* states = scratch + scratch_floats_ + rounded_up(tokens_at_once_ * group_, kStatePadding);
+    const AttentionState total = divided_ ? part_state(index, count) : state_at(states, count);
+    const AttentionState span = state_at(states + state_floats(tokens_at_once_ * group_, layout_.v_dim), count);
+
+    const int64_t row = rows.sequence->first_row + rows.first_token;
+    ctx_.kernels().attention_queries(
+        {.type = layout_.type,
+         .q = call_.q + row * call_.q_token_stride + rows.kv_head * group_ * call_.q_head_stride,
+         .token_stride = call_.q_token_stride,
+         .head_stride = call_.q_head_stride,
+         .heads = group_,
+         .rows = count,
+         .qk_dim = layout_.qk_dim,
+         .v_dim = layout_.v_dim,
+         .packed = reinterpret_cast<std::byte*>(queries)});
+    for (int64_t block = p.first_block; block < p.last_block; ++block) {
+      const bool in_first_span = block / kSpanBlocks == p.first_block / kSpanBlocks;
+      const bool begins = block == p.first_block || block % kSpanBlocks == 0;
+      run_block(rows, block, next_of(index, block), !begins, in_first_span ? total : span, visible, queries, scratch);
+      const bool ends = block + 1 == p.last_block || (block + 1) % kSpanBlocks == 0;
+      if (ends && !in_first_span) {
+        ctx_.kernels().attention_fold({.into = total, .other = span, .rows = count, .v_dim = layout_.v_dim});
+      }
+    }
+    if (!divided_) finish(rows, total, 0, count);
+  }
+
+  // The memory that this thread will read after a block.
+  const std::byte* next_of(int64_t index, int64_t block) const {
+    const Part& p = part(index);
+    const Rows& rows = rows_[static_cast<size_t>(p.rows)];
+    if (block + 1 < p.last_block) return rows.sequence->kv.head(block + 1, rows.kv_head);
+    if (!divided_ || index + 1 == static_cast<int64_t>(parts_.size())) return nullptr;
+    const Part& next = part(index + 1);
+    const Rows& next_rows = rows_[static_cast<size_t>(next.rows)];
+    return next_rows.sequence->kv.head(next.first_block, next_rows.kv_head);
+  }
+
+  void run_block(const Rows& rows, int64_t block, const std::byte* next, bool fold, const AttentionState& state,
+                 int32_t* visible, const float* queries, float* scratch) {
+    const int64_t count = rows.tokens * group_;
+    const int64_t seen = rows.sequence->past_tokens + rows.first_token + 1 - block * kAttentionBlock;
+    std::fill_n(visible, rounded_up(count, kStatePadding), 0);
+    for (int64_t t = 0; t < rows.tokens; ++t) {
+      const auto keys = static_cast<int32_t>(std::clamp<int64_t>(seen + t, 0, kAttentionBlock));
+      std::fill_n(visible + t * group_, group_, keys);
+    }
+    const std::byte* k = rows.sequence->kv.head(block, rows.kv_head);
+    ctx_.kernels().attention_block({.type = layout_.type,
+                                    .k = k,
+                                    .v = k + layout_.v_offset_bytes(),
+                                    .k_stride = layout_.qk_dim,
+                                    .v_stride = layout_.v_stride(),
+                                    .keys = visible[count - 1],
+                                    .qk_dim = layout_.qk_dim,
+                                    .v_dim = layout_.v_dim,
+                                    .scale = call_.scale,
+                                    .queries = reinterpret_cast<const std::byte*>(queries),
+                                    .rows = count,
+                                    .visible = visible,
+                                    .fold = fold,
+                                    .state = state,
+                                    .scratch = reinterpret_cast<std::byte*>(scratch),
+                                    .next = next,
+                                    .next_bytes = next == nullptr ? 0 : layout_.head_bytes()});
+  }
+
+  // Divides the sums of rows [begin, end) into the output.
+  void finish(const Rows& rows, const AttentionState& state, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t token = rows.sequence->first_row + rows.first_token + i / group_;
+      const int64_t head = rows.kv_head * group_ + i % group_;
+      float* out = call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
+      const float* sums = state.out + i * layout_.v_dim;
+      const float inverse = 1.0F / state.sum[i];
+      for (int64_t d = 0; d < layout_.v_dim; ++d) out[d] = sums[d] * inverse;
+    }
+  }
+
+  // Folds parts as one run over all blocks would have: first those of a span, then the spans.
+  void join_parts() {
+    const int64_t slices =
+        divided_up(static_cast<int64_t>(ctx_.pool().threads()) * kTasksPerThread, static_cast<int64_t>(rows_.size()));
+    const int64_t tasks = static_cast<int64_t>(rows_.size()) * slices;
+    ctx_.pool().parallel_for(tasks, 1, [&](int64_t task, int64_t, int) {
+      const Rows& rows = rows_[static_cast<size_t>(task / slices)];
+      const int64_t count = rows.tokens * group_;
+      const int64_t slice = divided_up(count, slices);
+      const int64_t begin = std::min(count, task % slices * slice);
+      const int64_t end = std::min(count, begin + slice);
+      if (begin < end) join_rows(rows, begin, end);
+    });
+  }
+
+  void join_rows(const Rows& rows, int64_t begin, int64_t end) {
+    const int64_t count = rows.tokens * group_;
+    const auto at = [&](int64_t part) {
+      return from_row(part_state(rows.first_part + part, count), begin, layout_.v_dim);
+    };
+    const auto fold = [&](int64_t into, int64_t other) {
+      ctx_.kernels().attention_fold(
+          {.into = at(into), .other = at(other), .rows = end - begin, .v_dim = layout_.v_dim});
+    };
+    const int64_t in_span = std::max<int64_t>(1, kSpanBlocks / blocks_at_once_);
+    for (int64_t first = 0; first < rows.parts; first += in_span) {
+      for (int64_t i = first + 1; i < std::min(first + in_span, rows.parts); ++i) fold(first, i);
+      if (first > 0) fold(0, first);
+    }
+    finish(rows, part_state(rows.first_part, count), begin, end);
+  }
+
+  Context& ctx_;
+  const AttentionCall& call_;
+  const KvLayout& layout_;
+  int64_t group_;  // heads that share a key head
+  int64_t tokens_at_once_ = 1;
+  int64_t blocks_at_once_ = 1;
+  bool divided_ = false;  // whether parts have only some of their rows' keys
+  std::vector<Rows> rows_;
+  std::vector<Part> parts_;
+  int64_t query_floats_ = 0;
+  int64_t scratch_floats_ = 0;
+  float* states_ = nullptr;  // of all parts, if divided
+};
 
 }  // namespace
 
-void attention(Context& ctx, const AttentionCall& a) {
-  GLIMMER_CHECK(a.kv_heads > 0 && a.heads % a.kv_heads == 0, "{} heads, {} kv heads", a.heads, a.kv_heads);
-  const int64_t group = a.heads / a.kv_heads;
-  // A single token fills its rows with the heads that share a key; more tokens fill them with tokens, head by head.
-  const int64_t heads_per_tile = a.tokens == 1 ? std::min(group, kRowsPerTask) : 1;
-  const int64_t head_tiles = (group + heads_per_tile - 1) / heads_per_tile;
-  const int64_t token_tiles = (a.tokens + kRowsPerTask - 1) / kRowsPerTask;
-  const int64_t tasks = token_tiles * a.kv_heads * head_tiles;
-  ctx.reserve_scratch(kRowsPerTask * (a.past_tokens + a.tokens));
-  ctx.pool().parallel_for(tasks, 1, [&](int64_t task, int64_t, int worker) {
-    // The last tokens have the most keys: they go first, so that no thread starts a long task at the end.
-    const int64_t token_tile = token_tiles - 1 - task / (a.kv_heads * head_tiles);
-    const int64_t kv_head = task / head_tiles % a.kv_heads;
-    const int64_t in_group = task % head_tiles * heads_per_tile;
-    Tile tile;
-    tile.first = token_tile * kRowsPerTask;
-    tile.tokens = std::min(kRowsPerTask, a.tokens - tile.first);
-    tile.kv_head = kv_head;
-    tile.head = kv_head * group + in_group;
-    tile.heads = std::min(heads_per_tile, group - in_group);
-    attend_rows(ctx, a, tile, ctx.scratch(worker));
-  });
+void store_kv(Context& ctx, const KvRows& rows, std::span<const AttentionSequence> sequences) {
+  constexpr int64_t kGrainTokens = 8;
+  for (const AttentionSequence& s : sequences) {
+    const KvLayout& layout = s.kv.layout;
+    GLIMMER_CHECK(layout.values_in_keys == (rows.v == nullptr), "values {} among keys",
+                  layout.values_in_keys ? "lie" : "do not lie");
+    ctx.pool().parallel_for(s.tokens, kGrainTokens, [&](int64_t begin, int64_t end, int) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t position = s.past_tokens + t;
+        const int64_t in_block = position % kAttentionBlock;
+        const float* k = rows.k + (s.first_row + t) * rows.k_stride;
+        for (int64_t h = 0; h < layout.kv_heads; ++h) {
+          std::byte* head = s.kv.head(position / kAttentionBlock, h);
+          store_row(k + h * layout.qk_dim, layout.qk_dim, layout.type,
+                    head + in_block * layout.qk_dim * layout.value_bytes());
+          if (layout.values_in_keys) continue;
+          store_row(rows.v + (s.first_row + t) * rows.v_stride + h * layout.v_dim, layout.v_dim, layout.type,
+                    head + layout.v_offset_bytes() + in_block * layout.v_dim * layout.value_bytes());
+        }
+      }
+    });
+  }
+}
+
+void attention(Context& ctx, const AttentionCall& call) {
+  if (call.sequences.empty()) return;
+  const int64_t kv_heads = call.sequences.front().kv.layout.kv_heads;
+  GLIMMER_CHECK(kv_heads > 0 && call.heads % kv_heads == 0, "{} heads, {} kv heads", call.heads, kv_heads);
+  Attention(ctx, call).run();
 }
 
 }  // namespace glimmer

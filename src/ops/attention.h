@@ -1,35 +1,79 @@
-// Causal scaled dot-product attention of new tokens over the keys and values so far.
+// Causal scaled dot-product attention of new tokens over the keys and values so far, and how those are kept.
 #pragma once
+
+#include <span>
 
 #include "ops/context.h"
 
 namespace glimmer {
 
-// Query head h reads key and value head h / (heads / kv_heads). Token t sees keys 0 .. past_tokens + t.
-//   out[t][h] = sum over j of softmax_j(scale * q[t][h] . k[j]) v[j]
-// Strides in values. Every key and value of the new tokens is in place already.
-// It serves GQA, MLA expanded (a key and a value a head) and MLA absorbed (one key for all heads, its value a part of
-// it).
-struct AttentionCall {
-  const float* q = nullptr;  // [tokens, heads, qk_dim]
-  int64_t q_token_stride = 0;
-  int64_t q_head_stride = 0;
-  const float* k = nullptr;  // [past_tokens + tokens, kv_heads, qk_dim]
-  int64_t k_token_stride = 0;
-  int64_t k_head_stride = 0;
-  const float* v = nullptr;  // [past_tokens + tokens, kv_heads, v_dim]
-  int64_t v_token_stride = 0;
-  int64_t v_head_stride = 0;
-  float* out = nullptr;  // [tokens, heads, v_dim]
-  int64_t out_token_stride = 0;
-  int64_t out_head_stride = 0;
-  int64_t tokens = 0;
-  int64_t past_tokens = 0;
-  int64_t heads = 0;
+using kernels::KvType;
+
+// The type of keys and values that goes with a precision.
+inline KvType kv_type_of(Precision precision) { return precision == Precision::kExact ? KvType::kF32 : KvType::kBF16; }
+
+// One layer's keys and values of kAttentionBlock tokens: for each key head its keys [kAttentionBlock, qk_dim] and then
+// its values [kAttentionBlock, v_dim]. Where values are the first v_dim columns of the keys (MLA), there are only keys.
+struct KvLayout {
+  KvType type = KvType::kF32;
   int64_t kv_heads = 0;
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
+  bool values_in_keys = false;
+
+  int64_t value_bytes() const { return type == KvType::kF32 ? 4 : 2; }
+  int64_t row_values() const { return values_in_keys ? qk_dim : qk_dim + v_dim; }  // of a token and key head
+  int64_t head_bytes() const { return kernels::kAttentionBlock * row_values() * value_bytes(); }
+  int64_t block_bytes() const { return kv_heads * head_bytes(); }
+  int64_t v_stride() const { return values_in_keys ? qk_dim : v_dim; }
+  int64_t v_offset_bytes() const { return values_in_keys ? 0 : kernels::kAttentionBlock * qk_dim * value_bytes(); }
+};
+
+// One sequence's keys and values of a layer: those of tokens [b * kAttentionBlock, ...) lie offset_bytes after
+// blocks[b]. Memory of tokens that are not there yet may hold anything.
+struct KvBlocks {
+  KvLayout layout;
+  std::byte* const* blocks = nullptr;
+  int64_t offset_bytes = 0;
+
+  std::byte* head(int64_t block, int64_t kv_head) const {
+    return blocks[block] + offset_bytes + kv_head * layout.head_bytes();
+  }
+};
+
+// The new tokens of one sequence: rows [first_row, first_row + tokens) of what all sequences of a batch share, at the
+// positions that follow past_tokens.
+struct AttentionSequence {
+  KvBlocks kv;
+  int64_t first_row = 0;
+  int64_t tokens = 0;
+  int64_t past_tokens = 0;
+};
+
+// Stores the keys and values of the new tokens, for bf16 rounded to nearest, ties to even.
+//   k [rows, kv_heads, qk_dim] f32, rows k_stride values apart; v [rows, kv_heads, v_dim], null with values_in_keys
+struct KvRows {
+  const float* k = nullptr;
+  int64_t k_stride = 0;
+  const float* v = nullptr;
+  int64_t v_stride = 0;
+};
+void store_kv(Context& ctx, const KvRows& rows, std::span<const AttentionSequence> sequences);
+
+// Query head h reads key and value head h / (heads / kv_heads). The t-th new token of a sequence sees its keys
+// 0 .. past_tokens + t, all of which are stored already.
+//   out[row][h] = sum over j of softmax_j(scale * q[row][h] . k[j]) v[j]
+// What a row becomes does not depend on the other rows, nor on the number of threads.
+struct AttentionCall {
+  const float* q = nullptr;  // [rows, heads, qk_dim], strides in values
+  int64_t q_token_stride = 0;
+  int64_t q_head_stride = 0;
+  float* out = nullptr;  // [rows, heads, v_dim]
+  int64_t out_token_stride = 0;
+  int64_t out_head_stride = 0;
+  int64_t heads = 0;
   float scale = 0;
+  std::span<const AttentionSequence> sequences;  // of one layout
 };
 void attention(Context& ctx, const AttentionCall& call);
 

@@ -30,61 +30,50 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
   const int64_t tokens = pass.tokens;
   const int64_t q_size = c.num_attention_heads * c.head_dim;
   const int64_t kv_size = c.num_key_value_heads * c.head_dim;
-  const int64_t row = pass.kv.row_values();
   const float* x = pass.a.normed.as<float>();
   float* q = pass.a.q.as<float>();
-  float* k = pass.kv.row(pass.layer, pass.past_tokens);  // the new tokens' cache rows: k, then v
-  float* v = k + kv_size;
+  float* k = pass.a.k.as<float>();
+  float* v = pass.a.v.as<float>();
 
   linear(ctx, {{.weight = &w.q_proj, .x = x, .y = q, .tokens = tokens},
-               {.weight = &w.k_proj, .x = x, .y = k, .tokens = tokens, .y_stride = row},
-               {.weight = &w.v_proj, .x = x, .y = v, .tokens = tokens, .y_stride = row}});
-  pass.record_rows("self_attn.q_proj", q, q_size, q_size);
-  pass.record_rows("self_attn.k_proj", k, kv_size, row);
-  pass.record_rows("self_attn.v_proj", v, kv_size, row);
+               {.weight = &w.k_proj, .x = x, .y = k, .tokens = tokens},
+               {.weight = &w.v_proj, .x = x, .y = v, .tokens = tokens}});
+  pass.record("self_attn.q_proj", Activations::rows(pass.a.q, tokens));
+  pass.record("self_attn.k_proj", Activations::rows(pass.a.k, tokens));
+  pass.record("self_attn.v_proj", Activations::rows(pass.a.v, tokens));
 
   if (c.use_qk_norm) {
-    const auto head_norm = [&](float* heads, int64_t count, int64_t stride, ConstTensorView weight) {
+    const auto head_norm = [&](float* heads, int64_t count, ConstTensorView weight) {
       rms_norm(ctx, {.x = heads,
                      .out = heads,
                      .weight = weight.as<float>(),
                      .size = c.head_dim,
                      .tokens = tokens,
                      .per_token = count,
-                     .x_token_stride = stride,
-                     .out_token_stride = stride,
+                     .x_token_stride = count * c.head_dim,
+                     .out_token_stride = count * c.head_dim,
                      .eps = c.rms_norm_eps});
     };
-    head_norm(q, c.num_attention_heads, q_size, w.q_norm);
-    head_norm(k, c.num_key_value_heads, row, w.k_norm);
-    pass.record_rows("self_attn.q_norm", q, q_size, q_size);
-    pass.record_rows("self_attn.k_norm", k, kv_size, row);
+    head_norm(q, c.num_attention_heads, w.q_norm);
+    head_norm(k, c.num_key_value_heads, w.k_norm);
+    pass.record("self_attn.q_norm", Activations::rows(pass.a.q, tokens));
+    pass.record("self_attn.k_norm", Activations::rows(pass.a.k, tokens));
   }
   rope(ctx, pass.rope,
        {.x = q, .tokens = tokens, .heads = c.num_attention_heads, .token_stride = q_size, .head_stride = c.head_dim});
   rope(ctx, pass.rope,
-       {.x = k, .tokens = tokens, .heads = c.num_key_value_heads, .token_stride = row, .head_stride = c.head_dim});
+       {.x = k, .tokens = tokens, .heads = c.num_key_value_heads, .token_stride = kv_size, .head_stride = c.head_dim});
 
-  const float* cache = pass.kv.row(pass.layer, 0);
+  store_kv(ctx, {.k = k, .k_stride = kv_size, .v = v, .v_stride = kv_size}, pass.sequences);
   attention(ctx, {.q = q,
                   .q_token_stride = q_size,
                   .q_head_stride = c.head_dim,
-                  .k = cache,
-                  .k_token_stride = row,
-                  .k_head_stride = c.head_dim,
-                  .v = cache + kv_size,
-                  .v_token_stride = row,
-                  .v_head_stride = c.head_dim,
                   .out = pass.a.attn.as<float>(),
                   .out_token_stride = q_size,
                   .out_head_stride = c.head_dim,
-                  .tokens = tokens,
-                  .past_tokens = pass.past_tokens,
                   .heads = c.num_attention_heads,
-                  .kv_heads = c.num_key_value_heads,
-                  .qk_dim = c.head_dim,
-                  .v_dim = c.head_dim,
-                  .scale = static_cast<float>(c.attention_scale)});
+                  .scale = static_cast<float>(c.attention_scale),
+                  .sequences = pass.sequences});
   linear(ctx, w.o_proj, Activations::rows(pass.a.attn, tokens), Activations::rows(pass.a.attn_out, tokens));
 }
 

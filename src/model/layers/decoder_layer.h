@@ -1,12 +1,13 @@
 // The decoder layer that most families share, and what each layer function is handed.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "model/activations.h"
 #include "model/config.h"
-#include "model/kv_cache.h"
 #include "model/weights.h"
+#include "ops/attention.h"
 #include "ops/context.h"
 
 namespace glimmer {
@@ -16,11 +17,10 @@ struct LayerPass {
   const ModelConfig& config;
   const LayerWeights& weights;
   Activations& a;
-  KvCache& kv;
+  std::span<const AttentionSequence> sequences;  // with this layer's keys and values
   RopeTable rope;
   int64_t layer = 0;
-  int64_t tokens = 0;       // new ones
-  int64_t past_tokens = 0;  // in the cache before them
+  int64_t tokens = 0;  // new ones of all sequences: rows
 
   // Tells the tap "layers.<layer>.<name>"; for the layer's own output, name is empty.
   void record(std::string_view name, ConstTensorView value) const;
