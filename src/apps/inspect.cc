@@ -177,8 +177,8 @@ std::string files_text(const Inspected& model, const ModelSource& source) {
       row("weights", fmt::format("{} in {} tensors, {} file{}", human_bytes(model.summary.total.bytes),
                                  model.summary.total.tensors, source.files(), source.files() == 1 ? "" : "s"));
   out += row("  types", fmt::format("{}", fmt::join(dtypes, ", ")));
-  out += row("KV cache", fmt::format("{} bytes a token as kept here (float32); {} in bfloat16",
-                                     model.summary.kv_bytes_per_token, model.summary.kv_bytes_per_token_bf16));
+  out += row("KV cache", fmt::format("{} bytes a token (bfloat16; {} in exact precision, float32)",
+                                     model.summary.kv_bytes_per_token_bf16, model.summary.kv_bytes_per_token));
   out += row("ends an answer", fmt::format("ids {}", fmt::join(model.eos_ids, ", ")));
   out += row("tokenizer", model.tokenizer);
   out += row("chat template", model.chat_template);

@@ -28,9 +28,10 @@ bool same_function(const KernelTable& a, const KernelTable& b) {
 
 constexpr std::array<Operation, 7> kOperations = {{
     {"linear", same_function<&KernelTable::linear>},
-    {"weighted_sum", same_function<&KernelTable::weighted_sum>},
+    {"attention_queries", same_function<&KernelTable::attention_queries>},
+    {"attention_block", same_function<&KernelTable::attention_block>},
+    {"attention_fold", same_function<&KernelTable::attention_fold>},
     {"rms_norm", same_function<&KernelTable::rms_norm>},
-    {"softmax", same_function<&KernelTable::softmax>},
     {"silu_mul", same_function<&KernelTable::silu_mul>},
     {"add_scaled", same_function<&KernelTable::add_scaled>},
     {"rope", same_function<&KernelTable::rope>},

@@ -191,7 +191,7 @@ int run_command(Arguments arguments) {
   generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
   generation.max_new_tokens = options.length.max_tokens;
   if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, files);
-  Sequence sequence(config);
+  Sequence sequence(config, kv_type_of(options.runtime.context_options().precision));
   sequence.start(std::move(prompt.ids), generation);
   AnswerStream stream(
       tokenizer, {.style = style_of(options), .reasoning_open = prompt.reasoning_open, .stop = options.length.stop});

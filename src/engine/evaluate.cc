@@ -244,7 +244,7 @@ KldResult summarize_comparisons(std::span<const TokenComparison> all) {
 
 PerplexityResult measure_perplexity(Forward& forward, const TextWindows& windows, const EvaluateCallback& progress) {
   check_ids(windows, forward.model().config());
-  KvCache kv(forward.model().config());
+  KvCache kv(forward.model().config(), kv_type_of(forward.context().precision()));
   std::vector<double> nll;
   double sum = 0;
   const std::vector<Piece> pieces = pieces_of(windows, forward.chunk_tokens(), logit_tokens_of(forward));
@@ -272,8 +272,8 @@ KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows,
          base_config.source, other_config.vocab_size, other_config.source);
   }
   check_ids(windows, base_config);
-  KvCache base_kv(base_config);
-  KvCache other_kv(other_config);
+  KvCache base_kv(base_config, kv_type_of(base.context().precision()));
+  KvCache other_kv(other_config, kv_type_of(other.context().precision()));
   std::vector<TokenComparison> all;
   double nll_sum = 0;
   double kld_sum = 0;

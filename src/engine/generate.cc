@@ -27,7 +27,7 @@ GenerationTimings Generator::run(Sequence& sequence, const TokenCallback& on_tok
     step(sequence, on_token);
     if (sequence.kv().size_tokens() > position) {
       ++timings.decode_tokens;
-      timings.decode_bytes += forward_.active_bytes(position);
+      timings.decode_bytes += forward_.active_bytes(position, sequence.kv().type());
     }
   }
   timings.decode_s = seconds_since(decode_start);

@@ -51,7 +51,7 @@ std::string_view finish_reason_name(FinishReason reason) {
   return "";
 }
 
-Sequence::Sequence(const ModelConfig& config) : config_(config), kv_(config) {}
+Sequence::Sequence(const ModelConfig& config, KvType kv_type) : config_(config), kv_(config, kv_type) {}
 
 void Sequence::start(std::vector<int32_t> prompt, const GenerationOptions& options) {
   check_prompt(prompt, options, config_);

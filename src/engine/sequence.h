@@ -40,8 +40,8 @@ struct GenerationOptions {
 
 class Sequence {
  public:
-  // `config` must outlive the sequence.
-  explicit Sequence(const ModelConfig& config);
+  // `config` must outlive the sequence; `kv_type` goes with the precision of who runs it (kv_type_of).
+  explicit Sequence(const ModelConfig& config, KvType kv_type = KvType::kF32);
 
   // Begins a generation from `prompt`. What an earlier one left in the cache is kept as far as its tokens begin like
   // `prompt`, but for the last token of it: its logits are needed.

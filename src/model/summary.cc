@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/kv_cache.h"
 #include "model/tensor_names.h"
 
 namespace glimmer {
@@ -87,9 +88,8 @@ ModelSummary summarize(const ModelConfig& config, std::span<const SourceTensor> 
   summary.active_parameters = summary.active_parameters_no_head +
                               parameters(config.tie_word_embeddings ? TensorRole::kEmbedding : TensorRole::kHead);
 
-  const int64_t kv_values = config.kv_values_per_token_and_layer() * config.num_hidden_layers;
-  summary.kv_bytes_per_token = kv_values * static_cast<int64_t>(sizeof(float));
-  summary.kv_bytes_per_token_bf16 = kv_values * 2;
+  summary.kv_bytes_per_token = KvCache::bytes_per_token(config, KvType::kF32);
+  summary.kv_bytes_per_token_bf16 = KvCache::bytes_per_token(config, KvType::kBF16);
   return summary;
 }
 

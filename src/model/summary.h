@@ -51,8 +51,8 @@ struct ModelSummary {
   int64_t active_parameters = 0;  // with the head
   int64_t active_parameters_no_head = 0;
 
-  int64_t kv_bytes_per_token = 0;       // as KvCache holds it: float32
-  int64_t kv_bytes_per_token_bf16 = 0;  // what the same takes in bfloat16, for comparison with others
+  int64_t kv_bytes_per_token = 0;       // as KvCache holds it in exact precision: float32
+  int64_t kv_bytes_per_token_bf16 = 0;  // and in fast precision
 
   const TensorTotals& role(TensorRole role) const;  // zeros if no tensor has it
 };
