@@ -1,5 +1,5 @@
-// Every operation of every table against the reference: sizes around each tile's edge, strides. For products with
-// weights, see layout_parity_test.cc.
+// The elementwise operations of every table against the reference: sizes around a vector's edge. For products with
+// weights, see layout_parity_test.cc and ref_linear_test.cc.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -39,37 +39,6 @@ class Parity : public ::testing::TestWithParam<const KernelTable*> {
   std::mt19937 rng_{7};
 };
 
-TEST_P(Parity, WeightedSum) {
-  for (const int64_t rows_a_step : {1, 3}) {
-    for (const int64_t T : {1, 2, 3, 4, 5, 7}) {
-      for (const int64_t D : {1, 7, 8, 16, 17, 31, 64, 65, 130}) {
-        for (const int64_t first_count : {1, 2, 40}) {
-          const int64_t most = first_count + (T - 1) / rows_a_step;
-          const std::vector<float> p = random(T * (most + 1));
-          const std::vector<float> v = random(most * (D + 2));
-          const std::vector<float> before = random(T * (D + 1));
-          std::vector<float> got = before;
-          std::vector<float> want = before;
-          WeightedSum args{.p = p.data(),
-                           .p_stride = most + 1,
-                           .v = v.data(),
-                           .v_stride = D + 2,
-                           .y = got.data(),
-                           .y_stride = D + 1,
-                           .T = T,
-                           .D = D,
-                           .first_count = first_count,
-                           .rows_a_step = rows_a_step};
-          table().weighted_sum(args);
-          args.y = want.data();
-          reference().weighted_sum(args);
-          expect_near(got, want, 2e-5F, fmt::format("T {} D {} counts {} + t / {}", T, D, first_count, rows_a_step));
-        }
-      }
-    }
-  }
-}
-
 TEST_P(Parity, RmsNorm) {
   for (const int64_t n : {1, 7, 8, 16, 17, 64, 250, 4096}) {
     const std::vector<float> x = random(n, 3);
@@ -80,26 +49,6 @@ TEST_P(Parity, RmsNorm) {
     reference().rms_norm(x.data(), weight.data(), 1e-5F, n, want.data());
     expect_near(got, want, 3e-6F, fmt::format("n {}", n));
   }
-}
-
-TEST_P(Parity, Softmax) {
-  for (const float scale : {0.125F, 1.0F}) {
-    for (const int64_t n : {1, 2, 7, 8, 15, 16, 17, 100, 1000}) {
-      std::vector<float> got = random(n + 1, 60);
-      std::vector<float> want = got;
-      table().softmax(got.data(), scale, n);
-      reference().softmax(want.data(), scale, n);
-      expect_near(got, want, 1e-6F, fmt::format("n {} scale {}", n, scale));
-    }
-  }
-}
-
-TEST_P(Parity, SoftmaxOfScoresFarApart) {
-  std::vector<float> got = {-1e30F, 0.0F, -200.0F, -88.0F, 1e-30F};
-  std::vector<float> want = got;
-  table().softmax(got.data(), 1.0F, static_cast<int64_t>(got.size()));
-  reference().softmax(want.data(), 1.0F, static_cast<int64_t>(want.size()));
-  expect_near(got, want, 1e-6F, "far apart");
 }
 
 TEST_P(Parity, SiluMul) {
@@ -169,25 +118,6 @@ TEST(Dispatch, NamesAreKnownAndUnknownOnesListThem) {
     EXPECT_EQ(error.code(), ErrorCode::kUsage);
     EXPECT_NE(std::string(error.what()).find("known: ref"), std::string::npos) << error.what();
   }
-}
-
-TEST(Reference, LinearIsTheDefinition) {
-  const std::vector<float> x = {1, 2, 3, 4};
-  const std::vector<float> w = {1, 0, 0, 1, 1, 1};
-  const std::vector<float> bias = {10, 20, 30};
-  std::vector<float> y(6);
-  reference().linear({.x = x.data(),
-                      .x_stride = 2,
-                      .w = {.layout = {.codes = WeightCodes::kF32},
-                            .columns = 2,
-                            .codes = reinterpret_cast<const std::byte*>(w.data()),
-                            .code_row_bytes = 8},
-                      .bias = bias.data(),
-                      .y = y.data(),
-                      .y_stride = 3,
-                      .T = 2},
-                     0, 3);
-  EXPECT_EQ(y, (std::vector<float>{11, 22, 33, 13, 24, 37}));
 }
 
 }  // namespace
