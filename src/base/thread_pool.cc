@@ -65,52 +65,62 @@ int cgroup_quota_threads(int unlimited) {
   return std::max<int>(1, static_cast<int>((quota_us + period_us - 1) / period_us));
 }
 
-// The processors in this process's affinity mask, by number.
-std::vector<int> allowed_processors() {
-  std::vector<int> allowed;
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &set)) allowed.push_back(cpu);
-    }
-  }
-  return allowed;
-}
-
-void pin_this_thread(int cpu) {
+// Where it is refused the thread runs as well anywhere.
+void keep_this_thread_on(const std::vector<int>& processors) {
+  if (processors.empty()) return;
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof set, &set);  // where it is refused the thread runs as well anywhere
+  for (const int number : processors) {
+    if (number < CPU_SETSIZE) CPU_SET(number, &set);
+  }
+  sched_setaffinity(0, sizeof set, &set);
 }
 
 }  // namespace
 
 int available_threads() {
-  int allowed = static_cast<int>(allowed_processors().size());
-  if (allowed == 0) allowed = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t set;
+  int allowed = static_cast<int>(std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof set, &set) == 0) allowed = CPU_COUNT(&set);
   return std::max(1, std::min(allowed, cgroup_quota_threads(allowed)));
 }
 
 struct ThreadPool::State {
   // What a thread has to itself, in cache lines of its own.
   struct alignas(128) Member {
-    // Its share of the loop: grains next .. end. Others draw from it too once they have done theirs.
+    // Its share of the loop: items next .. end. Others draw from it too once they have done theirs.
     std::atomic<int64_t> next{0};
     int64_t end = 0;
+    int node = 0;
+    std::vector<int> draws_from;  // members, itself first, then those of its node
     // 2 g + 1 while it is in loop g, 2 g after it.
     alignas(64) std::atomic<uint64_t> place{0};
   };
 
   struct Loop {
     const ParallelBody* body = nullptr;
-    int64_t count = 0;
     int64_t grain = 1;
   };
 
-  explicit State(int count) : members(static_cast<size_t>(count)) {}
+  explicit State(const std::vector<ThreadPlace>& places) : members(places.size()) {
+    const auto count = static_cast<int>(places.size());
+    for (int i = 0; i < count; ++i) {
+      Member& member = members[static_cast<size_t>(i)];
+      member.node = places[static_cast<size_t>(i)].node;
+      nodes = std::max(nodes, member.node + 1);
+      for (int step = 0; step < count; ++step) member.draws_from.push_back((i + step) % count);
+      std::stable_partition(member.draws_from.begin(), member.draws_from.end(),
+                            [&](int other) { return places[static_cast<size_t>(other)].node == member.node; });
+    }
+    for (int node = 0; node < nodes; ++node) {
+      const bool has_some =
+          std::any_of(members.begin(), members.end(), [&](const Member& m) { return m.node == node; });
+      if (!has_some) nodes = 1;  // fewer threads than nodes: all share all
+    }
+  }
 
   std::vector<Member> members;
+  int nodes = 1;
   Loop loop;
   std::chrono::microseconds keep_for = kKeepFor;
   std::chrono::microseconds offer_for = kOfferFor;
@@ -123,16 +133,16 @@ struct ThreadPool::State {
 
   void draw_from(Member& member, int worker) {
     while (member.next.load(std::memory_order_relaxed) < member.end) {
-      const int64_t unit = member.next.fetch_add(1, std::memory_order_relaxed);
-      if (unit >= member.end) return;
-      const int64_t begin = unit * loop.grain;
-      (*loop.body)(begin, std::min(begin + loop.grain, loop.count), worker);
+      const int64_t begin = member.next.fetch_add(loop.grain, std::memory_order_relaxed);
+      if (begin >= member.end) return;
+      (*loop.body)(begin, std::min(begin + loop.grain, member.end), worker);
     }
   }
 
   void draw(int worker) {
-    const auto count = static_cast<int>(members.size());
-    for (int i = 0; i < count; ++i) draw_from(members[static_cast<size_t>((worker + i) % count)], worker);
+    for (const int other : members[static_cast<size_t>(worker)].draws_from) {
+      draw_from(members[static_cast<size_t>(other)], worker);
+    }
   }
 
   uint32_t wait_for_loop(uint32_t seen) {
@@ -159,13 +169,18 @@ struct ThreadPool::State {
     }
   }
 
-  void share_out() {
-    const int64_t units = (loop.count + loop.grain - 1) / loop.grain;
-    const auto count = static_cast<int64_t>(members.size());
-    for (int64_t i = 0; i < count; ++i) {
-      Member& member = members[static_cast<size_t>(i)];
-      member.next.store(units * i / count, std::memory_order_relaxed);
-      member.end = units * (i + 1) / count;
+  // Items [first, first + count) among the members of a node, or all if node is -1, in whole grains.
+  void share_out(int64_t first, int64_t count, int node) {
+    const int64_t grains = (count + loop.grain - 1) / loop.grain;
+    const auto among = std::count_if(members.begin(), members.end(),
+                                     [&](const Member& member) { return node < 0 || member.node == node; });
+    int64_t i = 0;
+    for (Member& member : members) {
+      if (node >= 0 && member.node != node) continue;
+      const auto from = [&](int64_t share) { return first + std::min(count, grains * share / among * loop.grain); };
+      member.next.store(from(i), std::memory_order_relaxed);
+      member.end = from(i + 1);
+      ++i;
     }
   }
 
@@ -184,16 +199,16 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : ThreadPool(threads, process_topology()) {}
+
+ThreadPool::ThreadPool(int threads, const Topology& topology) {
   GLIMMER_CHECK(threads >= 1, "{} threads", threads);
-  state_ = std::make_unique<State>(threads);
-  const std::vector<int> processors = allowed_processors();
-  const int available = available_threads();
-  const bool pinned = threads == available && threads == static_cast<int>(processors.size());
-  if (threads > available) state_->keep_for = state_->offer_for = std::chrono::microseconds{0};
+  const std::vector<ThreadPlace> places = place_threads(topology, threads);
+  state_ = std::make_unique<State>(places);
+  if (threads > available_threads()) state_->keep_for = state_->offer_for = std::chrono::microseconds{0};
   for (int i = 1; i < threads; ++i) {
-    state_->workers.emplace_back([state = state_.get(), i, cpu = pinned ? processors[static_cast<size_t>(i)] : -1] {
-      if (cpu >= 0) pin_this_thread(cpu);
+    state_->workers.emplace_back([state = state_.get(), i, processors = places[static_cast<size_t>(i)].processors] {
+      keep_this_thread_on(processors);
       state->work(i);
     });
   }
@@ -207,15 +222,27 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::threads() const { return static_cast<int>(state_->members.size()); }
 
-void ThreadPool::parallel_for(int64_t count, int64_t grain, const ParallelBody& body) {
+int ThreadPool::nodes() const { return state_->nodes; }
+
+void ThreadPool::parallel_for(std::span<const int64_t> items_of_node, int64_t grain, const ParallelBody& body) {
   GLIMMER_CHECK(grain >= 1, "grain {}", grain);
+  int64_t count = 0;
+  for (const int64_t items : items_of_node) count += items;
   if (count <= 0) return;
   if (state_->workers.empty() || count <= grain) {
     for (int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count), 0);
     return;
   }
-  state_->loop = {&body, count, grain};
-  state_->share_out();
+  state_->loop = {&body, grain};
+  if (state_->nodes > 1 && state_->nodes == static_cast<int>(items_of_node.size())) {
+    int64_t first = 0;
+    for (int node = 0; node < state_->nodes; ++node) {
+      state_->share_out(first, items_of_node[static_cast<size_t>(node)], node);
+      first += items_of_node[static_cast<size_t>(node)];
+    }
+  } else {
+    state_->share_out(0, count, -1);
+  }
   state_->open();
   state_->draw(0);
   state_->close();
