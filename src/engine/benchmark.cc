@@ -1,0 +1,278 @@
+#include "engine/benchmark.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <set>
+
+#include "base/error.h"
+#include "base/memory_info.h"
+#include "engine/random.h"
+#include "model/forward.h"
+
+namespace glimmer {
+namespace {
+
+constexpr int64_t kWarmUpTokens = 64;
+
+// Counts the experts that each sparse layer's tokens chose.
+class ExpertCounter final : public Tap {
+ public:
+  void record(std::string_view name, ConstTensorView value) override {
+    if (!name.ends_with("mlp.topk_indices")) return;
+    const auto* chosen = value.as<int32_t>();
+    distinct_ += std::set<int32_t>(chosen, chosen + value.shape.element_count()).size();
+    ++layers_;
+  }
+  double experts_a_layer() const {
+    return layers_ == 0 ? 0 : static_cast<double>(distinct_) / static_cast<double>(layers_);
+  }
+
+ private:
+  size_t distinct_ = 0;
+  size_t layers_ = 0;
+};
+
+// Values of the size that keys and values have, in the cache's own type.
+std::vector<std::byte> random_cache_values(KvType type, uint64_t seed) {
+  constexpr size_t kValues = size_t{1} << 18;
+  std::vector<std::byte> bytes(kValues * (type == KvType::kF32 ? 4 : 2));
+  for (size_t i = 0; i < kValues; ++i) {
+    const auto value = static_cast<float>(random_unit(seed, i) * 2 - 1);
+    uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    const auto upper = static_cast<uint16_t>(bits >> 16);
+    if (type == KvType::kF32) {
+      std::memcpy(bytes.data() + i * 4, &bits, 4);
+    } else {
+      std::memcpy(bytes.data() + i * 2, &upper, 2);
+    }
+  }
+  return bytes;
+}
+
+// Makes the cache hold `tokens` tokens of random values.
+void fill_cache(KvCache& kv, const ModelConfig& config, int64_t tokens, const std::vector<std::byte>& values) {
+  kv.reserve(tokens);
+  const int64_t blocks = (tokens + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock;
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const KvBlocks kept = kv.layer(layer);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const auto bytes = static_cast<size_t>(kept.layout.block_bytes());
+      std::byte* at = kept.blocks[block] + kept.offset_bytes;
+      for (size_t done = 0; done < bytes; done += values.size()) {
+        std::memcpy(at + done, values.data(), std::min(values.size(), bytes - done));
+      }
+    }
+  }
+  kv.append(tokens - kv.size_tokens());
+}
+
+int64_t largest(const std::vector<int64_t>& values) {
+  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+}
+
+struct Needs {
+  int64_t caches = 1;
+  int64_t tokens = 0;  // of the first
+  int64_t filled = 0;  // of the others, before steps
+};
+
+Needs needs_of(const BenchOptions& options) {
+  Needs needs;
+  if (options.decode_tokens > 0) {
+    needs.caches = std::max<int64_t>(1, largest(options.batches));
+    needs.filled = largest(options.depths);
+  }
+  needs.tokens = std::max(largest(options.prompts), needs.filled + options.decode_tokens);
+  return needs;
+}
+
+std::vector<BenchTest> tests_of(const BenchOptions& options, int threads) {
+  std::vector<BenchTest> tests;
+  for (const int64_t prompt : options.prompts) tests.push_back({.threads = threads, .prompt = prompt});
+  if (options.decode_tokens == 0) return tests;
+  for (const int64_t depth : options.depths) {
+    for (const int64_t batch : options.batches) {
+      tests.push_back({.threads = threads, .steps = options.decode_tokens, .depth = depth, .batch = batch});
+    }
+  }
+  return tests;
+}
+
+class Runner {
+ public:
+  Runner(const Model& model, const BenchOptions& options)
+      : model_(model),
+        options_(options),
+        work_(workload_of(model.config(), model.weight_bytes(), options.context.precision)) {
+    const Needs needs = needs_of(options);
+    const KvType type = kv_type_of(options.context.precision);
+    const std::vector<std::byte> values = random_cache_values(type, options.seed);
+    for (int64_t i = 0; i < needs.caches; ++i) {
+      check_cancelled();
+      KvCache& kv = caches_.emplace_back(model.config(), type);
+      fill_cache(kv, model.config(), needs.filled, values);
+      kv.reserve(i == 0 ? needs.tokens : needs.filled + options.decode_tokens);
+    }
+  }
+
+  BenchReport run() {
+    total_ = static_cast<int64_t>(options_.threads.size()) * options_.repeats *
+             static_cast<int64_t>(tests_of(options_, 1).size());
+    for (const int threads : options_.threads) run_with(threads);
+    report_.peak_rss_bytes = peak_.bytes();
+    return std::move(report_);
+  }
+
+ private:
+  void run_with(int threads) {
+    Context::Options context_options = options_.context;
+    context_options.threads = threads;
+    Context context(context_options);
+    Forward forward(model_, context, std::max(options_.chunk_tokens, largest(options_.batches)));
+    const std::vector<BenchTest> tests = tests_of(options_, threads);
+    std::vector<std::vector<double>> tok_s(tests.size());
+    std::vector<double> experts;
+    for (const BenchTest& test : tests) experts.push_back(warm_up(forward, context, test));
+    Ceilings ceilings(threads);
+    for (int repeat = 0; repeat < options_.repeats; ++repeat) {
+      peak_.pause();
+      ceilings.sample();
+      peak_.resume();
+      for (size_t i = 0; i < tests.size(); ++i) {
+        if (options_.progress) options_.progress(done_, total_, tests[i].name());
+        tok_s[i].push_back(measure(forward, tests[i]));
+        ++done_;
+      }
+    }
+    for (size_t i = 0; i < tests.size(); ++i) {
+      report_.results.push_back(result_of(tests[i], spread_of(tok_s[i]), experts[i], ceilings));
+    }
+    report_.ceilings.push_back(std::move(ceilings));
+  }
+
+  void check_cancelled() const {
+    if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed)) {
+      fail(ErrorCode::kCancelled, "interrupted");
+    }
+  }
+
+  int32_t random_token() {
+    const auto vocab = static_cast<uint64_t>(model_.config().vocab_size);
+    return static_cast<int32_t>(random_bits(options_.seed, drawn_++) % vocab);
+  }
+
+  // Touches what the test will use, and tells how many experts a step chooses.
+  double warm_up(Forward& forward, Context& context, const BenchTest& test) {
+    if (test.prompt > 0) {
+      read_prompt(forward, std::min(test.prompt, kWarmUpTokens));
+      return expected_experts(work_, std::min(test.prompt, forward.chunk_tokens()));
+    }
+    ExpertCounter counter;
+    context.set_tap(&counter);
+    generate(forward, test.batch, test.depth, 1);
+    context.set_tap(nullptr);
+    generate(forward, test.batch, test.depth, 1);
+    return counter.experts_a_layer();
+  }
+
+  double measure(Forward& forward, const BenchTest& test) {
+    const auto start = std::chrono::steady_clock::now();
+    if (test.prompt > 0) {
+      read_prompt(forward, test.prompt);
+    } else {
+      generate(forward, test.batch, test.depth, test.steps);
+    }
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    const int64_t tokens = test.prompt > 0 ? test.prompt : test.steps * test.batch;
+    return static_cast<double>(tokens) / seconds.count();
+  }
+
+  void read_prompt(Forward& forward, int64_t count) {
+    std::vector<int32_t> tokens(static_cast<size_t>(count));
+    std::generate(tokens.begin(), tokens.end(), [&] { return random_token(); });
+    caches_[0].truncate(0);
+    for (int64_t at = 0; at < count; at += forward.chunk_tokens()) {
+      check_cancelled();
+      const int64_t chunk = std::min(forward.chunk_tokens(), count - at);
+      const SequenceTokens sequence{
+          .tokens = std::span<const int32_t>(tokens).subspan(static_cast<size_t>(at), static_cast<size_t>(chunk)),
+          .kv = &caches_[0]};
+      forward.run({&sequence, 1}, at + chunk == count ? LogitsFor::kLastToken : LogitsFor::kNone);
+    }
+  }
+
+  // No id ends a sequence here: every step takes another random one.
+  void generate(Forward& forward, int64_t batch, int64_t depth, int64_t steps) {
+    std::vector<int32_t> tokens(static_cast<size_t>(batch));
+    std::vector<SequenceTokens> sequences(static_cast<size_t>(batch));
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      caches_[i].truncate(0);
+      caches_[i].append(depth);  // what stands there, since it was filled or by other tests
+      sequences[i] = {.tokens = {&tokens[i], 1}, .kv = &caches_[i]};
+    }
+    for (int64_t step = 0; step < steps; ++step) {
+      check_cancelled();
+      for (int32_t& token : tokens) token = random_token();
+      forward.run(sequences, LogitsFor::kLastToken);
+    }
+  }
+
+  BenchResult result_of(const BenchTest& test, Spread tok_s, double experts, const Ceilings& ceilings) const {
+    BenchResult result{.test = test, .tok_s = tok_s, .experts = experts};
+    double steps_a_second = 0;
+    if (test.prompt > 0) {
+      const int64_t chunks = (test.prompt + options_.chunk_tokens - 1) / options_.chunk_tokens;
+      // Each chunk reads the weights, and what is in the cache by then.
+      const int64_t keys = test.prompt * (chunks + 1) / 2 / chunks;
+      result.step_gb = step_bytes(work_, experts, keys) * 1e-9;
+      result.step_gflop = step_flop(work_, 0, test.prompt, 1) / static_cast<double>(chunks) * 1e-9;
+      steps_a_second = tok_s.median * static_cast<double>(chunks) / static_cast<double>(test.prompt);
+    } else {
+      const int64_t keys = test.depth + (test.steps + 1) / 2;
+      result.step_gb = step_bytes(work_, experts, keys * test.batch) * 1e-9;
+      result.step_gflop = step_flop(work_, keys - 1, 1, 1) * static_cast<double>(test.batch) * 1e-9;
+      steps_a_second = tok_s.median / static_cast<double>(test.batch);
+    }
+    result.gb_s = result.step_gb * steps_a_second;
+    result.tflop_s = result.step_gflop * steps_a_second * 1e-3;
+    result.of_read = result.gb_s / ceilings.read_gb_s().median;
+    result.of_peak = result.tflop_s / ceilings.bf16_tflop_s().median;
+    return result;
+  }
+
+  const Model& model_;
+  const BenchOptions& options_;
+  Workload work_;
+  std::vector<KvCache> caches_;
+  PeakMemory peak_;
+  BenchReport report_;
+  uint64_t drawn_ = 0;
+  int64_t done_ = 0;
+  int64_t total_ = 0;
+};
+
+}  // namespace
+
+std::string BenchTest::name() const { return prompt > 0 ? fmt::format("pp{}", prompt) : fmt::format("tg{}", steps); }
+
+int64_t bench_cache_bytes(const ModelConfig& config, const BenchOptions& options) {
+  const Needs needs = needs_of(options);
+  const auto blocks = [](int64_t tokens) { return (tokens + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock; };
+  const int64_t all = blocks(needs.tokens) + (needs.caches - 1) * blocks(needs.filled + options.decode_tokens);
+  return all * kernels::kAttentionBlock * KvCache::bytes_per_token(config, kv_type_of(options.context.precision));
+}
+
+BenchReport run_benchmark(const Model& model, const BenchOptions& options) {
+  const int64_t longest = needs_of(options).tokens;
+  if (longest > model.config().max_position_embeddings) {
+    fail(ErrorCode::kUsage,
+         "the tests need a context of {} tokens, the model's holds {} (max_position_embeddings in {})", longest,
+         model.config().max_position_embeddings, model.config().source);
+  }
+  return Runner(model, options).run();
+}
+
+}  // namespace glimmer
