@@ -26,7 +26,7 @@ bool same_function(const KernelTable& a, const KernelTable& b) {
   return a.*Member == b.*Member;
 }
 
-constexpr std::array<Operation, 7> kOperations = {{
+constexpr std::array<Operation, 8> kOperations = {{
     {"linear", same_function<&KernelTable::linear>},
     {"attention_queries", same_function<&KernelTable::attention_queries>},
     {"attention_block", same_function<&KernelTable::attention_block>},
