@@ -368,39 +368,53 @@ TEST_P(LayoutParity, LinearOfAnyBatch) {
   }
 }
 
-// Codes, scales and sums are those of the reference; what is not finite makes the scale so.
+// Bytes of T rows of x, encoded `part` columns at a time.
+std::vector<std::byte> encoded(const KernelTable& table, ActivationType type, const std::vector<float>& x, int64_t T,
+                               int64_t part) {
+  const int64_t columns = static_cast<int64_t>(x.size()) / T;
+  const int64_t row_bytes = activation_row_bytes(type, columns);
+  std::vector<std::byte> out(static_cast<size_t>(T * row_bytes));
+  for (int64_t begin = 0; begin < columns; begin += part) {
+    table.encode_activations(type, x.data(), columns, T, columns, begin, std::min(begin + part, columns), out.data(),
+                             row_bytes);
+  }
+  return out;
+}
+
 TEST_P(LayoutParity, EncodesActivations) {
   constexpr int64_t kTokens = 5;
-  const WeightLayout layout = {.codes = kU4, .scales = WeightScales::kF16, .group = 32};
-  const ActivationType type = table().fast_activations(layout);
-  if (type == ActivationType::kF32) GTEST_SKIP() << "takes floats";
-  for (const int64_t columns : {1, 7, 63, 64, 127, 128, 129, 300, 1000, 1024}) {
-    std::vector<float> x = random(kTokens * columns);
-    for (int64_t i = 0; i < columns; ++i) {
-      x[columns + i] *= 1e-31F;
-      x[2 * columns + i] *= 3e37F;
-      x[3 * columns + i] = std::round(x[3 * columns + i] * 4) / 4;  // many ties
-    }
-    const int64_t row_bytes = activation_row_bytes(type, columns);
-    const auto encode = [&](const KernelTable& by, int64_t part) {
-      std::vector<std::byte> out(static_cast<size_t>(kTokens * row_bytes));
-      for (int64_t begin = 0; begin < columns; begin += part) {
-        by.encode_activations(type, x.data(), columns, kTokens, columns, begin, std::min(begin + part, columns),
-                              out.data(), row_bytes);
+  for (const WeightLayout& layout :
+       {WeightLayout{.codes = kU4, .scales = WeightScales::kF16, .group = 32}, WeightLayout{.codes = kBF16}}) {
+    const ActivationType type = table().fast_activations(layout);
+    if (type == ActivationType::kF32) continue;
+    for (const int64_t columns : {1, 7, 63, 64, 127, 128, 129, 300, 1000, 1024}) {
+      std::vector<float> x = random(kTokens * columns);
+      for (int64_t i = 0; i < columns; ++i) {
+        x[columns + i] *= 1e-31F;
+        x[2 * columns + i] *= 3e37F;
+        x[3 * columns + i] = std::round(x[3 * columns + i] * 4) / 4;  // many ties
       }
-      return out;
-    };
-    const std::vector<std::byte> want = encode(reference(), columns);
-    EXPECT_TRUE(encode(table(), columns) == want) << columns << " columns";
-    EXPECT_TRUE(encode(table(), 128) == want) << columns << " columns in parts";
-    for (const float bad : {NAN, INFINITY, -INFINITY}) {
-      x[columns / 2] = bad;
-      float scale = 0;
-      const std::vector<std::byte> got = encode(table(), columns);
-      const int64_t blocks = (columns + kActivationBlock - 1) / kActivationBlock;
-      const int64_t block = columns / 2 / kActivationBlock;
-      std::memcpy(&scale, got.data() + blocks * kActivationBlock + 4 * block, sizeof scale);
-      EXPECT_FALSE(std::isfinite(scale)) << columns << " columns, " << bad << ": " << scale;
+      const std::vector<std::byte> want = encoded(reference(), type, x, kTokens, columns);
+      EXPECT_TRUE(encoded(table(), type, x, kTokens, columns) == want) << columns << " columns";
+      EXPECT_TRUE(encoded(table(), type, x, kTokens, 128) == want) << columns << " columns in parts";
+    }
+  }
+}
+
+TEST_P(LayoutParity, WhatIsNotFiniteMakesTheScaleOfItsColumnsSo) {
+  const ActivationType type = table().fast_activations({.codes = kU4, .scales = WeightScales::kF16, .group = 32});
+  if (type != ActivationType::kInt8) GTEST_SKIP() << "takes no integers";
+  constexpr int64_t kColumnsOfX = 300;
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    for (const int64_t at : {0, 200, 299}) {
+      std::vector<float> x = random(kColumnsOfX);
+      x[at] = bad;
+      const std::vector<std::byte> got = encoded(table(), type, x, 1, kColumnsOfX);
+      std::vector<float> scales(3);
+      std::memcpy(scales.data(), got.data() + 3 * kActivationBlock, 3 * sizeof(float));
+      for (int64_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(std::isfinite(scales[i]), i != at / kActivationBlock) << bad << " at " << at;
+      }
     }
   }
 }

@@ -1,8 +1,6 @@
-// AVX2 with FMA (x86-64-v3): the table, and all of it but products with integers.
+// AVX2 with FMA (x86-64-v3): the whole table.
 #include <immintrin.h>
 
-#include "kernels/activations.h"
-#include "kernels/cpu/avx2.h"
 #include "kernels/cpu/supported.h"
 #include "kernels/tables.h"
 
@@ -16,10 +14,8 @@ namespace {
 
 #include "kernels/cpu/body.inc"
 
-void linear(const Linear& args, int64_t panel_begin, int64_t panel_end) {
-  if (args.x.type == ActivationType::kF32) return linear_f32(args, panel_begin, panel_end);
-  linear_int8(args, panel_begin, panel_end);
-}
+// Sums of 8-bit products need two instructions of 16 bits each here: they are no faster than floats.
+ActivationType fast_activations(const WeightLayout&) { return ActivationType::kF32; }
 
 }  // namespace avx2
 
@@ -28,8 +24,8 @@ extern const KernelTable kAvx2Table = {
     .requires_cpu = "AVX2, FMA, F16C and BMI2",
     .supported = cpu_has_avx2,
     .fast_activations = avx2::fast_activations,
-    .encode_activations = avx2::encode_activations,
-    .linear = avx2::linear,
+    .encode_activations = nullptr,  // takes floats only
+    .linear = avx2::linear_f32,
     .decode_rows = avx2::decode_rows,
     .attention_queries = avx2::attention_queries,
     .attention_block = avx2::attention_block,

@@ -16,6 +16,10 @@ namespace {
 
 #include "kernels/cpu/body.inc"
 
+ActivationType fast_activations(const WeightLayout& layout) {
+  return has_int8_weights(layout) ? ActivationType::kInt8 : ActivationType::kF32;
+}
+
 void linear(const Linear& args, int64_t panel_begin, int64_t panel_end) {
   if (args.x.type == ActivationType::kF32) return linear_f32(args, panel_begin, panel_end);
   linear_int8(args, panel_begin, panel_end);
