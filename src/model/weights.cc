@@ -90,9 +90,10 @@ class WeightStorage {
 
 namespace {
 
-// The floats that a matrix has in the file, or the shortest that hold what it is decoded to within a 2000th.
+// The floats of 16 bits that a matrix has in the file, or f32: nothing is rounded.
 WeightCodes codes_when_transposed(const WeightLayout& layout) {
-  return is_float_layout(layout) ? layout.codes : WeightCodes::kF16;
+  const bool halves = layout.codes == WeightCodes::kBF16 || layout.codes == WeightCodes::kF16;
+  return halves && is_float_layout(layout) ? layout.codes : WeightCodes::kF32;
 }
 
 void store_float(WeightCodes codes, float value, std::byte* out) {

@@ -59,7 +59,7 @@ class WeightBinder {
 
   // The same as matrices of their own, which need not begin with a panel of the whole: each some rows, one after the
   // other, `out` in all. A transposed part [in, its rows] is a float matrix, as groups of columns do not turn: of the
-  // type of the file's weights if they are floats, else f16. It has no bias.
+  // type of the file's weights if they are floats of 16 bits, else f32. It has no bias.
   struct Part {
     int64_t rows = 0;  // of the file's matrix
     bool transposed = false;

@@ -30,7 +30,7 @@ inline void expect_logits(const std::filesystem::path& model_path, const std::fi
   std::vector<int32_t> ids(static_cast<size_t>(input.shape.element_count()));
   std::memcpy(ids.data(), input.data.data(), input.data.size());
   const Model model = Model::load(model_path);
-  Context context({.backend = "ref", .threads = 2});
+  Context context({.backend = "ref", .threads = 2, .precision = Precision::kExact});
   Forward forward(model, context);
   KvCache kv(model.config());
   const ConstTensorView logits = forward.run(ids, kv, LogitsFor::kAllTokens);

@@ -71,8 +71,12 @@ float relative_error(std::span<const float> a, std::span<const float> b) {
   return most / std::max(largest(b), 1e-20F);
 }
 
+KvCache cache_of(Forward& forward) {
+  return KvCache(forward.model().config(), kv_type_of(forward.context().precision()));
+}
+
 std::vector<float> run_in_chunks(Forward& forward, std::span<const int32_t> ids, int64_t chunk) {
-  KvCache kv(forward.model().config());
+  KvCache kv = cache_of(forward);
   std::vector<float> logits;
   for (size_t at = 0; at < ids.size(); at += static_cast<size_t>(chunk)) {
     const auto part = ids.subspan(at, std::min(static_cast<size_t>(chunk), ids.size() - at));
@@ -109,7 +113,7 @@ class Golden : public ::testing::TestWithParam<Case> {
 };
 
 TEST_P(Golden, LogitsAndEveryNamedIntermediateEqualTransformers) {
-  Context context({.backend = GetParam().backend, .threads = 2});
+  Context context({.backend = GetParam().backend, .threads = 2, .precision = Precision::kExact});
   Recorder recorder;
   context.set_tap(&recorder);
   Forward forward(model_, context);
@@ -126,7 +130,7 @@ TEST_P(Golden, LogitsAndEveryNamedIntermediateEqualTransformers) {
 }
 
 TEST_P(Golden, GreedyContinuationEqualsTransformers) {
-  Context context({.backend = GetParam().backend, .threads = 2});
+  Context context({.backend = GetParam().backend, .threads = 2, .precision = Precision::kExact});
   Forward forward(model_, context);
   const std::vector<int32_t> expected = ids_of(golden_, "greedy_ids");
   ASSERT_EQ(expected.size(), 24U);
@@ -137,43 +141,87 @@ TEST_P(Golden, GreedyContinuationEqualsTransformers) {
               ::testing::ElementsAreArray(expected));
 }
 
-TEST_P(Golden, ChunkedPrefillAndSteppedDecodeGiveTheSameLogits) {
-  Context context({.backend = GetParam().backend, .threads = 2});
-  Forward forward(model_, context);
-  const std::vector<float> whole = run_in_chunks(forward, ids_, forward.chunk_tokens());
-  for (const int64_t chunk : {1, 2, 5, 16}) {
-    const std::vector<float> chunked = run_in_chunks(forward, ids_, chunk);
-    if (model_.config().attention == AttentionKind::kGqa) {
-      EXPECT_EQ(chunked, whole) << "chunks of " << chunk;  // bit for bit: no sum depends on the batch
-    } else {
-      // Latent attention goes from its expanded to its absorbed form.
-      EXPECT_LE(relative_error(chunked, whole), 1e-5F) << "chunks of " << chunk;
+constexpr Precision kPrecisions[] = {Precision::kFast, Precision::kExact};
+
+TEST_P(Golden, ChunkedPrefillAndSteppedDecodeDoNotChangeABit) {
+  for (const Precision precision : kPrecisions) {
+    Context context({.backend = GetParam().backend, .threads = 2, .precision = precision});
+    Forward forward(model_, context);
+    const std::vector<float> whole = run_in_chunks(forward, ids_, forward.chunk_tokens());
+    for (const int64_t chunk : {1, 2, 5, 16}) {
+      EXPECT_EQ(run_in_chunks(forward, ids_, chunk), whole) << "chunks of " << chunk;
     }
   }
 }
 
 TEST_P(Golden, ThreadCountDoesNotChangeABit) {
-  std::vector<float> first;
-  for (const int threads : {1, 3}) {
-    Context context({.backend = GetParam().backend, .threads = threads});
+  for (const Precision precision : kPrecisions) {
+    std::vector<float> first;
+    for (const int threads : {1, 3}) {
+      Context context({.backend = GetParam().backend, .threads = threads, .precision = precision});
+      Forward forward(model_, context);
+      const std::vector<float> logits = run_in_chunks(forward, ids_, 7);
+      if (first.empty()) first = logits;
+      EXPECT_EQ(logits, first) << threads << " threads";
+    }
+  }
+}
+
+// Sequences of other lengths and depths: some begin, some go on by one token, some by several.
+TEST_P(Golden, ABatchGivesEachSequenceWhatItHasAlone) {
+  const std::span<const int32_t> ids(ids_);
+  struct Part {
+    size_t past;
+    size_t tokens;
+  };
+  const Part parts[] = {{0, 3}, {4, 1}, {ids.size() - 1, 1}, {1, 5}, {0, 1}};
+  for (const Precision precision : kPrecisions) {
+    Context context({.backend = GetParam().backend, .threads = 2, .precision = precision});
     Forward forward(model_, context);
-    const std::vector<float> logits = run_in_chunks(forward, ids_, 7);
-    if (first.empty()) first = logits;
-    EXPECT_EQ(logits, first) << threads << " threads";
+    std::vector<KvCache> caches;
+    std::vector<SequenceTokens> batch;
+    std::vector<float> last;
+    std::vector<float> all;
+    for (const Part& part : parts) {
+      const auto tokens = ids.subspan(part.past, part.tokens);
+      KvCache alone = cache_of(forward);
+      caches.push_back(cache_of(forward));
+      for (KvCache* kv : {&alone, &caches.back()}) {
+        if (part.past > 0) forward.run(ids.first(part.past), *kv, LogitsFor::kNone);
+      }
+      const ConstTensorView logits = forward.run(tokens, alone, LogitsFor::kAllTokens);
+      const std::span<const float> values(logits.as<float>(), static_cast<size_t>(logits.shape.element_count()));
+      all.insert(all.end(), values.begin(), values.end());
+      const auto row = values.last(static_cast<size_t>(model_.config().vocab_size));
+      last.insert(last.end(), row.begin(), row.end());
+    }
+    for (size_t i = 0; i < caches.size(); ++i) {
+      batch.push_back({.tokens = ids.subspan(parts[i].past, parts[i].tokens), .kv = &caches[i]});
+    }
+    for (const LogitsFor which : {LogitsFor::kLastToken, LogitsFor::kAllTokens}) {
+      const std::vector<float>& expected = which == LogitsFor::kAllTokens ? all : last;
+      const ConstTensorView logits = forward.run(batch, which);
+      const std::vector<float> got(logits.as<float>(), logits.as<float>() + logits.shape.element_count());
+      EXPECT_EQ(got, expected) << precision_name(precision);
+      for (size_t i = 0; i < caches.size(); ++i) {
+        EXPECT_EQ(caches[i].size_tokens(), static_cast<int64_t>(parts[i].past + parts[i].tokens));
+        caches[i].truncate(static_cast<int64_t>(parts[i].past));
+      }
+    }
   }
 }
 
 TEST_P(Golden, ATruncatedCacheGoesOnAsIfTheRestHadNotBeen) {
   Context context({.backend = GetParam().backend, .threads = 1});
   Forward forward(model_, context);
-  KvCache kv(model_.config());
+  KvCache kv = cache_of(forward);
   const std::span<const int32_t> ids(ids_);
   forward.run(ids, kv);
   kv.truncate(4);
   const ConstTensorView out = forward.run(ids.subspan(4), kv);
   const std::vector<float> again(out.as<float>(), out.as<float>() + out.shape.element_count());
   const std::vector<float> whole = run_in_chunks(forward, ids, forward.chunk_tokens());
-  EXPECT_LE(relative_error(again, std::span(whole).last(again.size())), 1e-5F);
+  EXPECT_EQ(again, std::vector(whole.end() - static_cast<std::ptrdiff_t>(again.size()), whole.end()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, ::testing::ValuesIn(cases()), [](const auto& test) {
