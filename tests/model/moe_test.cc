@@ -346,7 +346,7 @@ INSTANTIATE_TEST_SUITE_P(Types, MoeExperts,
                                            LayerTypes{"Q4K", {"q4_k"}, 256, 256, 3e-2},
                                            LayerTypes{"Mixed", {"q4_0", "bf16", "q8_0", "f32", "q5_1"}, 96, 160, 3e-2},
                                            LayerTypes{"F32Down", {"q4_0", "q4_0", "f32"}, 96, 160, 3e-2}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace glimmer
