@@ -1,10 +1,5 @@
 #include "kernels/ceilings.h"
 
-#if defined(__x86_64__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 #include "base/cpu_features.h"
 #include "kernels/cpu/ceilings.h"
 #include "kernels/cpu/supported.h"
@@ -44,18 +39,6 @@ void multiply_integers_plainly(int64_t rounds) {
   (void)sink;
 }
 
-#if defined(__x86_64__)
-// The operating system gives a process tiles when it asks. Threads that it starts afterwards have them too.
-bool have_tiles() {
-  constexpr int kRequestPermission = 0x1023;
-  constexpr int kTileData = 18;
-  const CpuFeatures& cpu = cpu_features();
-  static const bool granted =
-      cpu.avx512 && cpu.amx_bf16 && cpu.amx_int8 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  return granted;
-}
-#endif
-
 }  // namespace
 
 CeilingLoops ceiling_loops() {
@@ -75,7 +58,7 @@ CeilingLoops ceiling_loops() {
       loops.integers = {"AVX-512 VNNI", avx512::kIntegerOperations, avx512::integer_ceiling};
     }
   }
-  if (have_tiles()) {
+  if (cpu_has_amx()) {
     loops.floats = {"AMX", amx::kBf16Operations, amx::bf16_ceiling};
     loops.integers = {"AMX", amx::kIntegerOperations, amx::integer_ceiling};
   }

@@ -1,6 +1,11 @@
 #include <array>
 #include <string>
 
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "kernels/cpu/supported.h"
@@ -10,7 +15,7 @@ namespace glimmer::kernels {
 namespace {
 
 #if defined(__x86_64__)
-constexpr std::array<const KernelTable*, 3> kTables = {&kRefTable, &kAvx2Table, &kAvx512Table};
+constexpr std::array<const KernelTable*, 4> kTables = {&kRefTable, &kAvx2Table, &kAvx512Table, &kAmxTable};
 #else
 constexpr std::array<const KernelTable*, 1> kTables = {&kRefTable};
 #endif
@@ -19,6 +24,19 @@ constexpr std::array<const KernelTable*, 1> kTables = {&kRefTable};
 
 bool cpu_has_avx2() { return cpu_features().avx2; }
 bool cpu_has_avx512() { return cpu_features().avx512_vnni; }
+
+bool cpu_has_amx() {
+#if defined(__x86_64__)
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM; threads that start afterwards have it too
+  constexpr int kTileData = 18;
+  const CpuFeatures& cpu = cpu_features();
+  static const bool granted = cpu.avx512_vnni && cpu.avx512_bf16 && cpu.amx_bf16 && cpu.amx_int8 &&
+                              syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
 
 std::span<const KernelTable* const> all_tables() { return kTables; }
 

@@ -17,7 +17,7 @@ namespace glimmer::kernels {
 //   kBF16  rounded to nearest even
 //   kInt8  integers of 8 bits: for each 128 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to
 //   nearest
-//          even; scale and codes are 0 where max |x| < 1e-30
+//          even; scale and codes are 0 where max |x| < 1e-30, and scale is NaN where an x is
 enum class ActivationType : uint8_t { kF32, kBF16, kInt8 };
 
 inline constexpr int64_t kActivationBlock = 128;
@@ -28,8 +28,7 @@ inline constexpr int64_t kActivationBlock = 128;
 //   kInt8  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 128 sums of codes (i32)
 struct Activations {
   ActivationType type = ActivationType::kF32;
-  const std::byte* data = nullptr;  // aligned to 64 bytes but for kF32; these have readable memory for T rounded up to
-                                    // 16 rows
+  const std::byte* data = nullptr;  // aligned to 64 bytes but for kF32
   int64_t row_bytes = 0;
 };
 // Of rows one after the other, an odd multiple of 64 so that the lines of 16 rows do not compete for cache sets.
@@ -53,9 +52,8 @@ int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
 //   kF32   one chain a (t, n) over k, of the decoded weight
 //   kBF16  total = 0; for each 32 columns two fma chains from 0, of the even and the odd columns; their sum is added to
 //          the total. Subnormal numbers count as 0. As TDPBF16PS. For kBF16 weights only.
-//   kInt8  total = 0; for each 256 columns: inner = (float(sum of w8 * code) * scale of x over the first 128); for the
-//          second 128, where there are any, inner = fma(float(sum), scale of x, inner); total = fma(inner, step,
-//          total). All tables agree to the bit.
+//   kInt8  total = 0; for each 128 columns total = fma(float(sum of w8 * code) * scale of x, step, total). All tables
+//          agree to the bit.
 // The bias is added to the total at the end.
 struct Linear {
   Activations x;  // [T, K]

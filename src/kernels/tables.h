@@ -8,5 +8,6 @@ namespace glimmer::kernels {
 extern const KernelTable kRefTable;
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
+extern const KernelTable kAmxTable;
 
 }  // namespace glimmer::kernels

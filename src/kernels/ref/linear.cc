@@ -220,9 +220,10 @@ void dot_int8(const Linear& a, int64_t n, int64_t t_begin, int64_t tokens, float
       const std::byte* row = a.x.data + (t_begin + t) * a.x.row_bytes;
       const auto* x = reinterpret_cast<const int8_t*>(row);
       const auto* scales = reinterpret_cast<const float*>(row + block_count(K) * kBlock) + begin / kBlock;
-      float inner = int8_sum(w.data(), x + begin, middle - begin) * scales[0];
-      if (middle < end) inner = std::fma(int8_sum(&w[kBlock], x + middle, end - middle), scales[1], inner);
-      out[t] = std::fma(inner, step, out[t]);
+      out[t] = std::fma(int8_sum(w.data(), x + begin, middle - begin) * scales[0], step, out[t]);
+      if (middle < end) {
+        out[t] = std::fma(int8_sum(&w[kBlock], x + middle, end - middle) * scales[1], step, out[t]);
+      }
     }
   }
 }

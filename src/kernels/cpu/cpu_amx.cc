@@ -1,0 +1,26 @@
+// AMX: the table. What it does not do on tiles is AVX-512's. Nothing here needs more than the baseline.
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/supported.h"
+#include "kernels/tables.h"
+
+namespace glimmer::kernels {
+
+extern const KernelTable kAmxTable = {
+    .name = "amx",
+    .requires_cpu = "AMX_TILE, AMX_INT8 and AMX_BF16, and AVX-512 with VNNI and BF16",
+    .supported = cpu_has_amx,
+    .fast_activations = amx::fast_activations,
+    .encode_activations = avx512::encode_activations,
+    .linear = amx::linear,
+    .decode_rows = avx512::decode_rows,
+    .attention_queries = amx::attention_queries,
+    .attention_block = amx::attention_block,
+    .attention_fold = avx512::attention_fold,
+    .rms_norm = avx512::rms_norm,
+    .silu_mul = avx512::silu_mul,
+    .add_scaled = avx512::add_scaled,
+    .rope = avx512::rope,
+};
+
+}  // namespace glimmer::kernels

@@ -1,0 +1,260 @@
+// Products with activations of 8 bits for AVX-512 with VNNI. Definition: kernel_table.h, kInt8.
+#include <immintrin.h>
+
+#include "kernels/cpu/avx512.h"
+
+namespace glimmer::kernels::avx512 {
+namespace {
+
+#include "kernels/cpu/int8_panel.inc"
+
+// Weights are unsigned bytes, w8 + 128, as VNNI wants; -128 times the sum of x's codes takes that back.
+struct Int8Rows {
+  const std::byte* data;
+  int64_t row_bytes;
+  int64_t columns;  // rounded up to kActivationBlock
+
+  explicit Int8Rows(const Linear& a)
+      : data(a.x.data),
+        row_bytes(a.x.row_bytes),
+        columns((a.w.columns + kActivationBlock - 1) / kActivationBlock * kActivationBlock) {}
+  const uint8_t* codes(int64_t t) const { return reinterpret_cast<const uint8_t*>(data + t * row_bytes); }
+  const float* scales(int64_t t) const { return reinterpret_cast<const float*>(codes(t) + columns); }
+  const int32_t* sums(int64_t t) const {
+    return reinterpret_cast<const int32_t*>(scales(t) + columns / kActivationBlock);
+  }
+};
+
+inline __m512i four_codes(const uint8_t* at) {
+  int32_t codes;
+  __builtin_memcpy(&codes, at, sizeof codes);
+  return _mm512_set1_epi32(codes);
+}
+
+inline const uint8_t* panel_at(const WeightMatrix& w, int64_t panel) {
+  return reinterpret_cast<const uint8_t*>(w.data + panel * w.panel_bytes);
+}
+
+inline int64_t blocks_from(const WeightMatrix& w, int64_t stretch) {
+  const int64_t left = (w.columns + kBlockColumns - 1) / kBlockColumns - stretch * kStretchBlocks;
+  return left < kStretchBlocks ? left : kStretchBlocks;
+}
+
+void store_panel(const Linear& a, int64_t panel, int64_t t, __m512 total) {
+  const int64_t n = panel * kPanelRows;
+  const int64_t rows = a.w.rows - n < kPanelRows ? a.w.rows - n : kPanelRows;
+  const auto mask = static_cast<__mmask16>((1U << rows) - 1);
+  if (a.bias != nullptr) total = _mm512_add_ps(total, _mm512_maskz_loadu_ps(mask, a.bias + n));
+  _mm512_mask_storeu_ps(a.y + t * a.y_stride + n, mask, total);
+}
+
+constexpr int64_t kBlocksOfHalf = kActivationBlock / kBlockColumns;
+constexpr int kPanelsAtOnce = 4;  // streams that a thread reads side by side
+constexpr int64_t kAheadBytes = 4096;
+
+// One token: codes go from memory to the product in registers. Each stream reads its own next lines ahead, since the
+// processor's prefetchers stop at pages and start anew with every panel.
+template <typename Codes>
+void one_token(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t panels) {
+  const Int8Rows x(a);
+  const uint8_t* codes = x.codes(0);
+  const float* scales = x.scales(0);
+  const int32_t* sums = x.sums(0);
+  __m512 total[kPanelsAtOnce];
+  for (int64_t p = 0; p < panels; ++p) total[p] = _mm512_setzero_ps();
+  const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
+  for (int64_t stretch = 0; stretch < stretches; ++stretch) {
+    const int64_t blocks = blocks_from(a.w, stretch);
+    for (int64_t p = 0; p < panels; ++p) {
+      const uint8_t* base = panel_at(a.w, panel + p);
+      const uint8_t* at = base + a.w.scale_bytes + stretch * kStretchBlocks * Codes::kBytes;
+      StretchMap map;
+      prepare_stretch(a.w, rule, base, stretch, map);
+      for (int64_t block = 0; block < blocks; block += kBlocksOfHalf) {
+        const int64_t half = stretch * (kStretch / kActivationBlock) + block / kBlocksOfHalf;
+        const int64_t end = block + kBlocksOfHalf < blocks ? block + kBlocksOfHalf : blocks;
+        __m512i sum[2] = {_mm512_set1_epi32(-128 * sums[half]), _mm512_setzero_si512()};
+        for (int64_t b = block; b < end; ++b, at += Codes::kBytes) {
+          for (int64_t i = 0; i < Codes::kBytes; i += 64) {
+            _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + i), _MM_HINT_T0);
+          }
+          __m512i lines[kBlockLines];
+          Codes::lines(rule, map, (b * kBlockColumns) >> map.group_shift, (b * kBlockColumns + 16) >> map.group_shift,
+                       at, lines);
+          const uint8_t* from = codes + (stretch * kStretchBlocks + b) * kBlockColumns;
+#pragma GCC unroll 8
+          for (int i = 0; i < kBlockLines; ++i) {
+            sum[i % 2] = _mm512_dpbusd_epi32(sum[i % 2], lines[i], four_codes(from + 4 * i));
+          }
+        }
+        const __m512 value = _mm512_cvtepi32_ps(_mm512_add_epi32(sum[0], sum[1]));
+        const __m512 scale = _mm512_set1_ps(scales[half]);
+        total[p] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), map.step, total[p]);
+      }
+    }
+  }
+  for (int64_t p = 0; p < panels; ++p) store_panel(a, panel + p, 0, total[p]);
+}
+
+constexpr int64_t kTokensAtOnce = 64;
+
+// kTokens tokens over the bytes of one half of a stretch.
+template <int kTokens>
+void half_stretch(const Int8Rows& x, int64_t token, int64_t half, const __m512i* lines, int64_t count, __m512 step,
+                  __m512* total) {
+  __m512i sum[kTokens];
+  const uint8_t* codes[kTokens];
+  for (int i = 0; i < kTokens; ++i) {
+    sum[i] = _mm512_set1_epi32(-128 * x.sums(token + i)[half]);
+    codes[i] = x.codes(token + i) + half * kActivationBlock;
+  }
+  for (int64_t line = 0; line < count; ++line) {
+    const __m512i weights = _mm512_load_si512(lines + line);
+    for (int i = 0; i < kTokens; ++i) {
+      sum[i] = _mm512_dpbusd_epi32(sum[i], weights, four_codes(codes[i] + 4 * line));
+    }
+  }
+  for (int i = 0; i < kTokens; ++i) {
+    const __m512 value = _mm512_cvtepi32_ps(sum[i]);
+    const __m512 scale = _mm512_set1_ps(x.scales(token + i)[half]);
+    total[i] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), step, total[i]);
+  }
+}
+
+// Several tokens: a stretch of a panel goes to bytes once, 4 KiB that stay in the first-level cache.
+template <typename Codes>
+void some_tokens(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t t0, int64_t tokens) {
+  const Int8Rows x(a);
+  alignas(64) __m512i lines[kStretchBlocks * kBlockLines];
+  __m512 total[kTokensAtOnce];
+  for (int64_t t = 0; t < tokens; ++t) total[t] = _mm512_setzero_ps();
+  const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
+  const uint8_t* base = panel_at(a.w, panel);
+  for (int64_t stretch = 0; stretch < stretches; ++stretch) {
+    const int64_t blocks = blocks_from(a.w, stretch);
+    const uint8_t* at = base + a.w.scale_bytes + stretch * kStretchBlocks * Codes::kBytes;
+    StretchMap map;
+    prepare_stretch(a.w, rule, base, stretch, map);
+    for (int64_t b = 0; b < blocks; ++b, at += Codes::kBytes) {
+      for (int64_t i = 0; i < Codes::kBytes; i += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + i), _MM_HINT_T0);
+      }
+      __m512i block[kBlockLines];
+      Codes::lines(rule, map, (b * kBlockColumns) >> map.group_shift, (b * kBlockColumns + 16) >> map.group_shift, at,
+                   block);
+      for (int i = 0; i < kBlockLines; ++i) lines[b * kBlockLines + i] = block[i];
+    }
+    for (int64_t block = 0; block < blocks; block += kBlocksOfHalf) {
+      const int64_t half = stretch * (kStretch / kActivationBlock) + block / kBlocksOfHalf;
+      const int64_t count = (blocks - block < kBlocksOfHalf ? blocks - block : kBlocksOfHalf) * kBlockLines;
+      const __m512i* from = lines + block * kBlockLines;
+      int64_t t = 0;
+      for (; t + 8 <= tokens; t += 8) half_stretch<8>(x, t0 + t, half, from, count, map.step, total + t);
+      for (; t + 2 <= tokens; t += 2) half_stretch<2>(x, t0 + t, half, from, count, map.step, total + t);
+      for (; t < tokens; ++t) half_stretch<1>(x, t0 + t, half, from, count, map.step, total + t);
+    }
+  }
+  for (int64_t t = 0; t < tokens; ++t) store_panel(a, panel, t0 + t, total[t]);
+}
+
+template <WeightCodes kCodes>
+void multiply(const Linear& a, int64_t panel_begin, int64_t panel_end) {
+  using Codes = BlockCodes<kCodes>;
+  const Int8Rule rule = int8_rule(a.w.layout, Int8Sign::kUnsigned);
+  if (a.T == 1) {
+    for (int64_t panel = panel_begin; panel < panel_end; panel += kPanelsAtOnce) {
+      const int64_t left = panel_end - panel;
+      one_token<Codes>(a, rule, panel, left < kPanelsAtOnce ? left : kPanelsAtOnce);
+    }
+    return;
+  }
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    for (int64_t t = 0; t < a.T; t += kTokensAtOnce) {
+      some_tokens<Codes>(a, rule, panel, t, a.T - t < kTokensAtOnce ? a.T - t : kTokensAtOnce);
+    }
+  }
+}
+
+void encode_block(const float* x, int64_t columns, uint8_t* codes, float* scale, int32_t* sum) {
+  constexpr int kVectors = kActivationBlock / 16;
+  __m512 value[kVectors];
+  __m512 most = _mm512_setzero_ps();
+  __mmask16 is_nan = 0;
+  for (int i = 0; i < kVectors; ++i) {
+    const int64_t left = columns - 16 * i;
+    const __mmask16 mask = left >= 16 ? 0xFFFF : left <= 0 ? 0 : static_cast<__mmask16>((1U << left) - 1);
+    value[i] = _mm512_maskz_loadu_ps(mask, x + 16 * i);
+    most = _mm512_max_ps(most, _mm512_abs_ps(value[i]));
+    is_nan |= _mm512_cmp_ps_mask(value[i], value[i], _CMP_UNORD_Q);
+  }
+  const float largest = is_nan != 0 ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
+  const bool some = !(largest < 1e-30F);
+  *scale = some ? largest / 127.0F : 0.0F;
+  const __m512 inverse = _mm512_set1_ps(some ? 127.0F / largest : 0.0F);
+  __m512i total = _mm512_setzero_si512();
+  for (int i = 0; i < kVectors; ++i) {
+    const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(value[i], inverse));
+    total = _mm512_add_epi32(total, code);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + 16 * i), _mm512_cvtsepi32_epi8(code));
+  }
+  *sum = _mm512_reduce_add_epi32(total);
+}
+
+// To nearest even; NaN stays NaN.
+__m256i to_bf16(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, is_nan, quiet), 16));
+}
+
+}  // namespace
+
+void encode_activations(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
+                        int64_t end, std::byte* out, int64_t row_bytes) {
+  const int64_t padded = (K + kActivationBlock - 1) / kActivationBlock * kActivationBlock;
+  for (int64_t t = 0; t < T; ++t) {
+    auto* row = reinterpret_cast<uint8_t*>(out + t * row_bytes);
+    const float* from = x + t * x_stride;
+    for (int64_t k = begin; k < end; k += kActivationBlock) {
+      const int64_t columns = end - k < kActivationBlock ? end - k : kActivationBlock;
+      if (type == ActivationType::kInt8) {
+        auto* scales = reinterpret_cast<float*>(row + padded);
+        auto* sums = reinterpret_cast<int32_t*>(scales + padded / kActivationBlock);
+        encode_block(from + k, columns, row + k, scales + k / kActivationBlock, sums + k / kActivationBlock);
+        continue;
+      }
+      for (int64_t i = 0; i < kActivationBlock; i += 16) {
+        const int64_t left = columns - i;
+        const __mmask16 mask = left >= 16 ? 0xFFFF : left <= 0 ? 0 : static_cast<__mmask16>((1U << left) - 1);
+        const __m256i value = to_bf16(_mm512_maskz_loadu_ps(mask, from + k + i));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 2 * (k + i)), value);
+      }
+    }
+  }
+}
+
+void linear_int8(const Linear& a, int64_t panel_begin, int64_t panel_end) {
+  switch (a.w.layout.codes) {
+    case WeightCodes::kU2:
+      return multiply<WeightCodes::kU2>(a, panel_begin, panel_end);
+    case WeightCodes::kU3:
+      return multiply<WeightCodes::kU3>(a, panel_begin, panel_end);
+    case WeightCodes::kU4:
+      return multiply<WeightCodes::kU4>(a, panel_begin, panel_end);
+    case WeightCodes::kU5:
+      return multiply<WeightCodes::kU5>(a, panel_begin, panel_end);
+    case WeightCodes::kU6:
+      return multiply<WeightCodes::kU6>(a, panel_begin, panel_end);
+    case WeightCodes::kU8:
+      return multiply<WeightCodes::kU8>(a, panel_begin, panel_end);
+    case WeightCodes::kTable4:
+      return multiply<WeightCodes::kTable4>(a, panel_begin, panel_end);
+    default:
+      __builtin_unreachable();
+  }
+}
+
+}  // namespace glimmer::kernels::avx512
