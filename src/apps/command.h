@@ -17,5 +17,8 @@ int logits_command(Arguments arguments);
 int compare_command(Arguments arguments);
 int eval_command(Arguments arguments);
 int imatrix_command(Arguments arguments);
+int bench_command(Arguments arguments);
+int plan_command(Arguments arguments);
+int models_command(Arguments arguments);
 
 }  // namespace glimmer

@@ -22,7 +22,7 @@ struct Command {
   int (*run)(Arguments arguments);
 };
 
-constexpr std::array<Command, 11> kCommands = {{
+constexpr std::array<Command, 14> kCommands = {{
     {"run", "Answer one prompt", run_command},
     {"chat", "Talk with a model, turn by turn", chat_command},
     {"convert", "Write a model in another format, or quantise it", convert_command},
@@ -34,6 +34,9 @@ constexpr std::array<Command, 11> kCommands = {{
     {"compare", "Find where two files of tensors diverge", compare_command},
     {"eval", "Measure a model on a text: perplexity, and divergence from another", eval_command},
     {"imatrix", "Measure which columns of each weight matter, for convert --imatrix", imatrix_command},
+    {"bench", "Measure how fast a model runs, beside what the machine can do", bench_command},
+    {"plan", "Tell whether a model fits this machine, and how fast it would be", plan_command},
+    {"models", "List the released models that have a card", models_command},
 }};
 
 std::string help_text() {

@@ -1,0 +1,32 @@
+// A model that only its card is there of: what it would hold, and how large it would be in a type.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "engine/workload.h"
+#include "model/cards/cards.h"
+#include "model/summary.h"
+#include "quant/quant_type.h"
+
+namespace glimmer {
+
+struct CardModel {
+  const ModelCard* card = nullptr;
+  ModelConfig config;
+  std::vector<NamedShape> tensors;  // kv_b_proj in halves
+  ModelSummary summary;
+};
+// Throws kUsage as require_card and card_config do.
+CardModel card_model(const ModelCard& card, std::optional<int64_t> layers = std::nullopt);
+
+struct CardSize {
+  int64_t file_bytes = 0;
+  int64_t memory_bytes = 0;    // of all weights as kernels read them, vectors among them
+  double bits_per_weight = 0;  // in the file
+  WeightBytes memory;
+};
+CardSize size_in_type(const CardModel& model, const QuantType& type);
+
+}  // namespace glimmer

@@ -1,0 +1,38 @@
+// What to expect of a model on a machine, from sizes and measured ceilings alone.
+#pragma once
+
+#include "engine/workload.h"
+
+namespace glimmer {
+
+// Parts of the ceilings that Glimmer reaches (docs/perf.md): of the read rate when it generates, of the bf16 rate when
+// it reads a prompt.
+inline constexpr double kDecodeOfRead = 0.75;
+inline constexpr double kPrefillOfPeak = 0.35;
+
+// Beside weights and cache: activations, code, tables.
+inline constexpr int64_t kWorkingBytes = 400'000'000;
+
+inline constexpr int64_t kPlanPromptTokens = 512;
+
+struct Plan {
+  int64_t weights_bytes = 0;
+  int64_t kv_bytes = 0;                // for the context that was asked for
+  int64_t need_bytes = 0;              // with kWorkingBytes
+  bool fits = false;                   // in what is available
+  double prefill_tok_s = 0;            // of a prompt of kPlanPromptTokens
+  double decode_tok_s = 0;             // after it
+  double decode_at_context_tok_s = 0;  // when the context is full
+};
+
+struct PlanInput {
+  Workload work;
+  int64_t weights_bytes = 0;
+  int64_t context_tokens = 0;
+  int64_t available_bytes = 0;
+  double read_gb_s = 0;
+  double bf16_tflop_s = 0;
+};
+Plan make_plan(const PlanInput& input);
+
+}  // namespace glimmer
