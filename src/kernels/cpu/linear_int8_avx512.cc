@@ -49,51 +49,75 @@ void store_panel(const Linear& a, int64_t panel, int64_t t, __m512 total) {
 }
 
 constexpr int64_t kBlocksOfHalf = kActivationBlock / kBlockColumns;
-constexpr int kPanelsAtOnce = 4;  // streams that a thread reads side by side
-constexpr int64_t kAheadBytes = 4096;
+constexpr int kStreams = 4;  // that a thread reads side by side
+constexpr int64_t kAheadBytes = 2048;
 
-// One token: codes go from memory to the product in registers. Each stream reads its own next lines ahead, since the
-// processor's prefetchers stop at pages and start anew with every panel.
-template <typename Codes>
-void one_token(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t panels) {
+void prefetch_ahead(const uint8_t* at, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + i), _MM_HINT_T0);
+  }
+}
+
+// One token: codes go from memory to the product in registers. Panels panel, panel + step, .. take turns block by
+// block, so that memory is asked evenly; each reads ahead, on into the panel after it, since the processor's
+// prefetchers stop at pages.
+template <typename Codes, int kPanels>
+void one_token_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t step) {
   const Int8Rows x(a);
   const uint8_t* codes = x.codes(0);
-  const float* scales = x.scales(0);
-  const int32_t* sums = x.sums(0);
-  __m512 total[kPanelsAtOnce];
-  for (int64_t p = 0; p < panels; ++p) total[p] = _mm512_setzero_ps();
+  StretchMap map[kPanels];
+  __m512 total[kPanels];
+  const uint8_t* base[kPanels];
+  for (int p = 0; p < kPanels; ++p) {
+    total[p] = _mm512_setzero_ps();
+    base[p] = panel_at(a.w, panel + p * step);
+  }
   const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
+  const int64_t scale_bytes = a.w.scale_bytes / stretches;  // of a stretch, nearly
   for (int64_t stretch = 0; stretch < stretches; ++stretch) {
     const int64_t blocks = blocks_from(a.w, stretch);
-    for (int64_t p = 0; p < panels; ++p) {
-      const uint8_t* base = panel_at(a.w, panel + p);
-      const uint8_t* at = base + a.w.scale_bytes + stretch * kStretchBlocks * Codes::kBytes;
-      StretchMap map;
-      prepare_stretch(a.w, rule, base, stretch, map);
-      for (int64_t block = 0; block < blocks; block += kBlocksOfHalf) {
-        const int64_t half = stretch * (kStretch / kActivationBlock) + block / kBlocksOfHalf;
-        const int64_t end = block + kBlocksOfHalf < blocks ? block + kBlocksOfHalf : blocks;
-        __m512i sum[2] = {_mm512_set1_epi32(-128 * sums[half]), _mm512_setzero_si512()};
-        for (int64_t b = block; b < end; ++b, at += Codes::kBytes) {
-          for (int64_t i = 0; i < Codes::kBytes; i += 64) {
-            _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + i), _MM_HINT_T0);
-          }
+    for (int p = 0; p < kPanels; ++p) {
+      prefetch_ahead(base[p] + stretch * scale_bytes, scale_bytes);
+      prepare_stretch(a.w, rule, base[p], stretch, map[p]);
+    }
+    for (int64_t block = 0; block < blocks; block += kBlocksOfHalf) {
+      const int64_t half = stretch * (kStretch / kActivationBlock) + block / kBlocksOfHalf;
+      const int64_t end = block + kBlocksOfHalf < blocks ? block + kBlocksOfHalf : blocks;
+      __m512i sum[kPanels];
+      for (int p = 0; p < kPanels; ++p) sum[p] = _mm512_set1_epi32(-128 * x.sums(0)[half]);
+      for (int64_t b = block; b < end; ++b) {
+        const uint8_t* from = codes + (stretch * kStretchBlocks + b) * kBlockColumns;
+        const int64_t first = (b * kBlockColumns) >> map[0].group_shift;
+        const int64_t second = (b * kBlockColumns + 16) >> map[0].group_shift;
+#pragma GCC unroll 4
+        for (int p = 0; p < kPanels; ++p) {
+          const uint8_t* at = base[p] + a.w.scale_bytes + (stretch * kStretchBlocks + b) * Codes::kBytes;
+          prefetch_ahead(at, Codes::kBytes);
           __m512i lines[kBlockLines];
-          Codes::lines(rule, map, (b * kBlockColumns) >> map.group_shift, (b * kBlockColumns + 16) >> map.group_shift,
-                       at, lines);
-          const uint8_t* from = codes + (stretch * kStretchBlocks + b) * kBlockColumns;
+          Codes::lines(rule, map[p], first, second, at, lines);
 #pragma GCC unroll 8
           for (int i = 0; i < kBlockLines; ++i) {
-            sum[i % 2] = _mm512_dpbusd_epi32(sum[i % 2], lines[i], four_codes(from + 4 * i));
+            sum[p] = _mm512_dpbusd_epi32(sum[p], lines[i], four_codes(from + 4 * i));
           }
         }
-        const __m512 value = _mm512_cvtepi32_ps(_mm512_add_epi32(sum[0], sum[1]));
-        const __m512 scale = _mm512_set1_ps(scales[half]);
-        total[p] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), map.step, total[p]);
+      }
+      const __m512 scale = _mm512_set1_ps(x.scales(0)[half]);
+      for (int p = 0; p < kPanels; ++p) {
+        total[p] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[p]), scale), map[p].step, total[p]);
       }
     }
   }
-  for (int64_t p = 0; p < panels; ++p) store_panel(a, panel + p, 0, total[p]);
+  for (int p = 0; p < kPanels; ++p) store_panel(a, panel + p * step, 0, total[p]);
+}
+
+// Each stream runs through panels that follow each other in memory.
+template <typename Codes>
+void one_token(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
+  const int64_t step = (panel_end - panel_begin) / kStreams;
+  for (int64_t i = 0; i < step; ++i) one_token_panels<Codes, kStreams>(a, rule, panel_begin + i, step);
+  int64_t panel = panel_begin + kStreams * step;
+  for (; panel + 2 <= panel_end; panel += 2) one_token_panels<Codes, 2>(a, rule, panel, 1);
+  if (panel < panel_end) one_token_panels<Codes, 1>(a, rule, panel, 1);
 }
 
 constexpr int64_t kTokensAtOnce = 64;
@@ -161,13 +185,7 @@ template <WeightCodes kCodes>
 void multiply(const Linear& a, int64_t panel_begin, int64_t panel_end) {
   using Codes = BlockCodes<kCodes>;
   const Int8Rule rule = int8_rule(a.w.layout, Int8Sign::kUnsigned);
-  if (a.T == 1) {
-    for (int64_t panel = panel_begin; panel < panel_end; panel += kPanelsAtOnce) {
-      const int64_t left = panel_end - panel;
-      one_token<Codes>(a, rule, panel, left < kPanelsAtOnce ? left : kPanelsAtOnce);
-    }
-    return;
-  }
+  if (a.T == 1) return one_token<Codes>(a, rule, panel_begin, panel_end);
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
     for (int64_t t = 0; t < a.T; t += kTokensAtOnce) {
       some_tokens<Codes>(a, rule, panel, t, a.T - t < kTokensAtOnce ? a.T - t : kTokensAtOnce);
