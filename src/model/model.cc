@@ -50,12 +50,17 @@ Model::Model(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress) {
+  return load(std::move(source), progress, process_topology());
+}
+
+Model Model::load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress,
+                  const Topology& topology) {
   const SideFiles files = side_files_of(*source);
   Model model;
   model.config_ = read_config(files);
   model.generation_config_ = read_generation_config(files, model.config_);
   model.family_ = &family_of(model.config_.model_type, model.config_.source);
-  model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, progress);
+  model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, progress, topology);
   return model;
 }
 

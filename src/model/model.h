@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/topology.h"
 #include "model/config.h"
 #include "model/generation_config.h"
 
@@ -35,6 +36,9 @@ class Model {
   // Packs an opened model's weights for the kernels: quantised ones stay quantised. Pages of files go as they are read;
   // `source` stays alive. Throws an Error that names file, tensor, expected and found.
   static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress = {});
+  // The same, with matrices shared among the memory nodes of a topology that is not this process's own.
+  static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress,
+                    const Topology& topology);
   // The same of ModelSource::open(path).
   static Model load(const std::filesystem::path& path, const ProgressCallback& progress = {});
   Model(Model&&) noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -19,8 +20,13 @@ namespace glimmer {
 
 class WeightStorage {
  public:
-  WeightStorage(std::shared_ptr<const ModelSource> source, const Model::ProgressCallback& progress)
-      : source_(std::move(source)), progress_(progress), total_bytes_(static_cast<int64_t>(source_->total_bytes())) {}
+  WeightStorage(std::shared_ptr<const ModelSource> source, const Model::ProgressCallback& progress,
+                const Topology& topology)
+      : source_(std::move(source)),
+        progress_(progress),
+        topology_(topology),
+        total_bytes_(static_cast<int64_t>(source_->total_bytes())),
+        arenas_(static_cast<size_t>(topology.nodes())) {}
 
   const SourceTensor* find(const std::string& name) const { return source_->find(name); }
 
@@ -30,24 +36,30 @@ class WeightStorage {
     return tensor;
   }
 
-  // Aligned to 64. Pieces of memory that is mapped many at a time: it lies on huge pages, and its ends are never
-  // written.
-  std::byte* allocate(int64_t size_bytes) {
+  // Near a node, aligned to 64. Pieces of memory that is mapped many at a time: it lies on huge pages, and its ends are
+  // never written.
+  std::byte* allocate(int64_t size_bytes, int node = 0) {
     constexpr int64_t kMostAtOnce = int64_t{256} << 20;
+    Arena& arena = arenas_[static_cast<size_t>(node)];
     const int64_t rounded = (size_bytes + 63) / 64 * 64;
-    if (rounded > arena_left_) {
-      arena_left_ = std::max(rounded, std::min(kMostAtOnce, total_bytes_ + total_bytes_ / 8));
-      arenas_.emplace_back(static_cast<size_t>(arena_left_));
-      arena_at_ = arenas_.back().as<std::byte>();
+    if (rounded > arena.left_bytes) {
+      arena.left_bytes = std::max(rounded, std::min(kMostAtOnce, total_bytes_ + total_bytes_ / 8));
+      Buffer& buffer = buffers_.emplace_back(static_cast<size_t>(arena.left_bytes));
+      if (buffer.size_bytes() >= kMappedBufferBytes) {
+        prefer_node(topology_, node, buffer.as<std::byte>(), buffer.size_bytes());
+      }
+      arena.at = buffer.as<std::byte>();
     }
-    arena_left_ -= rounded;
-    return std::exchange(arena_at_, arena_at_ + rounded);
+    arena.left_bytes -= rounded;
+    return std::exchange(arena.at, arena.at + rounded);
   }
 
-  // Rows in their kernel layout.
-  WeightMatrix pack(const EncodedMatrix& rows);
-  // Their transpose, of floats.
-  WeightMatrix pack_transposed(const EncodedMatrix& rows);
+  // Rows in their kernel layout; their transpose, of floats; the rows as f32.
+  LinearWeight pack(const EncodedMatrix& rows);
+  LinearWeight pack_transposed(const EncodedMatrix& rows);
+  LinearWeight pack_f32(const EncodedMatrix& rows);
+  // As pack(), all in one piece, of which single rows are read.
+  WeightMatrix pack_whole(const EncodedMatrix& rows);
 
   // The tensor has been read: its pages may go.
   void report(const SourceTensor& tensor) {
@@ -77,13 +89,25 @@ class WeightStorage {
   void end_binding() { pool_.reset(); }
 
  private:
+  struct Arena {
+    std::byte* at = nullptr;
+    int64_t left_bytes = 0;
+  };
+
+  // write(panel, out) for all panels of `matrix`, which the nodes share.
+  template <typename Write>
+  LinearWeight fill(WeightMatrix matrix, const Write& write);
+  template <typename Write>
+  std::byte* fill(const WeightMatrix& matrix, PanelRange panels, int node, const Write& write);
+
   std::shared_ptr<const ModelSource> source_;
   const Model::ProgressCallback& progress_;  // used while binding only
+  const Topology& topology_;                 // the same
   int64_t total_bytes_ = 0;
   int64_t done_bytes_ = 0;
-  std::vector<Buffer> arenas_;
-  std::byte* arena_at_ = nullptr;
-  int64_t arena_left_ = 0;
+  std::vector<Arena> arenas_;  // of each node
+  std::vector<Buffer> buffers_;
+  std::deque<NodePanels> node_panels_;
   std::unordered_set<std::string> used_;
   std::optional<ThreadPool> pool_{std::in_place, available_threads()};  // while binding only
 };
@@ -107,28 +131,58 @@ void store_float(WeightCodes codes, float value, std::byte* out) {
 
 }  // namespace
 
-WeightMatrix WeightStorage::pack(const EncodedMatrix& rows) {
-  WeightMatrix matrix = weight_matrix_of(rows.type->layout(rows.params, rows.columns), rows.rows, rows.columns);
-  std::byte* data = allocate(size_bytes(matrix));
+template <typename Write>
+std::byte* WeightStorage::fill(const WeightMatrix& matrix, PanelRange panels, int node, const Write& write) {
   constexpr int64_t kGrainBytes = 1 << 16;
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, matrix.panel_bytes));
-  pool_->parallel_for(panel_count(matrix), grain,
-                      [&](int64_t begin, int64_t end, int) { repack_panels(rows, matrix, begin, end, data); });
-  matrix.data = data;
+  std::byte* data = allocate((panels.end - panels.begin) * matrix.panel_bytes, node);
+  pool_->parallel_for(panels.end - panels.begin, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) write(panels.begin + i, data + i * matrix.panel_bytes);
+  });
+  return data;
+}
+
+template <typename Write>
+LinearWeight WeightStorage::fill(WeightMatrix matrix, const Write& write) {
+  if (topology_.nodes() == 1) {
+    matrix.data = fill(matrix, {0, panel_count(matrix)}, 0, write);
+    return {.weight = matrix};
+  }
+  NodePanels& nodes = node_panels_.emplace_back();
+  nodes.first = share_panels(panel_count(matrix), topology_.nodes());
+  for (int node = 0; node < topology_.nodes(); ++node) {
+    const auto at = static_cast<size_t>(node);
+    nodes.data.push_back(fill(matrix, {nodes.first[at], nodes.first[at + 1]}, node, write));
+  }
+  matrix.data = nodes.data.front();
+  return {.weight = matrix, .nodes = &nodes};
+}
+
+LinearWeight WeightStorage::pack(const EncodedMatrix& rows) {
+  const WeightMatrix matrix = weight_matrix_of(rows.type->layout(rows.params, rows.columns), rows.rows, rows.columns);
+  return fill(matrix, [&](int64_t panel, std::byte* out) {
+    repack_panels(rows, matrix, panel, panel + 1, out - panel * matrix.panel_bytes);
+  });
+}
+
+WeightMatrix WeightStorage::pack_whole(const EncodedMatrix& rows) {
+  WeightMatrix matrix = weight_matrix_of(rows.type->layout(rows.params, rows.columns), rows.rows, rows.columns);
+  matrix.data = fill(matrix, {0, panel_count(matrix)}, 0, [&](int64_t panel, std::byte* out) {
+    repack_panels(rows, matrix, panel, panel + 1, out - panel * matrix.panel_bytes);
+  });
   return matrix;
 }
 
-WeightMatrix WeightStorage::pack_transposed(const EncodedMatrix& rows) {
+LinearWeight WeightStorage::pack_transposed(const EncodedMatrix& rows) {
   const WeightCodes codes = codes_when_transposed(rows.type->layout(rows.params, rows.columns));
-  WeightMatrix matrix = weight_matrix_of({.codes = codes}, rows.columns, rows.rows);
-  std::byte* data = allocate(size_bytes(matrix));
   std::vector<float> values(static_cast<size_t>(rows.rows * rows.columns));
   pool_->parallel_for(rows.rows, 16, [&](int64_t begin, int64_t end, int) {
     decode_rows(rows, begin, end, values.data() + begin * rows.columns);
   });
+  const WeightMatrix matrix = weight_matrix_of({.codes = codes}, rows.columns, rows.rows);
   const int64_t element_bytes = weight_code_bits(codes) / 8;
   const int64_t stride = rows.rows * element_bytes;
-  pool_->parallel_for(panel_count(matrix), 1, [&](int64_t panel, int64_t, int) {
+  return fill(matrix, [&](int64_t panel, std::byte* out) {
     const int64_t first = panel * kPanelRows;
     const int64_t count = std::min(kPanelRows, matrix.rows - first);
     std::vector<std::byte> elements(static_cast<size_t>(count * stride));
@@ -138,10 +192,20 @@ WeightMatrix WeightStorage::pack_transposed(const EncodedMatrix& rows) {
                     elements.data() + i * stride + k * element_bytes);
       }
     }
-    pack_panel(matrix, count, elements.data(), stride, nullptr, 0, data + panel * matrix.panel_bytes);
+    pack_panel(matrix, count, elements.data(), stride, nullptr, 0, out);
   });
-  matrix.data = data;
-  return matrix;
+}
+
+LinearWeight WeightStorage::pack_f32(const EncodedMatrix& rows) {
+  const WeightMatrix matrix = weight_matrix_of({.codes = WeightCodes::kF32}, rows.rows, rows.columns);
+  return fill(matrix, [&](int64_t panel, std::byte* out) {
+    const int64_t first = panel * kPanelRows;
+    const int64_t count = std::min(kPanelRows, matrix.rows - first);
+    std::vector<float> values(static_cast<size_t>(count * rows.columns));
+    decode_rows(rows, first, first + count, values.data());
+    pack_panel(matrix, count, reinterpret_cast<const std::byte*>(values.data()),
+               rows.columns * static_cast<int64_t>(sizeof(float)), nullptr, 0, out);
+  });
 }
 
 namespace {
@@ -194,9 +258,9 @@ std::vector<LinearWeight> WeightBinder::linear_parts(std::string_view name, Dim 
   int64_t first = 0;
   for (const Part& part : parts) {
     const EncodedMatrix rows = tensor.data.slice(first, part.rows);
+    weights.push_back(part.transposed ? storage_.pack_transposed(rows) : storage_.pack(rows));
     // A transposed part reads other columns than the tensor does, so it goes without its name.
-    weights.push_back(part.transposed ? LinearWeight{.weight = storage_.pack_transposed(rows)}
-                                      : LinearWeight{.weight = storage_.pack(rows), .name = tensor.name});
+    if (!part.transposed) weights.back().name = tensor.name;
     first += part.rows;
   }
   GLIMMER_CHECK(first == out.size, "{}: parts of {} rows, of {}", tensor.name, first, out.size);
@@ -213,19 +277,17 @@ std::vector<LinearWeight> WeightBinder::linear_parts(std::string_view name, Dim 
 LinearWeight WeightBinder::linear_f32(std::string_view name, Dim out, Dim in) {
   const SourceTensor& tensor = storage_.require(prefix_ + std::string(name) + ".weight");
   check_shape(tensor, std::array{out, in});
-  WeightMatrix matrix = weight_matrix_of({.codes = WeightCodes::kF32}, out.size, in.size);
-  std::byte* data = storage_.allocate(size_bytes(matrix));
-  std::vector<float> values(static_cast<size_t>(kPanelRows * in.size));
-  const auto stride = in.size * static_cast<int64_t>(sizeof(float));
-  for (int64_t first = 0; first < out.size; first += kPanelRows) {
-    const int64_t rows = std::min(kPanelRows, out.size - first);
-    decode_rows(tensor.data, first, first + rows, values.data());
-    pack_panel(matrix, rows, reinterpret_cast<const std::byte*>(values.data()), stride, nullptr, 0,
-               data + first / kPanelRows * matrix.panel_bytes);
-  }
-  matrix.data = data;
+  const LinearWeight weight = storage_.pack_f32(tensor.data);
   storage_.report(tensor);
-  return {.weight = matrix};
+  return weight;
+}
+
+LinearWeight WeightBinder::table(std::string_view name, Dim out, Dim in) {
+  const SourceTensor& tensor = storage_.require(prefix_ + std::string(name) + ".weight");
+  check_shape(tensor, std::array{out, in});
+  const LinearWeight weight{.weight = storage_.pack_whole(tensor.data), .name = tensor.name};
+  storage_.report(tensor);
+  return weight;
 }
 
 ConstTensorView WeightBinder::f32(std::string_view name, std::initializer_list<Dim> shape) {
@@ -235,13 +297,14 @@ ConstTensorView WeightBinder::f32(std::string_view name, std::initializer_list<D
 }
 
 std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
-                                      const ModelConfig& config, const Model::ProgressCallback& progress) {
+                                      const ModelConfig& config, const Model::ProgressCallback& progress,
+                                      const Topology& topology) {
   auto weights = std::make_unique<Weights>();
-  auto storage = std::make_shared<WeightStorage>(std::move(source), progress);
+  auto storage = std::make_shared<WeightStorage>(std::move(source), progress, topology);
   const Dim vocab{config.vocab_size, "vocab_size"};
   const Dim hidden{config.hidden_size, "hidden_size"};
   WeightBinder top(*storage, config, "", -1);
-  const LinearWeight embed_tokens = top.linear("model.embed_tokens", vocab, hidden);
+  const LinearWeight embed_tokens = top.table("model.embed_tokens", vocab, hidden);
   weights->embed_tokens = embed_tokens.weight;
   weights->layers.resize(static_cast<size_t>(config.num_hidden_layers));
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {

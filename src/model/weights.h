@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/topology.h"
 #include "model/layers/attention_gqa.h"
 #include "model/layers/attention_mla.h"
 #include "model/layers/moe.h"
@@ -70,6 +71,9 @@ class WeightBinder {
   // The same without bias, of f32 whatever the file has: the router.
   LinearWeight linear_f32(std::string_view name, Dim out, Dim in);
 
+  // `name`.weight [out, in] as one piece of memory, whose rows are read one by one: embeddings. It multiplies too.
+  LinearWeight table(std::string_view name, Dim out, Dim in);
+
   // A tensor widened to f32: norms, biases.
   ConstTensorView f32(std::string_view name, std::initializer_list<Dim> shape);
 
@@ -80,8 +84,10 @@ class WeightBinder {
   int64_t layer_;
 };
 
-// Binds everything. Tensors that no role asked for are reported in one warning, MTP layers apart.
+// Binds everything, near the nodes of `topology`. Tensors that no role asked for are reported in one warning, MTP
+// layers apart.
 std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
-                                      const ModelConfig& config, const Model::ProgressCallback& progress);
+                                      const ModelConfig& config, const Model::ProgressCallback& progress,
+                                      const Topology& topology);
 
 }  // namespace glimmer

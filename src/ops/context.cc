@@ -25,7 +25,8 @@ Precision precision_by_name(std::string_view name) {
 Context::Context(const Options& options)
     : kernels_(options.backend.empty() ? kernels::best_table() : kernels::table_by_name(options.backend)),
       precision_(options.precision),
-      pool_(options.threads > 0 ? options.threads : available_threads()),
+      pool_(options.threads > 0 ? options.threads : available_threads(),
+            options.topology ? *options.topology : process_topology()),
       scratch_(static_cast<size_t>(pool_.threads())) {}
 
 void Context::reserve_scratch(int64_t count) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,7 @@ class Context {
     std::string backend;  // a kernel table's name, or empty for the fastest that runs here
     int threads = 0;      // 0: all that this process may use
     Precision precision = Precision::kFast;
+    std::optional<Topology> topology;  // if it is not this process's own
   };
   explicit Context(const Options& options);  // throws kUsage or kUnsupported
 

@@ -85,25 +85,53 @@ std::vector<EncodedLinearCall> encode_inputs(Context& ctx, std::span<const Linea
   return encoded;
 }
 
+// Panels of one call that lie on one node, and where their tasks begin among all.
+struct Piece {
+  const EncodedLinearCall* call = nullptr;
+  PanelRange panels;
+  int64_t first_task = 0;
+};
+
 // Panels [panel_begin, panel_end) for tokens [first, first + tokens).
 void run_panels(Context& ctx, const EncodedLinearCall& call, int64_t first, int64_t tokens, int64_t panel_begin,
                 int64_t panel_end) {
-  const int64_t y_stride = call.y_stride != 0 ? call.y_stride : call.weight->out_features();
+  const LinearWeight& weight = *call.weight;
+  const int64_t y_stride = call.y_stride != 0 ? call.y_stride : weight.out_features();
+  const int64_t first_row = panel_begin * kPanelRows;
   ctx.kernels().linear({.x = {call.x.type, call.x.data + first * call.x.row_bytes, call.x.row_bytes},
-                        .w = call.weight->weight,
-                        .bias = call.weight->bias,
-                        .y = call.y + first * y_stride,
+                        .w = panels_of(weight, panel_begin, panel_end),
+                        .bias = weight.bias == nullptr ? nullptr : weight.bias + first_row,
+                        .y = call.y + first * y_stride + first_row,
                         .y_stride = y_stride,
                         .T = tokens},
-                       panel_begin, panel_end);
+                       0, panel_end - panel_begin);
 }
 
 }  // namespace
 
-LinearWeight rows_of(const LinearWeight& weight, int64_t first_row, int64_t rows) {
-  return {.weight = slice(weight.weight, first_row, rows),
-          .bias = weight.bias == nullptr ? nullptr : weight.bias + first_row,
-          .name = weight.name};
+WeightMatrix panels_of(const LinearWeight& weight, int64_t panel_begin, int64_t panel_end) {
+  const int64_t first_row = panel_begin * kPanelRows;
+  const int64_t rows = std::min(panel_end * kPanelRows, weight.out_features()) - first_row;
+  if (weight.nodes == nullptr) return slice(weight.weight, first_row, rows);
+  const NodePanels& nodes = *weight.nodes;
+  const auto after = std::upper_bound(nodes.first.begin(), nodes.first.end() - 1, panel_begin);
+  const size_t node = static_cast<size_t>(after - nodes.first.begin()) - 1;
+  GLIMMER_CHECK(panel_end <= nodes.first[node + 1], "panels {} to {} cross {}", panel_begin, panel_end,
+                nodes.first[node + 1]);
+  WeightMatrix panels = weight.weight;
+  panels.rows = rows;
+  panels.data = nodes.data[node] + (panel_begin - nodes.first[node]) * panels.panel_bytes;
+  return panels;
+}
+
+int node_count(const LinearWeight& weight) {
+  return weight.nodes == nullptr ? 1 : static_cast<int>(weight.nodes->data.size());
+}
+
+PanelRange panels_of_node(const LinearWeight& weight, int node) {
+  if (weight.nodes == nullptr) return {0, panel_count(weight.weight)};
+  const std::vector<int64_t>& first = weight.nodes->first;
+  return {first[static_cast<size_t>(node)], first[static_cast<size_t>(node) + 1]};
 }
 
 void decode_rows(Context& ctx, const WeightMatrix& weight, int64_t row_begin, int64_t row_end, float* out) {
@@ -116,23 +144,34 @@ void linear(Context& ctx, std::span<const EncodedLinearCall> calls) {
     if (call.tokens > 0) panels += panel_count(call.weight->weight);
   }
   const int64_t at_once = panels_per_task(panels, ctx.pool().threads());
-  const auto ranges_of = [&](const EncodedLinearCall& call) {
-    return (panel_count(call.weight->weight) + at_once - 1) / at_once;
+  // Node by node, and in each the calls in their order, so that a thread streams neighbouring panels.
+  int nodes = 1;
+  for (const EncodedLinearCall& call : calls) nodes = std::max(nodes, node_count(*call.weight));
+  const auto ranges_of = [&](const Piece& piece) {
+    return (piece.panels.end - piece.panels.begin + at_once - 1) / at_once;
   };
-  std::vector<int64_t> first_task;  // of each call
+  std::vector<Piece> pieces;
+  std::vector<int64_t> tasks_of_node(static_cast<size_t>(nodes));
   int64_t tasks = 0;
-  for (const EncodedLinearCall& call : calls) {
-    first_task.push_back(tasks);
-    tasks += ranges_of(call) * ((call.tokens + kTokensAtOnce - 1) / kTokensAtOnce);
+  for (int node = 0; node < nodes; ++node) {
+    const int64_t tasks_before = tasks;
+    for (const EncodedLinearCall& call : calls) {
+      if (call.tokens == 0 || node >= node_count(*call.weight)) continue;
+      const Piece piece{.call = &call, .panels = panels_of_node(*call.weight, node), .first_task = tasks};
+      pieces.push_back(piece);
+      tasks += ranges_of(piece) * ((call.tokens + kTokensAtOnce - 1) / kTokensAtOnce);
+    }
+    tasks_of_node[static_cast<size_t>(node)] = tasks - tasks_before;
   }
-  ctx.pool().parallel_for(tasks, 1, [&](int64_t task, int64_t, int) {
-    const auto after = std::upper_bound(first_task.begin(), first_task.end(), task);
-    const EncodedLinearCall& call = calls[static_cast<size_t>(after - first_task.begin()) - 1];
-    const int64_t index = task - *(after - 1);
-    const int64_t first = index / ranges_of(call) * kTokensAtOnce;
-    const int64_t begin = index % ranges_of(call) * at_once;
-    run_panels(ctx, call, first, std::min(kTokensAtOnce, call.tokens - first), begin,
-               std::min(begin + at_once, panel_count(call.weight->weight)));
+  ctx.pool().parallel_for(tasks_of_node, 1, [&](int64_t task, int64_t, int) {
+    const auto after = std::upper_bound(pieces.begin(), pieces.end(), task,
+                                        [](int64_t value, const Piece& piece) { return value < piece.first_task; });
+    const Piece& piece = *(after - 1);
+    const int64_t index = task - piece.first_task;
+    const int64_t first = index / ranges_of(piece) * kTokensAtOnce;
+    const int64_t begin = piece.panels.begin + index % ranges_of(piece) * at_once;
+    run_panels(ctx, *piece.call, first, std::min(kTokensAtOnce, piece.call->tokens - first), begin,
+               std::min(begin + at_once, piece.panels.end));
   });
 }
 

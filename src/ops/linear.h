@@ -3,14 +3,24 @@
 
 #include <initializer_list>
 #include <span>
+#include <vector>
 
 #include "ops/context.h"
 #include "tensor/weight_matrix.h"
 
 namespace glimmer {
 
+// Where the panels of a matrix lie that the memory of several nodes shares (share_panels of base/topology.h): node i
+// has panels [first[i], first[i + 1]), one after the other from data[i] on.
+struct NodePanels {
+  std::vector<int64_t> first;
+  std::vector<const std::byte*> data;
+};
+
 struct LinearWeight {
-  WeightMatrix weight;          // [out_features, in_features], in any layout
+  WeightMatrix weight;  // [out_features, in_features], in any layout
+  const NodePanels* nodes =
+      nullptr;                  // if not null, this says where panels are, and weight.data only that there are any
   const float* bias = nullptr;  // [out_features] or null
   std::string_view name;        // of the checkpoint's tensor that it is, or is rows of; "" if it has none
 
@@ -19,12 +29,18 @@ struct LinearWeight {
   int64_t in_features() const { return weight.columns; }
 };
 
+// Panels [panel_begin, panel_end) of `weight` as a matrix. CHECKs that they lie on one node.
+WeightMatrix panels_of(const LinearWeight& weight, int64_t panel_begin, int64_t panel_end);
+// How nodes share its panels: node i < node_count() has some of them, in their order.
+struct PanelRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+int node_count(const LinearWeight& weight);
+PanelRange panels_of_node(const LinearWeight& weight, int node);
+
 // Rows [row_begin, row_end) of `weight` as f32, dense in `out`. On the calling thread.
 void decode_rows(Context& ctx, const WeightMatrix& weight, int64_t row_begin, int64_t row_end, float* out);
-
-// Rows [first_row, first_row + rows) of `weight`: a view. CHECKs that first_row begins a panel (a multiple of 16);
-// where it may not, WeightBinder::linear_parts binds the rows as matrices of their own.
-LinearWeight rows_of(const LinearWeight& weight, int64_t first_row, int64_t rows);
 
 // One product of several that do not depend on one another.
 //   x [tokens, in_features] f32    y [tokens, out_features] f32, out

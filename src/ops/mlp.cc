@@ -51,7 +51,6 @@ struct Network {
   std::byte* acts = nullptr;  // silu(gate) * up of its rows, of down_type
   float* values = nullptr;    // the same in f32, where they lie in that first or only
   int64_t width = 0;          // intermediate
-  int64_t first_task = 0;
 
   int64_t act_row_bytes() const { return row_bytes_of(down_type, width); }
 };
@@ -199,21 +198,39 @@ class FusedMlps {
     }
   }
 
+  // Columns of a network's acts that one node has the weights of, and where their tasks begin among all.
+  struct Piece {
+    const Network* network;
+    int64_t begin;
+    int64_t end;
+    int64_t first_task;
+  };
+
   void gate_and_up() {
+    std::vector<Piece> pieces;
+    std::vector<int64_t> tasks_of_node;
     int64_t tasks = 0;
-    for (Network& network : networks_) {
-      network.first_task = tasks;
-      tasks += (network.width + task_columns_ - 1) / task_columns_;
+    for (int node = 0; node < node_count(networks_.front().call->weights->gate_proj); ++node) {
+      const int64_t tasks_before = tasks;
+      for (const Network& network : networks_) {
+        const PanelRange panels = panels_of_node(network.call->weights->gate_proj, node);
+        const int64_t begin = panels.begin * kPanelRows;
+        const int64_t end = std::min(panels.end * kPanelRows, network.width);
+        pieces.push_back({&network, begin, end, tasks});
+        tasks += (end - begin + task_columns_ - 1) / task_columns_;
+      }
+      tasks_of_node.push_back(tasks - tasks_before);
     }
     ctx_.reserve_scratch(2 * kTokensAtOnce * kActivationBlock);
-    ctx_.pool().parallel_for(tasks, 1, [&](int64_t task, int64_t, int worker) {
-      const auto after =
-          std::upper_bound(networks_.begin(), networks_.end(), task,
-                           [](int64_t value, const Network& network) { return value < network.first_task; });
-      const Network& network = *(after - 1);
-      const int64_t first_column = (task - network.first_task) * task_columns_;
-      for (int64_t t = 0; t < network.call->count; t += kTokensAtOnce) {
-        fill_acts(network, first_column, t, std::min(kTokensAtOnce, network.call->count - t), ctx_.scratch(worker));
+    ctx_.pool().parallel_for(tasks_of_node, 1, [&](int64_t task, int64_t, int worker) {
+      const auto after = std::upper_bound(pieces.begin(), pieces.end(), task,
+                                          [](int64_t value, const Piece& piece) { return value < piece.first_task; });
+      const Piece& piece = *(after - 1);
+      const int64_t begin = piece.begin + (task - piece.first_task) * task_columns_;
+      const int64_t columns = std::min(task_columns_, piece.end - begin);
+      const int64_t count = piece.network->call->count;
+      for (int64_t t = 0; t < count; t += kTokensAtOnce) {
+        fill_acts(*piece.network, begin, columns, t, std::min(kTokensAtOnce, count - t), ctx_.scratch(worker));
       }
     });
     std::vector<EncodeCall> calls;
@@ -229,15 +246,16 @@ class FusedMlps {
     encode(ctx_, calls);
   }
 
-  // Columns [first_column, + task_columns_) of the acts of `tokens` rows from `first` on.
-  void fill_acts(const Network& network, int64_t first_column, int64_t first, int64_t tokens, float* memory) {
-    const int64_t columns = std::min(task_columns_, network.width - first_column);
+  // Columns [first_column, + columns) of the acts of `tokens` rows from `first` on.
+  void fill_acts(const Network& network, int64_t first_column, int64_t columns, int64_t first, int64_t tokens,
+                 float* memory) {
+    const int64_t first_panel = first_column / kPanelRows;
     const int64_t panels = (columns + kPanelRows - 1) / kPanelRows;
     float* gate = memory;
     float* up = memory + tokens * columns;
     const auto multiply = [&](const LinearWeight& weight, const Activations& x, float* y) {
       ctx_.kernels().linear({.x = {x.type, x.data + first * x.row_bytes, x.row_bytes},
-                             .w = slice(weight.weight, first_column, columns),
+                             .w = panels_of(weight, first_panel, first_panel + panels),
                              .bias = weight.bias == nullptr ? nullptr : weight.bias + first_column,
                              .y = y,
                              .y_stride = columns,

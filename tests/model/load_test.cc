@@ -8,6 +8,8 @@
 #include "format/checkpoint.h"
 #include "format/safetensors.h"
 #include "model/forward.h"
+#include "model/weights.h"
+#include "source/model_source.h"
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
@@ -122,6 +124,26 @@ TEST(Load, ATiedHeadNeedsNoTensorAndAnUntiedOneDoes) {
   Forward forward(tied, context);
   KvCache kv(tied.config());
   EXPECT_EQ(forward.run(std::vector<int32_t>{1, 2}, kv).shape, Shape({1, tied.config().vocab_size}));
+}
+
+TEST(Load, MatricesThatTwoMemoryNodesShareGiveTheSameLogits) {
+  const Topology machine = synthetic_topology("numa:2 core:2 pu:1");
+  for (const char* name : {"glm4_moe_base", "glm4_moe_lite_base", "glm4_moe_tied", "glm4_moe_lite_mlx4"}) {
+    const std::shared_ptr<const ModelSource> source =
+        ModelSource::open(testing::source_dir() / "tests/fixtures" / name);
+    const Model plain = Model::load(source);
+    const Model shared = Model::load(source, {}, machine);
+    EXPECT_NE(shared.weights().lm_head.nodes == nullptr, name != std::string_view("glm4_moe_tied"));
+    std::vector<std::vector<float>> logits;
+    for (const Model* model : {&plain, &shared}) {
+      Context context({.threads = 4, .topology = machine});
+      Forward forward(*model, context);
+      KvCache kv(model->config(), kv_type_of(context.precision()));
+      const ConstTensorView out = forward.run(std::vector<int32_t>{1, 2, 3, 4, 5}, kv, LogitsFor::kAllTokens);
+      logits.emplace_back(out.as<float>(), out.as<float>() + out.shape.element_count());
+    }
+    EXPECT_EQ(logits[0], logits[1]) << name;
+  }
 }
 
 TEST(Load, AFolderWithoutConfigOrWeightsSaysSo) {

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <cstring>
+#include <deque>
 #include <random>
 
 #include "quant/quant_type.h"
@@ -136,6 +138,12 @@ class TestExperts {
     experts_.pop_back();
   }
 
+  // Copies of the same matrices, half of the panels in one place and half in another.
+  void share_among_two_nodes() {
+    for (MlpWeights& w : experts_) share(w);
+    share(shared_);
+  }
+
   std::span<const MlpWeights> experts() const { return experts_; }
   const MlpWeights& shared() const { return shared_; }
 
@@ -161,6 +169,21 @@ class TestExperts {
   }
 
  private:
+  void share(MlpWeights& mlp) {
+    for (LinearWeight* weight : {&mlp.gate_proj, &mlp.up_proj, &mlp.down_proj}) {
+      NodePanels& nodes = node_panels_.emplace_back();
+      nodes.first = share_panels(panel_count(weight->weight), 2);
+      for (size_t i = 0; i < 2; ++i) {
+        const auto size = static_cast<size_t>((nodes.first[i + 1] - nodes.first[i]) * weight->weight.panel_bytes);
+        memory_.emplace_back(size + 1);
+        std::memcpy(memory_.back().as<std::byte>(), weight->weight.data + nodes.first[i] * weight->weight.panel_bytes,
+                    size);
+        nodes.data.push_back(memory_.back().as<std::byte>());
+      }
+      weight->nodes = &nodes;
+    }
+  }
+
   void add(int64_t width) {
     MlpWeights w;
     w.gate_proj.weight = matrix(width, hidden_size_);
@@ -197,6 +220,7 @@ class TestExperts {
   std::mt19937 rng_{3};
   std::vector<std::vector<float>> decoded_;
   std::vector<Buffer> memory_;
+  std::deque<NodePanels> node_panels_;
   std::vector<MlpWeights> experts_;
   MlpWeights shared_;
 };
@@ -337,6 +361,25 @@ TEST_P(MoeExperts, AFewTokensOfManyThreadsEqualThoseOfOne) {
   Context one({.threads = 1});
   Context many({.threads = 16});
   EXPECT_EQ(run_layer(one, experts, tokens, types.hidden_size), run_layer(many, experts, tokens, types.hidden_size));
+}
+
+TEST_P(MoeExperts, WeightsOfTwoNodesSayTheSameAsThoseOfOne) {
+  const LayerTypes& types = GetParam();
+  TestExperts experts(kExperts, types.hidden_size, types.width, types.types);
+  const Topology machine = synthetic_topology("numa:2 core:2 pu:1");
+  for (const int64_t count : {1, 40}) {
+    const Tokens tokens = make_tokens(count, types.hidden_size, kExperts);
+    Context one({.threads = 1});
+    const std::vector<float> expected = run_layer(one, experts, tokens, types.hidden_size);
+    TestExperts shared(kExperts, types.hidden_size, types.width, types.types);
+    shared.share_among_two_nodes();
+    for (const int threads : {1, 4}) {
+      Context ctx({.threads = threads, .topology = machine});
+      EXPECT_EQ(run_layer(ctx, shared, tokens, types.hidden_size), expected) << threads;
+      ctx.set_linear_observer([](const LinearInput&) {});
+      EXPECT_EQ(run_layer(ctx, shared, tokens, types.hidden_size), expected) << threads << ", step by step";
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, MoeExperts,
