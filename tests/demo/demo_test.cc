@@ -121,7 +121,7 @@ TEST(DemoModel, AnswersHeldOutPromptsRightAndAsTransformersDoes) {
   const ChatTemplate chat_template = ChatTemplate::load(demo_dir());
   const Tokenizer tokenizer = Tokenizer::from_file(demo_dir());
   const std::vector<int32_t>& eos = model.generation_config().eos_token_id;
-  Context context({});
+  Context context({.precision = Precision::kExact});
   Forward forward(model, context);
 
   std::map<std::string, Tally> skills;
@@ -173,7 +173,7 @@ TEST(DemoModel, KnowsWhat17And25Make) {
     if (!table->supported()) continue;
     Context context({.backend = std::string(table->name)});
     Forward forward(model, context);
-    Sequence sequence(model.config());
+    Sequence sequence(model.config(), kv_type_of(context.precision()));
     const Json inputs = {{"messages", {{{"role", "user"}, {"content", "What is 17 + 25?"}}}},
                          {"add_generation_prompt", true}};
     sequence.start(tokenizer.encode(chat_template.render(inputs), {.add_special_tokens = false}),

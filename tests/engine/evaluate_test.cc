@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 struct Engine {
   explicit Engine(const std::string& name, int threads = 1, int64_t chunk_tokens = 512)
-      : context({.backend = "", .threads = threads}),
+      : context({.backend = "", .threads = threads, .precision = Precision::kExact}),
         model(Model::load(testing::source_dir() / "tests/fixtures" / name)),
         forward(model, context, chunk_tokens) {}
 

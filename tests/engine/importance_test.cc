@@ -52,7 +52,7 @@ class Golden {
 struct Collected {
   explicit Collected(const std::string& name, int times = 1)
       : golden(name),
-        context({.backend = "", .threads = 2}),
+        context({.backend = "", .threads = 2, .precision = Precision::kExact}),
         model(Model::load(testing::source_dir() / "tests/fixtures" / name)),
         forward(model, context) {
     const auto ids = golden.values<int32_t>("input_ids");
