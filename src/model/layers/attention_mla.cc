@@ -1,6 +1,7 @@
 #include "model/layers/attention_mla.h"
 
 #include <cstring>
+#include <utility>
 
 #include "model/layers/decoder_layer.h"
 #include "ops/attention.h"
@@ -40,6 +41,10 @@ void project(LayerPass& pass, const MlaWeights& w) {
                  .out_token_stride = row,
                  .eps = c.lora_norm_eps});
   pass.record_rows("self_attn.kv_a_layernorm", latent, c.kv_lora_rank, row);
+  // Absorbed, kv_b_proj as a whole never meets the latent that it multiplies by its definition.
+  if (ctx.linear_observer() && !w.kv_b_name.empty()) {
+    ctx.linear_observer()({w.kv_b_name, latent, tokens, c.kv_lora_rank, row});
+  }
 }
 
 // attn[h] = v_b[h] (sum over t of softmax((k_b[h]^T q_nope[h]) . latent_t + q_pe[h] . k_pe_t) latent_t)
@@ -116,6 +121,7 @@ void bind_kv_b(WeightBinder& binder, const ModelConfig& c, MlaWeights& w) {
   for (size_t h = 0; h < heads; ++h) {
     w.k_b.push_back(bound[2 * h]);
     w.v_b.push_back(bound[2 * h + 1]);
+    w.kv_b_name = std::exchange(w.v_b.back().name, {});
   }
 }
 

@@ -25,6 +25,7 @@ struct MlaWeights {
   // kv_b_proj, a head each
   std::vector<LinearWeight> k_b;  // transposed: [kv_lora_rank, qk_nope_head_dim]
   std::vector<LinearWeight> v_b;  // [v_head_dim, kv_lora_rank]
+  std::string_view kv_b_name;     // of the tensor that has both halves, if it is one
   LinearWeight o_proj;            // [hidden_size, heads * v_head_dim]
 };
 
