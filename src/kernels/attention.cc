@@ -17,12 +17,12 @@ int64_t attention_query_bytes(int64_t rows, int64_t qk_dim) {
   return rounded_up(rows, kRows) * qk_dim * static_cast<int64_t>(sizeof(float));
 }
 
-int64_t attention_scratch_bytes(int64_t qk_dim, int64_t v_dim) {
+int64_t attention_scratch_bytes(int64_t qk_dim) {
   constexpr int64_t kScoreTiles = 4;  // attention.inc: f32 [tiles, keys, 16] and [6, qk_dim]
   constexpr int64_t kScoreKeys = 6;
   const int64_t in_floats = (kScoreTiles * kAttentionBlock * 16 + kScoreKeys * qk_dim) * 4;
-  // attention_amx.cc: the block's values, scores and probabilities of 32 queries, and 4 tiles
-  const int64_t in_tiles = kAttentionBlock * v_dim * 2 + kAttentionBlock * kRows * (4 + 2) + 4 * 1024;
+  // attention_amx.cc: values, scores and out of 32 queries; and of 10 times as many factors and probabilities
+  const int64_t in_tiles = (16 + 32 + 8) * 1024 + 10 * (320 + kAttentionBlock * kRows * 2);
   return rounded_up(std::max(in_floats, in_tiles), kLine);
 }
 

@@ -39,9 +39,9 @@ int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
 // point or -s * z where they are not stored; none with a table), and the smallest and largest code or table value lo,
 // hi:
 //   M    = max over the groups of max(|fma(s, lo, o)|, |fma(s, hi, o)|)
-//   step = M / 127, inv = 127 / M, both 0 where M < 1e-30
+//   step = M * (1 / 127), inv = 127 / M, both 0 where M < 1e-30
 //   w8   = (w16 + 128) >> 8, where w16 is 2^8 w / step in 16 bits (wrapping around, arithmetic shifts):
-//     kU2..kU6  w16 = code * A + B,  A = rint((s * inv) * 256), B = rint((o * inv) * 256)
+//     kU2..kU6  w16 = code * A + B,  A = rint((s * inv) * 256), B = rint((o * inv) * 256), or -zero_point * A
 //     kU8       w16 = mulhrs((code - 128) << 8, A) + B,  A = rint((s * inv) * 32768), B = rint((fma(128, s, o) * inv) *
 //     256) kTable4   w16 = mulhrs(T[code], A),  T[i] = rint(table[i] / t * 32767), t = max |table|, A = rint((s * inv)
 //     * (t * 256))
@@ -90,7 +90,8 @@ struct AttentionQueries {
 struct AttentionState {
   float* max = nullptr;  // [rows], and room for as many as make it a multiple of 32
   float* sum = nullptr;  // the same
-  float* out = nullptr;  // [rows, v_dim], dense
+  float* out = nullptr;  // [rows, v_dim], rows out_stride apart
+  int64_t out_stride = 0;
 };
 
 // Attention of `rows` queries over the first `keys` keys of one block, score = scale * q . k. Row r sees the first
@@ -127,7 +128,7 @@ struct AttentionFold {
 
 // For all tables.
 int64_t attention_query_bytes(int64_t rows, int64_t qk_dim);
-int64_t attention_scratch_bytes(int64_t qk_dim, int64_t v_dim);
+int64_t attention_scratch_bytes(int64_t qk_dim);
 
 // Rotates `pairs` pairs of one vector: (a, b) -> (a cos - b sin, b cos + a sin). The first halves of the pairs lie
 // `step` apart from x on, the second halves the same from x + second_offset on.

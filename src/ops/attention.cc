@@ -52,17 +52,23 @@ struct Part {
   int64_t last_block = 0;  // one past the end
 };
 
+// An odd number of cache lines, so that the rows of a tile do not compete for cache sets.
+int64_t out_stride(int64_t v_dim) { return rounded_up(v_dim, 32) + 16; }
+
 int64_t state_floats(int64_t rows, int64_t v_dim) {
-  return 2 * rounded_up(rows, kStatePadding) + rounded_up(rows * v_dim, kStatePadding);
+  return 2 * rounded_up(rows, kStatePadding) + rows * out_stride(v_dim);
 }
 
-AttentionState state_at(float* memory, int64_t rows) {
+AttentionState state_at(float* memory, int64_t rows, int64_t v_dim) {
   const int64_t padded = rounded_up(rows, kStatePadding);
-  return {.max = memory, .sum = memory + padded, .out = memory + 2 * padded};
+  return {.max = memory, .sum = memory + padded, .out = memory + 2 * padded, .out_stride = out_stride(v_dim)};
 }
 
-AttentionState from_row(const AttentionState& state, int64_t row, int64_t v_dim) {
-  return {.max = state.max + row, .sum = state.sum + row, .out = state.out + row * v_dim};
+AttentionState from_row(const AttentionState& state, int64_t row) {
+  return {.max = state.max + row,
+          .sum = state.sum + row,
+          .out = state.out + row * state.out_stride,
+          .out_stride = state.out_stride};
 }
 
 class Attention {
@@ -77,7 +83,7 @@ class Attention {
     const int64_t rows = tokens_at_once_ * group_;
     const int64_t visible = rounded_up(rows, kStatePadding);
     query_floats_ = kernels::attention_query_bytes(rows, layout_.qk_dim) / 4;
-    scratch_floats_ = kernels::attention_scratch_bytes(layout_.qk_dim, layout_.v_dim) / 4;
+    scratch_floats_ = kernels::attention_scratch_bytes(layout_.qk_dim) / 4;
     ctx_.reserve_scratch(query_floats_ + scratch_floats_ + visible + 2 * state_floats(rows, layout_.v_dim));
     const auto count = static_cast<int64_t>(parts_.size());
     if (divided_) {
@@ -144,7 +150,7 @@ class Attention {
   }
 
   AttentionState part_state(int64_t index, int64_t rows) const {
-    return state_at(states_ + index * state_floats(tokens_at_once_ * group_, layout_.v_dim), rows);
+    return state_at(states_ + index * state_floats(tokens_at_once_ * group_, layout_.v_dim), rows, layout_.v_dim);
   }
 
   void run_part(int64_t index, int worker) {
@@ -155,8 +161,9 @@ class Attention {
     float* scratch = queries + query_floats_;
     auto* visible = reinterpret_cast<int32_t*>(scratch + scratch_floats_);
     float* states = scratch + scratch_floats_ + rounded_up(tokens_at_once_ * group_, kStatePadding);
-    const AttentionState total = divided_ ? part_state(index, count) : state_at(states, count);
-    const AttentionState span = state_at(states + state_floats(tokens_at_once_ * group_, layout_.v_dim), count);
+    const AttentionState total = divided_ ? part_state(index, count) : state_at(states, count, layout_.v_dim);
+    const AttentionState span =
+        state_at(states + state_floats(tokens_at_once_ * group_, layout_.v_dim), count, layout_.v_dim);
 
     const int64_t row = rows.sequence->first_row + rows.first_token;
     ctx_.kernels().attention_queries(
@@ -227,7 +234,7 @@ class Attention {
       const int64_t token = rows.sequence->first_row + rows.first_token + i / group_;
       const int64_t head = rows.kv_head * group_ + i % group_;
       float* out = call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
-      const float* sums = state.out + i * layout_.v_dim;
+      const float* sums = state.out + i * state.out_stride;
       const float inverse = 1.0F / state.sum[i];
       for (int64_t d = 0; d < layout_.v_dim; ++d) out[d] = sums[d] * inverse;
     }
@@ -250,9 +257,7 @@ class Attention {
 
   void join_rows(const Rows& rows, int64_t begin, int64_t end) {
     const int64_t count = rows.tokens * group_;
-    const auto at = [&](int64_t part) {
-      return from_row(part_state(rows.first_part + part, count), begin, layout_.v_dim);
-    };
+    const auto at = [&](int64_t part) { return from_row(part_state(rows.first_part + part, count), begin); };
     const auto fold = [&](int64_t into, int64_t other) {
       ctx_.kernels().attention_fold(
           {.into = at(into), .other = at(other), .rows = end - begin, .v_dim = layout_.v_dim});

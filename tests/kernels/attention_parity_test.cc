@@ -28,7 +28,8 @@ struct Case {
 
 struct State {
   std::vector<float> max, sum, out;
-  AttentionState view() { return {.max = max.data(), .sum = sum.data(), .out = out.data()}; }
+  int64_t out_stride;
+  AttentionState view() { return {.max = max.data(), .sum = sum.data(), .out = out.data(), .out_stride = out_stride}; }
 };
 
 class AttentionParity : public ::testing::TestWithParam<const KernelTable*> {
@@ -61,7 +62,7 @@ class AttentionParity : public ::testing::TestWithParam<const KernelTable*> {
                      const std::vector<int32_t>& visible, State& state) {
     const int64_t rows = c.heads * c.tokens;
     Buffer packed(static_cast<size_t>(attention_query_bytes(rows, c.qk_dim)));
-    Buffer scratch(static_cast<size_t>(attention_scratch_bytes(c.qk_dim, c.v_dim)));
+    Buffer scratch(static_cast<size_t>(attention_scratch_bytes(c.qk_dim)));
     table.attention_queries({.type = c.type,
                              .q = q.data(),
                              .token_stride = c.heads * (c.qk_dim + 1),
@@ -104,7 +105,8 @@ class AttentionParity : public ::testing::TestWithParam<const KernelTable*> {
     for (int64_t i = 0; i < rows; ++i) {
       visible[i] = static_cast<int32_t>(rng_() % 3 == 0 ? c.keys : rng_() % static_cast<unsigned>(c.keys + 1));
     }
-    State want{random(static_cast<int64_t>(padded)), random(static_cast<int64_t>(padded)), random(rows * c.v_dim + 1)};
+    State want{random(static_cast<int64_t>(padded)), random(static_cast<int64_t>(padded)), random(rows * (c.v_dim + 1)),
+               c.v_dim + 1};
     for (float& sum : want.sum) sum += 2;
     State got = want;
     attend(table_by_name("ref"), c, q, kv, visible, want);
@@ -115,11 +117,12 @@ class AttentionParity : public ::testing::TestWithParam<const KernelTable*> {
                          c.qk_dim, c.v_dim, c.type == KvType::kF32 ? "f32" : "bf16", c.fold ? ", folded" : "", row,
                          visible[row]);
     };
-    EXPECT_EQ(got.out.back(), want.out.back()) << "written behind the end";
     for (int64_t row = 0; row < rows; ++row) {
+      const int64_t behind = row * got.out_stride + c.v_dim;
+      EXPECT_EQ(got.out[behind], want.out[behind]) << text(row) << ": written behind the end";
       if (visible[row] == 0 && !c.fold) {
         EXPECT_EQ(got.sum[row], 0) << text(row);
-        EXPECT_EQ(got.out[row * c.v_dim], 0) << text(row);
+        EXPECT_EQ(got.out[row * got.out_stride], 0) << text(row);
         EXPECT_LT(got.max[row], -1e38F) << text(row);
         continue;
       }
@@ -128,7 +131,8 @@ class AttentionParity : public ::testing::TestWithParam<const KernelTable*> {
       ASSERT_NEAR(got.sum[row] / want.sum[row], 1, 2e-5) << text(row);
       for (int64_t d = 0; d < c.v_dim; ++d) {
         const double bound = rough ? 2e-5 + 0x1p-8 : 2e-5;  // all values are within 1
-        ASSERT_NEAR(got.out[row * c.v_dim + d] / got.sum[row], want.out[row * c.v_dim + d] / want.sum[row], bound)
+        ASSERT_NEAR(got.out[row * got.out_stride + d] / got.sum[row],
+                    want.out[row * want.out_stride + d] / want.sum[row], bound)
             << text(row) << ", column " << d;
       }
     }
@@ -165,20 +169,21 @@ TEST_P(AttentionParity, TheShapesOfModels) {
     expect_reference({20, 1, 256, 576, 512, type, false});
     expect_reference({20, 4, 200, 576, 512, type, true});
     expect_reference({12, 7, 256, 128, 128, type, true});
+    expect_reference({12, 30, 256, 128, 128, type, true});  // more rows than are taken at once
   }
 }
 
 TEST_P(AttentionParity, FoldsStates) {
   for (const int64_t v_dim : {1, 16, 33, 512}) {
     constexpr int64_t kRows = 5;
-    State want{random(32), random(32), random(kRows * v_dim + 1)};
-    State other{random(32), random(32), random(kRows * v_dim)};
+    State want{random(32), random(32), random(kRows * v_dim), v_dim};
+    State other{random(32), random(32), random(kRows * (v_dim + 3)), v_dim + 3};
     want.max[1] = -200;
     other.max[2] = -200;
     // A row that saw nothing leaves the other as it is.
     other.max[3] = -3.40282347e+38F;
     other.sum[3] = 0;
-    std::fill_n(other.out.begin() + 3 * v_dim, v_dim, 0.0F);
+    std::fill_n(other.out.begin() + 3 * (v_dim + 3), v_dim, 0.0F);
     const State before = want;
     State got = want;
     table_by_name("ref").attention_fold({.into = want.view(), .other = other.view(), .rows = kRows, .v_dim = v_dim});

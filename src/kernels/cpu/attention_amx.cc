@@ -2,7 +2,8 @@
 //
 // Scores are made transposed, S^T = K Q^T: 16 keys as they lie in memory are the first operand and 16 queries, packed
 // once, the second. So the lanes of softmax are queries. exp(score - max) is rounded to bf16 and turned into the first
-// operand of the product with the values, whose rows are interleaved two by two once for all queries of a call.
+// operand of the product with the values. Of those 32 columns at a time are made a second operand, which stays in the
+// first cache while all queries are multiplied by it.
 //
 // Queries whose widths are not whole tiles, and keys of f32, take the functions of avx512.
 #include <immintrin.h>
@@ -17,6 +18,8 @@ constexpr int64_t kTile = 16;  // rows of a tile, and its columns of 32 bits
 constexpr int64_t kStep = 32;  // values of bf16 in a tile's row
 constexpr int64_t kTileBytes = 1024;
 constexpr int64_t kSteps = kAttentionBlock / kStep;
+constexpr int64_t kMostPairs = 10;   // of query tiles, at once
+constexpr int64_t kPairBytes = 320;  // QueryPair
 constexpr float kLowest = -3.40282347e+38F;
 constexpr float kLog2E = 1.44269504F;
 
@@ -97,37 +100,52 @@ class Fetch {
   int64_t part_;
 };
 
-// Memory of one call, in its scratch.
-struct Scratch {
-  std::byte* values;         // [v_dim / 32][steps][2] tiles: 16 pairs of keys x 16 columns
-  float* scores;             // [2 tiles of queries][keys][16 queries]
-  std::byte* probabilities;  // [2 tiles of queries][steps] tiles: 16 queries x 32 keys
-  float* out;                // a tile
-
-  Scratch(std::byte* memory, int64_t v_dim)
-      : values(memory),
-        scores(reinterpret_cast<float*>(values + v_dim * kAttentionBlock * 2)),
-        probabilities(reinterpret_cast<std::byte*>(scores + 2 * kAttentionBlock * kTile)),
-        out(reinterpret_cast<float*>(probabilities + 2 * kSteps * kTileBytes)) {}
+// What becomes of 16 queries' state: rows of `out` are set, or folded with these factors.
+struct RowFactors {
+  alignas(64) float into[kTile];
+  alignas(64) float other[kTile];
 };
 
-// Pairs of rows, interleaved; rows from `keys` on count as zeros.
-void pack_values(const AttentionBlock& a, std::byte* values) {
+// Two tiles of queries that go together.
+struct QueryPair {
+  RowFactors factors[2];
+  int64_t row;
+  int64_t keys;  // that any of them sees
+};
+
+static_assert(sizeof(QueryPair) <= kPairBytes);
+
+// Memory of one call, in its scratch: attention_scratch_bytes.
+struct Scratch {
+  std::byte* values;         // [steps][2] tiles: 16 pairs of keys x 16 columns
+  float* scores;             // [2 tiles of queries][keys][16 queries]
+  float* out;                // [2][2 tiles of queries][2] tiles: 16 queries x 16 columns
+  QueryPair* pairs;          // [kMostPairs]
+  std::byte* probabilities;  // [kMostPairs][2 tiles of queries][steps] tiles: 16 queries x 32 keys
+
+  explicit Scratch(std::byte* memory)
+      : values(memory),
+        scores(reinterpret_cast<float*>(values + 2 * kSteps * kTileBytes)),
+        out(scores + 2 * kAttentionBlock * kTile),
+        pairs(reinterpret_cast<QueryPair*>(out + 8 * kTile * kTile)),
+        probabilities(reinterpret_cast<std::byte*>(pairs) + kMostPairs * kPairBytes) {}
+};
+
+// The rows of 32 columns, interleaved two by two; rows from `keys` on count as zeros.
+void pack_values(const AttentionBlock& a, int64_t column, std::byte* values) {
   const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-  const int64_t pairs = (a.keys + kStep - 1) / kStep * kTile;
-  const auto load = [&](int64_t key, int64_t column) {
+  const auto load = [&](int64_t key) {
     if (key >= a.keys) return _mm512_setzero_si512();
     return _mm512_permutexvar_epi64(order, _mm512_loadu_si512(a.v + (key * a.v_stride + column) * 2));
   };
-  for (int64_t pair = 0; pair < pairs; ++pair) {
-    std::byte* out = values + pair / kTile * 2 * kTileBytes + pair % kTile * 64;
-    for (int64_t column = 0; column < a.v_dim; column += kStep) {
-      const __m512i first = load(2 * pair, column);
-      const __m512i second = load(2 * pair + 1, column);
-      _mm512_store_si512(out, _mm512_unpacklo_epi16(first, second));
-      _mm512_store_si512(out + kTileBytes, _mm512_unpackhi_epi16(first, second));
-      out += kSteps * 2 * kTileBytes;
+  for (int64_t step = 0; step * kStep < a.keys; ++step) {
+    for (int64_t pair = 0; pair < kTile; ++pair) {
+      const __m512i first = load(step * kStep + 2 * pair);
+      const __m512i second = load(step * kStep + 2 * pair + 1);
+      _mm512_store_si512(values + pair * 64, _mm512_unpacklo_epi16(first, second));
+      _mm512_store_si512(values + pair * 64 + kTileBytes, _mm512_unpackhi_epi16(first, second));
     }
+    values += 2 * kTileBytes;
   }
 }
 
@@ -211,12 +229,6 @@ Softmax softmax(const float* scores, int64_t keys, const int32_t* visible, float
   return {_mm512_mask_mov_ps(_mm512_set1_ps(kLowest), any, largest), _mm512_add_ps(sums[0], sums[1])};
 }
 
-// What becomes of 16 queries' state: rows of `out` are set, or folded with these factors.
-struct RowFactors {
-  alignas(64) float into[kTile];
-  alignas(64) float other[kTile];
-};
-
 // Softmax of one tile of queries, into or onto their state.
 void finish_scores(const AttentionBlock& a, int64_t keys, int64_t row, const float* scores, std::byte* probabilities,
                    RowFactors& factors) {
@@ -240,73 +252,137 @@ void finish_scores(const AttentionBlock& a, int64_t keys, int64_t row, const flo
                    _mm512_fmadd_ps(_mm512_loadu_ps(a.state.sum + row), _mm512_load_ps(factors.into), sum));
 }
 
-// A tile of 16 queries x 16 columns from scratch into or onto the state.
-void finish_out(const AttentionBlock& a, int64_t row, int64_t column, const float* tile, const RowFactors& factors) {
-  const int64_t rows = a.rows - row < kTile ? a.rows - row : kTile;
-  float* out = a.state.out + row * a.v_dim + column;
-  for (int64_t r = 0; r < rows; ++r) {
-    __m512 value = _mm512_load_ps(tile + r * kTile);
-    if (a.fold) {
-      value = _mm512_fmadd_ps(_mm512_loadu_ps(out), _mm512_set1_ps(factors.into[r]),
-                              _mm512_mul_ps(value, _mm512_set1_ps(factors.other[r])));
-    }
-    _mm512_storeu_ps(out, value);
-    out += a.v_dim;
+// Products that are in scratch and not yet in the state: they go there while the next are made.
+class PendingOut {
+ public:
+  explicit PendingOut(const AttentionBlock& a) : a_(a) {}
+
+  // Tiles [query tile][column tile], for 32 columns of the state.
+  void set(const QueryPair& pair, int tiles, int64_t column, const float* out) {
+    pair_ = &pair;
+    column_ = column;
+    tile_ = out;
+    const int64_t left = a_.rows - pair.row;
+    rows_ = left < tiles * kTile ? left : tiles * kTile;
+    next_ = 0;
   }
-}
+  void finish(int64_t count) {
+    const int64_t end = rows_ - next_ < count ? rows_ : next_ + count;
+    for (; next_ < end; ++next_) finish_row(next_);
+  }
+  void finish_all() { finish(rows_); }
+
+ private:
+  void finish_row(int64_t r) const {
+    const float* from = tile_ + r / kTile * 2 * kTile * kTile + r % kTile * kTile;
+    float* out = a_.state.out + (pair_->row + r) * a_.state.out_stride + column_;
+    __m512 first = _mm512_load_ps(from);
+    __m512 second = _mm512_load_ps(from + kTile * kTile);
+    if (a_.fold) {
+      const RowFactors& factors = pair_->factors[r / kTile];
+      const __m512 into = _mm512_set1_ps(factors.into[r % kTile]);
+      const __m512 other = _mm512_set1_ps(factors.other[r % kTile]);
+      first = _mm512_fmadd_ps(_mm512_loadu_ps(out), into, _mm512_mul_ps(first, other));
+      second = _mm512_fmadd_ps(_mm512_loadu_ps(out + kTile), into, _mm512_mul_ps(second, other));
+    }
+    _mm512_storeu_ps(out, first);
+    _mm512_storeu_ps(out + kTile, second);
+  }
+
+  const AttentionBlock& a_;
+  const QueryPair* pair_ = nullptr;
+  const float* tile_ = nullptr;
+  int64_t column_ = 0;
+  int64_t rows_ = 0;
+  int64_t next_ = 0;
+};
 
 template <int kQueryTiles>
-void weigh_values(const AttentionBlock& a, int64_t keys, int64_t row, const Scratch& s, const RowFactors* factors,
+void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, float* out, PendingOut& pending,
                   Fetch& fetch) {
-  const int64_t steps = (keys + kStep - 1) / kStep;
-  const std::byte* values = s.values;
-  for (int64_t column = 0; column < a.v_dim; column += kStep) {
-    _tile_zero(0);
-    _tile_zero(1);
+  _tile_zero(0);
+  _tile_zero(1);
+  if constexpr (kQueryTiles == 2) {
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int64_t step = 0; step < steps; ++step) {
+    _tile_loadd(4, p + step * kTileBytes, 64);
+    _tile_loadd(6, values + 2 * step * kTileBytes, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, values + (2 * step + 1) * kTileBytes, 64);
+    _tile_dpbf16ps(1, 4, 7);
     if constexpr (kQueryTiles == 2) {
-      _tile_zero(2);
-      _tile_zero(3);
+      _tile_loadd(5, p + (kSteps + step) * kTileBytes, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
     }
-    const std::byte* p = s.probabilities;
-    for (int64_t step = 0; step < steps; ++step) {
-      _tile_loadd(4, p + step * kTileBytes, 64);
-      _tile_loadd(6, values + 2 * step * kTileBytes, 64);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_loadd(7, values + (2 * step + 1) * kTileBytes, 64);
-      _tile_dpbf16ps(1, 4, 7);
-      if constexpr (kQueryTiles == 2) {
-        _tile_loadd(5, p + (kSteps + step) * kTileBytes, 64);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-      }
-      fetch();
-    }
-    values += kSteps * 2 * kTileBytes;
-    _tile_stored(0, s.out, 64);
-    _tile_stored(1, s.out + kTile * kTile, 64);
-    if constexpr (kQueryTiles == 2) {
-      _tile_stored(2, s.out + 2 * kTile * kTile, 64);
-      _tile_stored(3, s.out + 3 * kTile * kTile, 64);
-    }
-    for (int64_t tile = 0; tile < kQueryTiles; ++tile) {
-      finish_out(a, row + tile * kTile, column, s.out + 2 * tile * kTile * kTile, factors[tile]);
-      finish_out(a, row + tile * kTile, column + kTile, s.out + (2 * tile + 1) * kTile * kTile, factors[tile]);
-    }
+    pending.finish(2 * kTile / kSteps);
+    fetch();
+  }
+  pending.finish_all();
+  _tile_stored(0, out, 64);
+  _tile_stored(1, out + kTile * kTile, 64);
+  if constexpr (kQueryTiles == 2) {
+    _tile_stored(2, out + 2 * kTile * kTile, 64);
+    _tile_stored(3, out + 3 * kTile * kTile, 64);
   }
 }
 
+// Scores and probabilities of the pair that begins with `row`.
 template <int kQueryTiles>
-void attend(const AttentionBlock& a, int64_t row, const Scratch& s, Fetch& fetch) {
-  int64_t keys = 0;
-  for (int64_t i = 0; i < kQueryTiles * kTile; ++i) keys = a.visible[row + i] > keys ? a.visible[row + i] : keys;
-  if (keys == 0 && a.fold) return;
-  score<kQueryTiles>(a, keys, a.queries + row * a.qk_dim * 2, s.scores, fetch);
-  RowFactors factors[kQueryTiles];
-  for (int64_t tile = 0; tile < kQueryTiles; ++tile) {
-    finish_scores(a, keys, row + tile * kTile, s.scores + tile * kAttentionBlock * kTile,
-                  s.probabilities + tile * kSteps * kTileBytes, factors[tile]);
+void prepare(const AttentionBlock& a, int64_t row, const Scratch& s, std::byte* probabilities, QueryPair& pair,
+             Fetch& fetch) {
+  pair.row = row;
+  pair.keys = 0;
+  for (int64_t i = row; i < row + kQueryTiles * kTile; ++i) {
+    pair.keys = a.visible[i] > pair.keys ? a.visible[i] : pair.keys;
   }
-  weigh_values<kQueryTiles>(a, keys, row, s, factors, fetch);
+  if (pair.keys == 0 && a.fold) return;
+  score<kQueryTiles>(a, pair.keys, a.queries + row * a.qk_dim * 2, s.scores, fetch);
+  for (int64_t tile = 0; tile < kQueryTiles; ++tile) {
+    finish_scores(a, pair.keys, row + tile * kTile, s.scores + tile * kAttentionBlock * kTile,
+                  probabilities + tile * kSteps * kTileBytes, pair.factors[tile]);
+  }
+}
+
+// Rows [first, first + 2 * kTile * kMostPairs) of the queries.
+void attend(const AttentionBlock& a, int64_t first, const Scratch& s, Fetch& fetch) {
+  const int64_t left = (a.rows - first + kTile - 1) / kTile;
+  const int64_t tiles = left < 2 * kMostPairs ? left : 2 * kMostPairs;
+  constexpr int64_t kPairTileBytes = 2 * kSteps * kTileBytes;
+  for (int64_t tile = 0; tile < tiles; tile += 2) {
+    QueryPair& pair = s.pairs[tile / 2];
+    std::byte* probabilities = s.probabilities + tile / 2 * kPairTileBytes;
+    if (tile + 1 < tiles) {
+      prepare<2>(a, first + tile * kTile, s, probabilities, pair, fetch);
+    } else {
+      prepare<1>(a, first + tile * kTile, s, probabilities, pair, fetch);
+    }
+  }
+  PendingOut pending(a);
+  float* out = s.out;
+  float* next_out = s.out + 4 * kTile * kTile;
+  for (int64_t column = 0; column < a.v_dim; column += kStep) {
+    pack_values(a, column, s.values);
+    for (int64_t tile = 0; tile < tiles; tile += 2) {
+      const QueryPair& pair = s.pairs[tile / 2];
+      if (pair.keys == 0 && a.fold) continue;
+      const std::byte* probabilities = s.probabilities + tile / 2 * kPairTileBytes;
+      const int64_t steps = (pair.keys + kStep - 1) / kStep;
+      const int count = tile + 1 < tiles ? 2 : 1;
+      if (count == 2) {
+        weigh_values<2>(probabilities, s.values, steps, out, pending, fetch);
+      } else {
+        weigh_values<1>(probabilities, s.values, steps, out, pending, fetch);
+      }
+      pending.set(pair, count, column, out);
+      float* const filled = out;
+      out = next_out;
+      next_out = filled;
+    }
+  }
+  pending.finish_all();
 }
 
 }  // namespace
@@ -336,13 +412,10 @@ void attention_queries(const AttentionQueries& a) {
 void attention_block(const AttentionBlock& a) {
   if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_block(a);
   configure_tiles();
-  const Scratch scratch(a.scratch, a.v_dim);
-  pack_values(a, scratch.values);
+  const Scratch scratch(a.scratch);
   const int64_t pairs = (a.rows + 2 * kTile - 1) / (2 * kTile);
   Fetch fetch(a.next, a.next_bytes, pairs * (a.qk_dim / kStep + a.v_dim / kStep) * ((a.keys + kStep - 1) / kStep));
-  int64_t row = 0;
-  for (; row + kTile < a.rows; row += 2 * kTile) attend<2>(a, row, scratch, fetch);
-  if (row < a.rows) attend<1>(a, row, scratch, fetch);
+  for (int64_t row = 0; row < a.rows; row += 2 * kTile * kMostPairs) attend(a, row, scratch, fetch);
 }
 
 }  // namespace glimmer::kernels::amx

@@ -44,7 +44,7 @@ void attention_block(const AttentionBlock& a) {
     if (!a.fold) {
       state.max[row] = max;
       state.sum[row] = 0;
-      std::fill_n(state.out + row * a.v_dim, a.v_dim, 0.0F);
+      std::fill_n(state.out + row * state.out_stride, a.v_dim, 0.0F);
     }
     const float most = std::max(state.max[row], max);
     const double into = std::exp(static_cast<double>(state.max[row]) - most);
@@ -54,7 +54,7 @@ void attention_block(const AttentionBlock& a) {
     for (int64_t d = 0; d < a.v_dim; ++d) {
       double out = 0;
       for (int64_t key = 0; key < a.visible[row]; ++key) out += p[key] * value_at(a.type, a.v, key * a.v_stride + d);
-      float& to = state.out[row * a.v_dim + d];
+      float& to = state.out[row * state.out_stride + d];
       to = static_cast<float>(to * into + static_cast<float>(out) * other);
     }
   }
@@ -67,9 +67,9 @@ void attention_fold(const AttentionFold& a) {
     const double other = std::exp(static_cast<double>(a.other.max[row]) - most);
     a.into.max[row] = most;
     a.into.sum[row] = static_cast<float>(a.into.sum[row] * into + a.other.sum[row] * other);
-    for (int64_t i = row * a.v_dim; i < (row + 1) * a.v_dim; ++i) {
-      a.into.out[i] = static_cast<float>(a.into.out[i] * into + a.other.out[i] * other);
-    }
+    float* out = a.into.out + row * a.into.out_stride;
+    const float* from = a.other.out + row * a.other.out_stride;
+    for (int64_t d = 0; d < a.v_dim; ++d) out[d] = static_cast<float>(out[d] * into + from[d] * other);
   }
 }
 
