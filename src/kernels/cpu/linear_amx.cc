@@ -70,6 +70,34 @@ constexpr int64_t kChunkStretches =
 constexpr int64_t kLineBytes = 64;
 constexpr int64_t kAheadBytes = 4096;
 
+// Asks for the codes of the next chunk, some lines at a time, while this one is multiplied.
+class Fetch {
+ public:
+  void begin(const uint8_t* const (&from)[2], int panels, int64_t bytes, int64_t calls) {
+    from_[0] = from[0];
+    from_[1] = from[1];
+    panels_ = panels;
+    lines_ = bytes / kLineBytes;
+    at_ = 0;
+    a_call_ = (lines_ + calls - 1) / calls;
+  }
+  [[gnu::always_inline]] void operator()() {
+    const int64_t end = at_ + a_call_ < lines_ ? at_ + a_call_ : lines_;
+    for (; at_ < end; ++at_) {
+      for (int p = 0; p < panels_; ++p) {
+        _mm_prefetch(reinterpret_cast<const char*>(from_[p] + at_ * kLineBytes), _MM_HINT_T0);
+      }
+    }
+  }
+
+ private:
+  const uint8_t* from_[2] = {};
+  int panels_ = 0;
+  int64_t lines_ = 0;
+  int64_t at_ = 0;
+  int64_t a_call_ = 0;
+};
+
 // Some stretches of two panels as signed bytes.
 struct Chunk {
   alignas(64) uint8_t bytes[2][kChunkStretches * kStretch / 4 * kLineBytes];
@@ -93,9 +121,6 @@ void fill_panel(const Linear& a, const Int8Rule& rule, int64_t panel, int slot, 
     const uint8_t* at = base + a.w.scale_bytes + stretch * kStretchBlocks * Codes::kBytes;
     auto* out = reinterpret_cast<__m512i*>(chunk.bytes[slot]) + i * kStretchBlocks * kBlockLines;
     for (int64_t b = 0; b < here; ++b, at += Codes::kBytes, out += kBlockLines) {
-      for (int64_t line = 0; line < Codes::kBytes; line += kLineBytes) {
-        _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + line), _MM_HINT_T0);
-      }
       __m512i lines[kBlockLines];
       Codes::lines(rule, map, (b * kBlockColumns) >> map.group_shift, (b * kBlockColumns + 16) >> map.group_shift, at,
                    lines);
@@ -122,40 +147,32 @@ struct TokenState {
   int64_t tokens_at_once;
 };
 
-// Takes up the sums of half a stretch, some rows a step, so that steps fit between the instructions of the tile unit:
-// they run beside those only if they are close in the program.
+// Takes up the sums of half a stretch for a tile of tokens from `t` of the state on, four rows a step, so that steps
+// fit between the instructions of the tile unit: they run beside those only if they are close in the program.
 template <int kPanels>
-class SumsToTotals {
- public:
-  SumsToTotals(int64_t t, int64_t tokens, const Chunk& chunk, int64_t half, const TileSums& sums, TokenState& state)
-      : tokens_(tokens),
-        scale_(state.scale + (chunk.first_stretch * kHalvesOfStretch + half) * state.tokens_at_once + t),
-        sums_(sums),
-        total_(state.total + t) {
-    for (int p = 0; p < kPanels; ++p) step_[p] = chunk.step[p][half / kHalvesOfStretch];
-  }
+struct SumsToTotals {
+  int64_t tokens = 0;  // 0: nothing to take up
+  const float* scale = nullptr;
+  const TileSums* sums = nullptr;
+  float (*total)[2][kPanelRows] = nullptr;
+  const __m512* step = nullptr;  // [kPanels], kChunkStretches apart
 
-  // Four rows of all panels.
-  [[gnu::always_inline]] void step(int64_t row) const {
-    if (row >= tokens_) return;
+  [[gnu::always_inline]] void rows_from(int64_t row) const {
+    if (row >= tokens) return;
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      const __m512 scale = _mm512_set1_ps(scale_[row + i]);
+      const __m512 factor = _mm512_set1_ps(scale[row + i]);
 #pragma GCC unroll 2
       for (int p = 0; p < kPanels; ++p) {
-        float* total = total_[row + i][p];
-        const __m512 inner = _mm512_mul_ps(_mm512_cvtepi32_ps(load_line(sums_.of[p][row + i])), scale);
-        _mm512_store_ps(total, _mm512_fmadd_ps(inner, step_[p], _mm512_load_ps(total)));
+        float* to = total[row + i][p];
+        const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(load_line(sums->of[p][row + i])), factor);
+        _mm512_store_ps(to, _mm512_fmadd_ps(value, step[p * kChunkStretches], _mm512_load_ps(to)));
       }
     }
   }
-
- private:
-  int64_t tokens_;
-  const float* scale_;
-  const TileSums& sums_;
-  float (*total_)[2][kPanelRows];
-  __m512 step_[kPanels];
+  void all_rows() const {
+    for (int64_t row = 0; row < kTileTokens; row += 4) rows_from(row);
+  }
 };
 
 // The tile instructions take literal numbers only.
@@ -186,11 +203,11 @@ template <int kSum, int kX>
   if constexpr (kSum == 3 && kX == 1) _tile_dpbssd(3, 5, 7);
 }
 
-// kSet: of tiles for the sums, so that those of the half before may still be stored.
-template <int kSet, int kPanels, typename Between>
+// Half a stretch into tiles of set kSet, with four rows of `before` after each product.
+template <int kSet, int kPanels>
 [[gnu::always_inline]] inline void multiply_half(const uint8_t* x, int64_t row_bytes,
-                                                 const uint8_t* const (&weights)[2], TileSums& sums,
-                                                 const Between& between) {
+                                                 const uint8_t* const (&weights)[2],
+                                                 const SumsToTotals<kPanels>& before) {
   constexpr int kFirst = 2 * kSet;
   constexpr int kSecond = 2 * kSet + 1;
   zero_sum<kFirst>();
@@ -198,23 +215,27 @@ template <int kSet, int kPanels, typename Between>
   _tile_loadd(4, x, row_bytes);
   _tile_loadd(6, weights[0], kLineBytes);
   add_product<kFirst, 0>();
-  between(0);
+  before.rows_from(0);
   if (kPanels > 1) {
     _tile_loadd(7, weights[1], kLineBytes);
     add_product<kSecond, 0>();
   }
-  between(4);
+  before.rows_from(4);
   _tile_loadd(5, x + 64, row_bytes);
   _tile_loadd(6, weights[0] + kTileLines * kLineBytes, kLineBytes);
   add_product<kFirst, 1>();
-  between(8);
+  before.rows_from(8);
   if (kPanels > 1) {
     _tile_loadd(7, weights[1] + kTileLines * kLineBytes, kLineBytes);
     add_product<kSecond, 1>();
   }
-  between(12);
-  store_sum<kFirst>(sums.of[0]);
-  if (kPanels > 1) store_sum<kSecond>(sums.of[1]);
+  before.rows_from(12);
+}
+
+template <int kSet, int kPanels>
+[[gnu::always_inline]] inline void store_sums(TileSums& sums) {
+  store_sum<2 * kSet>(sums.of[0]);
+  if (kPanels > 1) store_sum<2 * kSet + 1>(sums.of[1]);
 }
 
 inline __mmask16 rows_mask(const WeightMatrix& w, int64_t panel) {
@@ -230,40 +251,102 @@ inline void store_total(const Linear& a, int64_t panel, int64_t token, const flo
   _mm512_mask_storeu_ps(a.y + token * a.y_stride + n, mask, total);
 }
 
-// Tokens [t, t + tokens) of the state, at most 16, over a chunk of `kPanels` panels. Sums of a half are taken up while
-// the tile unit works on the next.
+// Tiles of `tile_tokens` <= 16 tokens, from t of the state on, over a chunk of `kPanels` panels: one half of a stretch
+// of one tile after the other. The tile unit takes so long for one that its sums are stored after the next has begun,
+// and taken up during the one after that.
 template <int kPanels>
-void multiply_chunk(const Int8Rows& x, int64_t first_token, int64_t t, int64_t tokens, const Chunk& chunk,
-                    TokenState& state) {
-  TileSums sums;
-  const uint8_t* from = x.codes(first_token + t) + chunk.first_stretch * kStretch;
-  const auto multiply = [&]<int kSet>(int64_t half, const auto& between) __attribute__((always_inline)) {
-    const int64_t at = half * kActivationBlock;
-    const uint8_t* const weights[2] = {chunk.bytes[0] + at / 4 * kLineBytes, chunk.bytes[1] + at / 4 * kLineBytes};
-    multiply_half<kSet, kPanels>(from + at, x.row_bytes, weights, sums, between);
-  };
-  multiply.template operator()<0>(0, [](int64_t) {});
-  for (int64_t half = 1; half < chunk.halves; ++half) {
-    const SumsToTotals<kPanels> before(t, tokens, chunk, half - 1, sums, state);
-    const auto step = [&](int64_t row) __attribute__((always_inline)) { before.step(row); };
-    if (half % 2 == 1) {
-      multiply.template operator()<1>(half, step);
-    } else {
-      multiply.template operator()<0>(half, step);
+class ChunkProduct {
+ public:
+  ChunkProduct(const Int8Rows& x, int64_t first_token, const Chunk& chunk, TokenState& state)
+      : x_(x), first_token_(first_token), chunk_(chunk), state_(state) {}
+
+  void run(int64_t t, int64_t tile_tokens, int64_t tiles, Fetch& fetch) {
+    t_ = t;
+    tile_tokens_ = tile_tokens;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      for (int64_t half = 0; half < chunk_.halves; half += 2) {
+        unit<0>(tile, half, fetch);
+        if (half + 1 < chunk_.halves) {
+          unit<1>(tile, half + 1, fetch);
+        } else {
+          drain();
+        }
+      }
     }
+    drain();
   }
-  const SumsToTotals<kPanels> last(t, tokens, chunk, chunk.halves - 1, sums, state);
-  for (int64_t row = 0; row < kTileTokens; row += 4) last.step(row);
-}
+
+ private:
+  template <int kSet>
+  [[gnu::always_inline]] void unit(int64_t tile, int64_t half, Fetch& fetch) {
+    const int64_t token = t_ + tile * kTileTokens;
+    const int64_t at = half * kActivationBlock;
+    const uint8_t* const weights[2] = {chunk_.bytes[0] + at / 4 * kLineBytes, chunk_.bytes[1] + at / 4 * kLineBytes};
+    const uint8_t* from = x_.codes(first_token_ + token) + chunk_.first_stretch * kStretch + at;
+    multiply_half<kSet, kPanels>(from, x_.row_bytes, weights, stored_);
+    stored_ = multiplied_;
+    if (stored_.tokens != 0) store_sums<1 - kSet, kPanels>(sums_[1 - kSet]);
+    multiplied_.tokens = tile_tokens_;
+    multiplied_.scale = state_.scale + (chunk_.first_stretch * kHalvesOfStretch + half) * state_.tokens_at_once + token;
+    multiplied_.sums = &sums_[kSet];
+    multiplied_.total = state_.total + token;
+    multiplied_.step = chunk_.step[0] + half / kHalvesOfStretch;
+    set_ = kSet;
+    fetch();
+  }
+
+  void drain() {
+    stored_.all_rows();
+    if (multiplied_.tokens != 0) {
+      if (set_ == 0) {
+        store_sums<0, kPanels>(sums_[0]);
+      } else {
+        store_sums<1, kPanels>(sums_[1]);
+      }
+      multiplied_.all_rows();
+    }
+    stored_.tokens = multiplied_.tokens = 0;
+  }
+
+  const Int8Rows& x_;
+  int64_t first_token_;
+  const Chunk& chunk_;
+  TokenState& state_;
+  int64_t t_ = 0;
+  int64_t tile_tokens_ = 0;
+  TileSums sums_[2];
+  SumsToTotals<kPanels> stored_;      // sums that lie in memory
+  SumsToTotals<kPanels> multiplied_;  // sums that lie in tiles of set set_, or will
+  int set_ = 0;
+};
 
 template <int kPanels>
 void multiply_tokens(const Int8Rows& x, int64_t first_token, int64_t count, const Chunk& chunk, Tiles& tiles,
-                     TokenState& state) {
-  for (int64_t t = 0; t < count; t += kTileTokens) {
-    const int64_t tokens = count - t < kTileTokens ? count - t : kTileTokens;
-    tiles.configure(tokens, tokens);
-    multiply_chunk<kPanels>(x, first_token, t, tokens, chunk, state);
+                     TokenState& state, Fetch& fetch) {
+  ChunkProduct<kPanels> product(x, first_token, chunk, state);
+  const int64_t whole = count / kTileTokens;
+  const int64_t rest = count % kTileTokens;
+  if (whole > 0) {
+    tiles.configure(kTileTokens, kTileTokens);
+    product.run(0, kTileTokens, whole, fetch);
   }
+  if (rest > 0) {
+    tiles.configure(rest, rest);
+    product.run(whole * kTileTokens, rest, 1, fetch);
+  }
+}
+
+// The codes that follow a chunk: of the same panels, or with the scales of the two panels after them. That may be
+// beyond the matrix, where fetching does nothing.
+template <typename Codes>
+void next_codes(const Linear& a, int64_t panel, int panels, const Chunk& chunk, int64_t tiles, Fetch& fetch) {
+  const int64_t next = (chunk.first_stretch + chunk.stretches) * kStretch;
+  const bool same = next < a.w.columns;
+  const int64_t codes = kChunkStretches * kStretchBlocks * Codes::kBytes;
+  const int64_t begin = same ? a.w.scale_bytes + next / kBlockColumns * Codes::kBytes : panels * a.w.panel_bytes;
+  const int64_t bytes = same ? codes : a.w.scale_bytes + codes;
+  const uint8_t* const from[2] = {panel_at(a.w, panel) + begin, panel_at(a.w, panel) + a.w.panel_bytes + begin};
+  fetch.begin(from, panels, bytes, tiles * chunk.halves);
 }
 
 // One or two panels for up to state.tokens_at_once tokens.
@@ -277,6 +360,7 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int p
     _mm512_store_ps(state.total[t][1], _mm512_setzero_ps());
   }
   Chunk chunk;
+  Fetch fetch;
   for (int64_t stretch = 0; stretch < stretches; stretch += kChunkStretches) {
     chunk.first_stretch = stretch;
     chunk.stretches = stretches - stretch < kChunkStretches ? stretches - stretch : kChunkStretches;
@@ -284,10 +368,11 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int p
     constexpr int64_t kMost = kChunkStretches * kHalvesOfStretch;
     chunk.halves = columns < kMost * kActivationBlock ? columns / kActivationBlock : kMost;
     for (int p = 0; p < panels; ++p) fill_panel<BlockCodes<kCodes>>(a, rule, panel + p, p, chunk);
+    next_codes<BlockCodes<kCodes>>(a, panel, panels, chunk, (tokens + kTileTokens - 1) / kTileTokens, fetch);
     if (panels == 2) {
-      multiply_tokens<2>(x, token, tokens, chunk, tiles, state);
+      multiply_tokens<2>(x, token, tokens, chunk, tiles, state, fetch);
     } else {
-      multiply_tokens<1>(x, token, tokens, chunk, tiles, state);
+      multiply_tokens<1>(x, token, tokens, chunk, tiles, state, fetch);
     }
   }
   for (int64_t t = 0; t < tokens; ++t) {

@@ -148,7 +148,7 @@ class Int8Weights {
         out[i - begin] = static_cast<int8_t>(wrapped(w16 + 128) >> 8);
       }
     });
-    return is_zero ? 0 : largest / 127.0F;
+    return is_zero ? 0 : largest * (1.0F / 127.0F);
   }
 
  private:
@@ -187,8 +187,13 @@ class Int8Weights {
         const int base = rounded(std::fma(128.0F, scale, offset) * inverse * 256.0F);
         return wrapped(mulhrs((code - 128) * 256, wrapped(rounded(factor * 32768.0F))) + base);
       }
-      default:
-        return wrapped(code * rounded(factor * 256.0F) + rounded(offset * inverse * 256.0F));
+      default: {
+        const int to_fixed = rounded(factor * 256.0F);
+        const int base = w_.layout.offsets == WeightOffsets::kZeroPoint
+                             ? -static_cast<int>(w_.layout.zero_point) * to_fixed
+                             : rounded(offset * inverse * 256.0F);
+        return wrapped(code * to_fixed + base);
+      }
     }
   }
 
