@@ -91,7 +91,7 @@ class Fetch {
       : at_(next), end_(next + bytes), part_((bytes / calls + 64) / 64 * 64) {}
   void operator()() {
     const std::byte* stop = end_ - at_ > part_ ? at_ + part_ : end_;
-    for (; at_ < stop; at_ += 64) _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T1);
+    for (; at_ < stop; at_ += 64) _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T0);
   }
 
  private:
