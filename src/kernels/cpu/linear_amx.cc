@@ -132,9 +132,9 @@ void fill_panel(const Linear& a, const Int8Rule& rule, int64_t panel, int slot, 
   }
 }
 
-// Sums of a tile of tokens and two panels over half a stretch, of the tile unit.
+// Sums of two tiles of tokens and two panels over half a stretch, of the tile unit.
 struct TileSums {
-  alignas(64) int32_t of[2][kTileTokens][kPanelRows];
+  alignas(64) int32_t of[2][2][kTileTokens][kPanelRows];  // by tile, panel
 };
 
 // What the tokens that go over a chunk together keep, filled up to 4 of them. Totals do not rest in y, whose rows may
@@ -147,95 +147,89 @@ struct TokenState {
   int64_t tokens_at_once;
 };
 
-// Takes up the sums of half a stretch for a tile of tokens from `t` of the state on, four rows a step, so that steps
-// fit between the instructions of the tile unit: they run beside those only if they are close in the program.
+// Adds sums of half a stretch, scaled, to the totals of tokens, four tokens a call, so that calls fit between the
+// instructions of the tile unit: they run beside those only if they are close in the program. Holds copies, which the
+// compiler keeps in registers as no store can change them.
 template <int kPanels>
-struct SumsToTotals {
-  int64_t tokens = 0;  // 0: nothing to take up
-  const float* scale = nullptr;
-  const TileSums* sums = nullptr;
-  float (*total)[2][kPanelRows] = nullptr;
-  const __m512* step = nullptr;  // [kPanels], kChunkStretches apart
+class TakeUp {
+ public:
+  [[gnu::always_inline]] TakeUp(const TokenState& state, const TileSums& sums, const Chunk& chunk, int64_t half,
+                                int64_t t, int64_t tokens)
+      : tokens_(tokens),
+        scale_(state.scale + (chunk.first_stretch * kHalvesOfStretch + half) * state.tokens_at_once + t),
+        sums_(&sums),
+        total_(const_cast<float (*)[2][kPanelRows]>(state.total + t)),
+        first_step_(chunk.step[0][half / kHalvesOfStretch]),
+        second_step_(chunk.step[1][half / kHalvesOfStretch]) {}
 
-  [[gnu::always_inline]] void rows_from(int64_t row) const {
-    if (row >= tokens) return;
+  [[gnu::always_inline]] void four_from(int64_t token) const {
+    if (token >= tokens_) return;
+    const auto& sums = sums_->of[token / kTileTokens];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const __m512 factor = _mm512_set1_ps(scale[row + i]);
-#pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) {
-        float* to = total[row + i][p];
-        const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(load_line(sums->of[p][row + i])), factor);
-        _mm512_store_ps(to, _mm512_fmadd_ps(value, step[p * kChunkStretches], _mm512_load_ps(to)));
-      }
+    for (int64_t i = token; i < token + 4; ++i) {
+      const __m512 factor = _mm512_set1_ps(scale_[i]);
+      take_up(sums[0][i % kTileTokens], factor, first_step_, total_[i][0]);
+      if (kPanels > 1) take_up(sums[1][i % kTileTokens], factor, second_step_, total_[i][1]);
     }
   }
-  void all_rows() const {
-    for (int64_t row = 0; row < kTileTokens; row += 4) rows_from(row);
+
+ private:
+  [[gnu::always_inline]] static void take_up(const int32_t* sum, __m512 factor, __m512 step, float* total) {
+    const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(load_line(sum)), factor);
+    _mm512_store_ps(total, _mm512_fmadd_ps(value, step, _mm512_load_ps(total)));
   }
+
+  int64_t tokens_;
+  const float* scale_;
+  const TileSums* sums_;
+  float (*total_)[2][kPanelRows];
+  __m512 first_step_;
+  __m512 second_step_;
 };
 
-// The tile instructions take literal numbers only.
-template <int kSum>
-[[gnu::always_inline]] inline void zero_sum() {
-  if constexpr (kSum == 0) _tile_zero(0);
-  if constexpr (kSum == 1) _tile_zero(1);
-  if constexpr (kSum == 2) _tile_zero(2);
-  if constexpr (kSum == 3) _tile_zero(3);
-}
-template <int kSum>
-[[gnu::always_inline]] inline void store_sum(void* to) {
-  if constexpr (kSum == 0) _tile_stored(0, to, kLineBytes);
-  if constexpr (kSum == 1) _tile_stored(1, to, kLineBytes);
-  if constexpr (kSum == 2) _tile_stored(2, to, kLineBytes);
-  if constexpr (kSum == 3) _tile_stored(3, to, kLineBytes);
-}
-// Sum `kSum` += x tile 4 + kX times weights of panel kSum % 2.
-template <int kSum, int kX>
-[[gnu::always_inline]] inline void add_product() {
-  if constexpr (kSum == 0 && kX == 0) _tile_dpbssd(0, 4, 6);
-  if constexpr (kSum == 0 && kX == 1) _tile_dpbssd(0, 5, 6);
-  if constexpr (kSum == 1 && kX == 0) _tile_dpbssd(1, 4, 7);
-  if constexpr (kSum == 1 && kX == 1) _tile_dpbssd(1, 5, 7);
-  if constexpr (kSum == 2 && kX == 0) _tile_dpbssd(2, 4, 6);
-  if constexpr (kSum == 2 && kX == 1) _tile_dpbssd(2, 5, 6);
-  if constexpr (kSum == 3 && kX == 0) _tile_dpbssd(3, 4, 7);
-  if constexpr (kSum == 3 && kX == 1) _tile_dpbssd(3, 5, 7);
-}
-
-// Half a stretch into tiles of set kSet, with four rows of `before` after each product.
-template <int kSet, int kPanels>
+// Half a stretch. What `between` does while the last products run is spread among them: by then the sums of the half
+// before are stored.
+template <int kTiles, int kPanels, typename Between>
 [[gnu::always_inline]] inline void multiply_half(const uint8_t* x, int64_t row_bytes,
-                                                 const uint8_t* const (&weights)[2],
-                                                 const SumsToTotals<kPanels>& before) {
-  constexpr int kFirst = 2 * kSet;
-  constexpr int kSecond = 2 * kSet + 1;
-  zero_sum<kFirst>();
-  if (kPanels > 1) zero_sum<kSecond>();
+                                                 const uint8_t* const (&weights)[2], TileSums& sums,
+                                                 const Between& between) {
+  const uint8_t* x1 = x + kTileTokens * row_bytes;
+  _tile_zero(0);
+  if (kPanels > 1) _tile_zero(1);
+  if (kTiles > 1) _tile_zero(2);
+  if (kTiles > 1 && kPanels > 1) _tile_zero(3);
   _tile_loadd(4, x, row_bytes);
   _tile_loadd(6, weights[0], kLineBytes);
-  add_product<kFirst, 0>();
-  before.rows_from(0);
+  _tile_dpbssd(0, 4, 6);
   if (kPanels > 1) {
     _tile_loadd(7, weights[1], kLineBytes);
-    add_product<kSecond, 0>();
+    _tile_dpbssd(1, 4, 7);
   }
-  before.rows_from(4);
-  _tile_loadd(5, x + 64, row_bytes);
+  if (kTiles > 1) {
+    _tile_loadd(5, x1, row_bytes);
+    _tile_dpbssd(2, 5, 6);
+    if (kPanels > 1) _tile_dpbssd(3, 5, 7);
+  }
+  _tile_loadd(4, x + 64, row_bytes);
   _tile_loadd(6, weights[0] + kTileLines * kLineBytes, kLineBytes);
-  add_product<kFirst, 1>();
-  before.rows_from(8);
+  _tile_dpbssd(0, 4, 6);
+  between(0);
   if (kPanels > 1) {
     _tile_loadd(7, weights[1] + kTileLines * kLineBytes, kLineBytes);
-    add_product<kSecond, 1>();
+    _tile_dpbssd(1, 4, 7);
   }
-  before.rows_from(12);
-}
-
-template <int kSet, int kPanels>
-[[gnu::always_inline]] inline void store_sums(TileSums& sums) {
-  store_sum<2 * kSet>(sums.of[0]);
-  if (kPanels > 1) store_sum<2 * kSet + 1>(sums.of[1]);
+  between(1);
+  if (kTiles > 1) {
+    _tile_loadd(5, x1 + 64, row_bytes);
+    _tile_dpbssd(2, 5, 6);
+  }
+  between(2);
+  if (kTiles > 1 && kPanels > 1) _tile_dpbssd(3, 5, 7);
+  between(3);
+  _tile_stored(0, sums.of[0][0], kLineBytes);
+  if (kPanels > 1) _tile_stored(1, sums.of[0][1], kLineBytes);
+  if (kTiles > 1) _tile_stored(2, sums.of[1][0], kLineBytes);
+  if (kTiles > 1 && kPanels > 1) _tile_stored(3, sums.of[1][1], kLineBytes);
 }
 
 inline __mmask16 rows_mask(const WeightMatrix& w, int64_t panel) {
@@ -251,88 +245,44 @@ inline void store_total(const Linear& a, int64_t panel, int64_t token, const flo
   _mm512_mask_storeu_ps(a.y + token * a.y_stride + n, mask, total);
 }
 
-// Tiles of `tile_tokens` <= 16 tokens, from t of the state on, over a chunk of `kPanels` panels: one half of a stretch
-// of one tile after the other. The tile unit takes so long for one that its sums are stored after the next has begun,
-// and taken up during the one after that.
-template <int kPanels>
-class ChunkProduct {
- public:
-  ChunkProduct(const Int8Rows& x, int64_t first_token, const Chunk& chunk, TokenState& state)
-      : x_(x), first_token_(first_token), chunk_(chunk), state_(state) {}
-
-  void run(int64_t t, int64_t tile_tokens, int64_t tiles, Fetch& fetch) {
-    t_ = t;
-    tile_tokens_ = tile_tokens;
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      for (int64_t half = 0; half < chunk_.halves; half += 2) {
-        unit<0>(tile, half, fetch);
-        if (half + 1 < chunk_.halves) {
-          unit<1>(tile, half + 1, fetch);
-        } else {
-          drain();
-        }
-      }
-    }
-    drain();
-  }
-
- private:
-  template <int kSet>
-  [[gnu::always_inline]] void unit(int64_t tile, int64_t half, Fetch& fetch) {
-    const int64_t token = t_ + tile * kTileTokens;
+// Tokens [t, t + tokens) of the state, at most 32, over a chunk of `kPanels` panels. Sums of a half are taken up while
+// the tile unit works on the next.
+template <int kTiles, int kPanels>
+void multiply_chunk(const Int8Rows& x, int64_t first_token, int64_t t, int64_t tokens, const Chunk& chunk,
+                    TokenState& state, Fetch& fetch) {
+  constexpr int64_t kFours = kTiles * kTileTokens / 4;
+  TileSums sums;
+  const uint8_t* from = x.codes(first_token + t) + chunk.first_stretch * kStretch;
+  const auto multiply = [&](int64_t half, const auto& between) __attribute__((always_inline)) {
     const int64_t at = half * kActivationBlock;
-    const uint8_t* const weights[2] = {chunk_.bytes[0] + at / 4 * kLineBytes, chunk_.bytes[1] + at / 4 * kLineBytes};
-    const uint8_t* from = x_.codes(first_token_ + token) + chunk_.first_stretch * kStretch + at;
-    multiply_half<kSet, kPanels>(from, x_.row_bytes, weights, stored_);
-    stored_ = multiplied_;
-    if (stored_.tokens != 0) store_sums<1 - kSet, kPanels>(sums_[1 - kSet]);
-    multiplied_.tokens = tile_tokens_;
-    multiplied_.scale = state_.scale + (chunk_.first_stretch * kHalvesOfStretch + half) * state_.tokens_at_once + token;
-    multiplied_.sums = &sums_[kSet];
-    multiplied_.total = state_.total + token;
-    multiplied_.step = chunk_.step[0] + half / kHalvesOfStretch;
-    set_ = kSet;
+    const uint8_t* const weights[2] = {chunk.bytes[0] + at / 4 * kLineBytes, chunk.bytes[1] + at / 4 * kLineBytes};
+    multiply_half<kTiles, kPanels>(from + at, x.row_bytes, weights, sums, between);
     fetch();
+  };
+  multiply(0, [](int64_t) {});
+  for (int64_t half = 1; half < chunk.halves; ++half) {
+    const TakeUp<kPanels> before(state, sums, chunk, half - 1, t, tokens);
+    multiply(
+        half, [&](int64_t quarter) __attribute__((always_inline)) {
+          for (int64_t i = quarter * kFours / 4; i < (quarter + 1) * kFours / 4; ++i) before.four_from(4 * i);
+        });
   }
-
-  void drain() {
-    stored_.all_rows();
-    if (multiplied_.tokens != 0) {
-      if (set_ == 0) {
-        store_sums<0, kPanels>(sums_[0]);
-      } else {
-        store_sums<1, kPanels>(sums_[1]);
-      }
-      multiplied_.all_rows();
-    }
-    stored_.tokens = multiplied_.tokens = 0;
-  }
-
-  const Int8Rows& x_;
-  int64_t first_token_;
-  const Chunk& chunk_;
-  TokenState& state_;
-  int64_t t_ = 0;
-  int64_t tile_tokens_ = 0;
-  TileSums sums_[2];
-  SumsToTotals<kPanels> stored_;      // sums that lie in memory
-  SumsToTotals<kPanels> multiplied_;  // sums that lie in tiles of set set_, or will
-  int set_ = 0;
-};
+  const TakeUp<kPanels> last(state, sums, chunk, chunk.halves - 1, t, tokens);
+  for (int64_t i = 0; i < kFours; ++i) last.four_from(4 * i);
+}
 
 template <int kPanels>
 void multiply_tokens(const Int8Rows& x, int64_t first_token, int64_t count, const Chunk& chunk, Tiles& tiles,
                      TokenState& state, Fetch& fetch) {
-  ChunkProduct<kPanels> product(x, first_token, chunk, state);
-  const int64_t whole = count / kTileTokens;
-  const int64_t rest = count % kTileTokens;
-  if (whole > 0) {
-    tiles.configure(kTileTokens, kTileTokens);
-    product.run(0, kTileTokens, whole, fetch);
-  }
-  if (rest > 0) {
-    tiles.configure(rest, rest);
-    product.run(whole * kTileTokens, rest, 1, fetch);
+  for (int64_t t = 0; t < count; t += 2 * kTileTokens) {
+    const int64_t tokens = count - t < 2 * kTileTokens ? count - t : 2 * kTileTokens;
+    if (tokens > kTileTokens) {
+      tiles.configure(kTileTokens, tokens - kTileTokens);
+      multiply_chunk<2, kPanels>(x, first_token, t, tokens, chunk, state, fetch);
+    } else {
+      tiles.configure(tokens, 1);
+      multiply_chunk<1, kPanels>(x, first_token, t, tokens, chunk, state, fetch);
+    }
   }
 }
 
@@ -368,7 +318,7 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int p
     constexpr int64_t kMost = kChunkStretches * kHalvesOfStretch;
     chunk.halves = columns < kMost * kActivationBlock ? columns / kActivationBlock : kMost;
     for (int p = 0; p < panels; ++p) fill_panel<BlockCodes<kCodes>>(a, rule, panel + p, p, chunk);
-    next_codes<BlockCodes<kCodes>>(a, panel, panels, chunk, (tokens + kTileTokens - 1) / kTileTokens, fetch);
+    next_codes<BlockCodes<kCodes>>(a, panel, panels, chunk, (tokens + 2 * kTileTokens - 1) / (2 * kTileTokens), fetch);
     if (panels == 2) {
       multiply_tokens<2>(x, token, tokens, chunk, tiles, state, fetch);
     } else {

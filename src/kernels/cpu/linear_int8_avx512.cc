@@ -49,7 +49,7 @@ void store_panel(const Linear& a, int64_t panel, int64_t t, __m512 total) {
 }
 
 constexpr int64_t kBlocksOfHalf = kActivationBlock / kBlockColumns;
-constexpr int kStreams = 4;  // that a thread reads side by side
+constexpr int kStreams = 2;  // that a thread reads side by side: more compete for the core's fill buffers
 constexpr int64_t kAheadBytes = 2048;
 
 void prefetch_ahead(const uint8_t* at, int64_t bytes) {
@@ -115,8 +115,7 @@ template <typename Codes>
 void one_token(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
   const int64_t step = (panel_end - panel_begin) / kStreams;
   for (int64_t i = 0; i < step; ++i) one_token_panels<Codes, kStreams>(a, rule, panel_begin + i, step);
-  int64_t panel = panel_begin + kStreams * step;
-  for (; panel + 2 <= panel_end; panel += 2) one_token_panels<Codes, 2>(a, rule, panel, 1);
+  const int64_t panel = panel_begin + kStreams * step;
   if (panel < panel_end) one_token_panels<Codes, 1>(a, rule, panel, 1);
 }
 
