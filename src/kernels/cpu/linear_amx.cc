@@ -237,12 +237,22 @@ inline __mmask16 rows_mask(const WeightMatrix& w, int64_t panel) {
   return left >= kPanelRows ? 0xFFFF : static_cast<__mmask16>((1U << left) - 1);
 }
 
+// Rows of y that lie pages apart are written past the caches: a line of each would be read first, and push out another.
+constexpr int64_t kFarStride = 1024;
+constexpr int64_t kFarTokens = 32;
+
 inline void store_total(const Linear& a, int64_t panel, int64_t token, const float* from) {
   const int64_t n = panel * kPanelRows;
   const __mmask16 mask = rows_mask(a.w, panel);
   __m512 total = _mm512_load_ps(from);
   if (a.bias != nullptr) total = _mm512_add_ps(total, _mm512_maskz_loadu_ps(mask, a.bias + n));
-  _mm512_mask_storeu_ps(a.y + token * a.y_stride + n, mask, total);
+  float* to = a.y + token * a.y_stride + n;
+  const bool whole_line = mask == 0xFFFF && reinterpret_cast<uintptr_t>(to) % kLineBytes == 0;
+  if (whole_line && a.y_stride >= kFarStride && a.T >= kFarTokens) {
+    _mm512_stream_ps(to, total);
+  } else {
+    _mm512_mask_storeu_ps(to, mask, total);
+  }
 }
 
 // Tokens [t, t + tokens) of the state, at most 32, over a chunk of `kPanels` panels. Sums of a half are taken up while
@@ -354,6 +364,7 @@ void linear_int8(const Linear& a, int64_t panel_begin, int64_t panel_end) {
       multiply_panels<kCodes>(a, rule, panel, panel_end - panel < 2 ? 1 : 2, t, tokens, tiles, state);
     }
   }
+  _mm_sfence();
 }
 
 // ---- bf16 ----
@@ -485,6 +496,7 @@ void linear_bf16(const Linear& a, int64_t panel_begin, int64_t panel_end) {
   int64_t panel = panel_begin;
   for (; panel + 2 <= panel_end; panel += 2) panels_bf16<2>(a, panel, tiles);
   if (panel < panel_end) panels_bf16<1>(a, panel, tiles);
+  _mm_sfence();
 }
 
 // Fewer tokens than this are faster without tiles.
