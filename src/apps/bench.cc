@@ -53,7 +53,7 @@ void add_flags(Flags& flags, BenchFlags& options) {
            "Tokens in the cache before that (default: 0). They are random values put there, not read")
       .add("-b,--batch", options.batches, "N,...", "Sequences to generate at once (default: 1)")
       .add("--repeats", options.repeats, "N", "Times that each test is run, in turn with the ceilings (default: 5)")
-      .add("--chunk", options.chunk_tokens, "N", "Tokens of a prompt that one forward pass takes (default: 512)")
+      .add("--chunk", options.chunk_tokens, "N", "Tokens of a prompt that one forward pass takes (default: 1024)")
       .add("--seed", options.seed, "N", "Of the random tokens and weights (default: 1)")
       .add_switch("--json", options.as_json, "Print one JSON object")
       .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors")

@@ -24,7 +24,7 @@ struct SequenceTokens {
 
 class Forward {
  public:
-  static constexpr int64_t kDefaultChunkTokens = 512;
+  static constexpr int64_t kDefaultChunkTokens = 1024;
 
   // Memory for activations grows with `chunk_tokens`, the most that run() takes at once.
   Forward(const Model& model, Context& context, int64_t chunk_tokens = kDefaultChunkTokens);

@@ -70,19 +70,22 @@ constexpr int64_t kChunkStretches =
 constexpr int64_t kLineBytes = 64;
 constexpr int64_t kAheadBytes = 4096;
 
-// Asks for the codes of the next chunk, some lines at a time, while this one is multiplied.
+// Asks for the codes of the next chunk, a few lines at a time while this one is made and multiplied: a core has room
+// for 16 lines on their way.
 class Fetch {
  public:
-  void begin(const uint8_t* const (&from)[2], int panels, int64_t bytes, int64_t calls) {
+  void begin(const uint8_t* const (&from)[2], int panels, int64_t bytes) {
     from_[0] = from[0];
     from_[1] = from[1];
     panels_ = panels;
     lines_ = bytes / kLineBytes;
     at_ = 0;
-    a_call_ = (lines_ + calls - 1) / calls;
   }
-  [[gnu::always_inline]] void operator()() {
-    const int64_t end = at_ + a_call_ < lines_ ? at_ + a_call_ : lines_;
+  // The rest is to be asked for in so many calls.
+  void divide(int64_t calls) { a_call_ = (lines_ - at_ + calls - 1) / calls; }
+  [[gnu::always_inline]] void operator()() { lines(a_call_); }
+  [[gnu::always_inline]] void lines(int64_t count) {
+    const int64_t end = at_ + count < lines_ ? at_ + count : lines_;
     for (; at_ < end; ++at_) {
       for (int p = 0; p < panels_; ++p) {
         _mm_prefetch(reinterpret_cast<const char*>(from_[p] + at_ * kLineBytes), _MM_HINT_T0);
@@ -108,7 +111,7 @@ struct Chunk {
 };
 
 template <typename Codes>
-void fill_panel(const Linear& a, const Int8Rule& rule, int64_t panel, int slot, Chunk& chunk) {
+void fill_panel(const Linear& a, const Int8Rule& rule, int64_t panel, int slot, Chunk& chunk, Fetch& fetch) {
   const uint8_t* base = panel_at(a.w, panel);
   const int64_t blocks = (a.w.columns + kBlockColumns - 1) / kBlockColumns;
   for (int64_t i = 0; i < chunk.stretches; ++i) {
@@ -121,6 +124,7 @@ void fill_panel(const Linear& a, const Int8Rule& rule, int64_t panel, int slot, 
     const uint8_t* at = base + a.w.scale_bytes + stretch * kStretchBlocks * Codes::kBytes;
     auto* out = reinterpret_cast<__m512i*>(chunk.bytes[slot]) + i * kStretchBlocks * kBlockLines;
     for (int64_t b = 0; b < here; ++b, at += Codes::kBytes, out += kBlockLines) {
+      fetch.lines(1);
       __m512i lines[kBlockLines];
       Codes::lines(rule, map, (b * kBlockColumns) >> map.group_shift, (b * kBlockColumns + 16) >> map.group_shift, at,
                    lines);
@@ -299,14 +303,14 @@ void multiply_tokens(const Int8Rows& x, int64_t first_token, int64_t count, cons
 // The codes that follow a chunk: of the same panels, or with the scales of the two panels after them. That may be
 // beyond the matrix, where fetching does nothing.
 template <typename Codes>
-void next_codes(const Linear& a, int64_t panel, int panels, const Chunk& chunk, int64_t tiles, Fetch& fetch) {
+void next_codes(const Linear& a, int64_t panel, int panels, const Chunk& chunk, Fetch& fetch) {
   const int64_t next = (chunk.first_stretch + chunk.stretches) * kStretch;
   const bool same = next < a.w.columns;
   const int64_t codes = kChunkStretches * kStretchBlocks * Codes::kBytes;
   const int64_t begin = same ? a.w.scale_bytes + next / kBlockColumns * Codes::kBytes : panels * a.w.panel_bytes;
   const int64_t bytes = same ? codes : a.w.scale_bytes + codes;
   const uint8_t* const from[2] = {panel_at(a.w, panel) + begin, panel_at(a.w, panel) + a.w.panel_bytes + begin};
-  fetch.begin(from, panels, bytes, tiles * chunk.halves);
+  fetch.begin(from, panels, bytes);
 }
 
 // One or two panels for up to state.tokens_at_once tokens.
@@ -327,8 +331,9 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int p
     const int64_t columns = x.columns - stretch * kStretch;
     constexpr int64_t kMost = kChunkStretches * kHalvesOfStretch;
     chunk.halves = columns < kMost * kActivationBlock ? columns / kActivationBlock : kMost;
-    for (int p = 0; p < panels; ++p) fill_panel<BlockCodes<kCodes>>(a, rule, panel + p, p, chunk);
-    next_codes<BlockCodes<kCodes>>(a, panel, panels, chunk, (tokens + 2 * kTileTokens - 1) / (2 * kTileTokens), fetch);
+    next_codes<BlockCodes<kCodes>>(a, panel, panels, chunk, fetch);
+    for (int p = 0; p < panels; ++p) fill_panel<BlockCodes<kCodes>>(a, rule, panel + p, p, chunk, fetch);
+    fetch.divide((tokens + 2 * kTileTokens - 1) / (2 * kTileTokens) * chunk.halves);
     if (panels == 2) {
       multiply_tokens<2>(x, token, tokens, chunk, tiles, state, fetch);
     } else {
