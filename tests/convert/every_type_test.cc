@@ -52,11 +52,17 @@ const std::vector<std::vector<Pair>> kGroups = {
 // What sums in another order may differ by where no weight does.
 constexpr double kRounding = 1e-9;
 
+// Activations of 8 bits lose about as much as weights of 8 bits do, and a little more where weights are far off.
+constexpr double kMostFastKld = 6e-4;
+
 class EveryType : public ::testing::Test {
  protected:
   static constexpr int64_t kGreedyTokens = 24;
 
-  EveryType() : context_({.threads = 2}), source_(Model::load(testing::source_dir() / "models/demo")) {
+  EveryType()
+      : context_({.threads = 2, .precision = Precision::kExact}),
+        fast_context_({.threads = 2, .precision = Precision::kFast}),
+        source_(Model::load(testing::source_dir() / "models/demo")) {
     const Tokenizer tokenizer = Tokenizer::from_file(testing::source_dir() / "models/demo");
     const std::string text = read_file(testing::source_dir() / "models/demo/eval/text.txt");
     ids_ = tokenizer.encode(std::string_view(text).substr(0, 3000));
@@ -82,7 +88,15 @@ class EveryType : public ::testing::Test {
     return measure_kld(base, other, TextWindows(ids_, {.context = 128, .max_windows = 3})).kld.value;
   }
 
+  // What fast precision loses against exact, of the same weights.
+  double fast_kld_of(const Model& model) {
+    Forward exact(model, context_);
+    Forward fast(model, fast_context_);
+    return measure_kld(exact, fast, TextWindows(ids_, {.context = 128, .max_windows = 1})).kld.value;
+  }
+
   Context context_;
+  Context fast_context_;
   Model source_;
   std::vector<int32_t> ids_;
 };
@@ -107,6 +121,9 @@ TEST_F(EveryType, RunsAndLosesInLineWithItsBits) {
         conversion.verify(pool, {});
         const Model model = Model::load(to);
         measured[name] = kld_of(model);
+        const double fast_kld = fast_kld_of(model);
+        EXPECT_LE(fast_kld, kMostFastKld + pair.max_kld / 20) << name;
+        RecordProperty(pair.format + "_" + pair.type + "_fast", fmt::format("{:.6f}", fast_kld));
         if (pair.max_kld == 0) {
           EXPECT_EQ(greedy(model), expected) << name;
         } else {
