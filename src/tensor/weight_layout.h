@@ -75,8 +75,8 @@ struct WeightLayout {
 // Borrowed: a view of a matrix in memory, or of whole panels of one.
 struct WeightMatrix {
   WeightLayout layout;
-  int64_t rows = 0;     // out_features
-  int64_t columns = 0;  // in_features
+  int64_t rows = 0;                 // out_features
+  int64_t columns = 0;              // in_features
   const std::byte* data = nullptr;  // of the first panel, aligned to 64 bytes
   int64_t panel_bytes = 0;
   int64_t scale_bytes = 0;  // of them, where the codes of a panel begin
