@@ -1,19 +1,25 @@
-// How fast each kernel table multiplies by weights of each layout, beside what this machine's memory can deliver.
-//   decode   one token: time a weight, and bytes of weights read a second, as a part of the read ceiling measured in
-//   the
-//            same run. Weights come from memory: the matrices are more than the caches hold.
-//   prefill  a chunk of tokens: multiply-adds a second
-// One thread is measured in processor time, which other programs change less.
-// bench_kernels [threads [table [name of a layout]]]
+// Each operation of each kernel table, in the shapes of GLM-4.7-Flash: first held to the reference, then timed.
+//   us      a call, the best of several rounds
+//   GB/s    of the bytes that it must read
+//   GFLOP/s of its multiplications and additions
+//   roof    what part of the time the machine needs at least: those bytes at the read ceiling, or those operations at
+//           the ceiling of the unit that multiplies, whichever is longer; ceilings are measured in the same run
+// Weights of a product come from memory: there are more of them than the caches hold.
+// bench_kernels [threads [table [part of an operation's or a type's name]]]
 #include <fmt/format.h>
-#include <time.h>
-
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "engine/ceilings.h"
+#include "ops/attention.h"
 #include "ops/linear.h"
+#include "tensor/weight_matrix.h"
 
 namespace glimmer {
 namespace {
@@ -48,115 +54,212 @@ constexpr NamedLayout kLayouts[] = {
     {"q2_k", {.codes = kU2, .scales = WeightScales::kSuperU4, .offsets = kStored, .group = 16}},
 };
 
-// gate_proj of an expert of GLM-4.7-Flash.
+// gate_proj of an expert.
 constexpr int64_t kRows = 1536;
 constexpr int64_t kColumns = 2048;
-constexpr int64_t kChunk = 512;
+constexpr int64_t kTokens[] = {1, 8, 32, 512};
+constexpr int64_t kPoolBytes = int64_t{768} << 20;  // beyond most caches
 
-bool processor_time = false;
-
-double now_s() {
-  timespec time;
-  clock_gettime(processor_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
+struct Roof {
+  double read_gb_s = 0;
+  double bf16_gflop_s = 0;
+  double int8_gflop_s = 0;
+};
 
 // Seconds a call, the best of several rounds.
 double best_seconds(const std::function<void()>& run, int rounds) {
   double best = 1e30;
   for (int i = 0; i < rounds; ++i) {
-    const double start = now_s();
+    const auto start = std::chrono::steady_clock::now();
     run();
-    best = std::min(best, now_s() - start);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return best;
 }
 
-constexpr int64_t kPoolBytes = int64_t{768} << 20;  // beyond every cache
-
-// The rate at which all threads together read memory.
-double read_ceiling_gb_per_s(Context& ctx, const Buffer& pool) {
-  constexpr int64_t kPart = int64_t{1} << 20;
-  const double seconds = best_seconds(
-      [&] {
-        ctx.pool().parallel_for(kPoolBytes / kPart, 1, [&](int64_t part, int64_t, int) {
-          const uint64_t* words = pool.as<uint64_t>() + part * kPart / 8;
-          uint64_t sums[8] = {};
-          constexpr int64_t kStream = kPart / 8 / 8;  // eight at once, as the kernels read eight rows
-          for (int64_t i = 0; i < kStream; i += 8) {
-            for (int64_t stream = 0; stream < 8; ++stream) {
-              const uint64_t* line = words + stream * kStream + i;
-              for (int64_t lane = 0; lane < 8; ++lane) sums[lane] += line[lane];
-            }
-          }
-          volatile uint64_t sink = sums[0] ^ sums[1] ^ sums[2] ^ sums[3] ^ sums[4] ^ sums[5] ^ sums[6] ^ sums[7];
-          (void)sink;
-        });
-      },
-      7);
-  return static_cast<double>(kPoolBytes) / seconds * 1e-9;
+void print_line(const std::string& what, double seconds, double bytes, double operations, double roof_gb_s,
+                double roof_gflop_s) {
+  const double least = std::max(bytes / roof_gb_s, operations / roof_gflop_s) * 1e-9;
+  fmt::print("  {:<34} {:10.1f} us {:7.1f} GB/s {:9.1f} GFLOP/s  {:5.1f} % of roof\n", what, seconds * 1e6,
+             bytes / seconds * 1e-9, operations / seconds * 1e-9, 100 * least / seconds);
 }
 
-void bench_layout(Context& ctx, const Buffer& pool, const NamedLayout& named, double ceiling) {
-  const WeightLayout& layout = named.layout;
-  const int64_t code_row_bytes = weight_code_row_bytes(layout, kColumns);
-  const int64_t scale_row_bytes = weight_scale_row_bytes(layout, kColumns);
-  const int64_t matrix_bytes = kRows * (code_row_bytes + scale_row_bytes);
-  const int64_t matrices = kPoolBytes / matrix_bytes;
-  const auto matrix_at = [&](int64_t i) {
-    const std::byte* codes = pool.as<std::byte>() + i * matrix_bytes;
-    return LinearWeight{.weight = {.layout = layout,
-                                   .rows = kRows,
-                                   .columns = kColumns,
-                                   .code_data = codes,
-                                   .code_row_bytes = code_row_bytes,
-                                   .scale_data = scale_row_bytes == 0 ? nullptr : codes + kRows * code_row_bytes,
-                                   .scale_row_bytes = scale_row_bytes}};
-  };
-  Tensor x(DType::kF32, {kChunk, kColumns});
-  std::fill_n(x.as<float>(), kChunk * kColumns, 0.5F);
-  Tensor y(DType::kF32, {kChunk, kRows});
-  const auto multiply = [&](int64_t i, int64_t tokens) {
-    const LinearWeight weight = matrix_at(i);
-    linear(ctx, {{.weight = &weight, .x = x.as<float>(), .y = y.as<float>(), .tokens = tokens}});
-  };
-  const double decode = best_seconds(
-      [&] {
-        for (int64_t i = 0; i < matrices; ++i) multiply(i, 1);
-      },
-      3);
-  const double prefill = best_seconds([&] { multiply(0, kChunk); }, 5);
-  const auto weights = static_cast<double>(kRows * kColumns);
-  const double gb_per_s = static_cast<double>(matrices * matrix_bytes) / decode * 1e-9;
-  fmt::print("  {:<11} {:5.2f} bits   decode {:6.1f} ps a weight {:6.1f} GB/s ({:3.0f} %)   prefill {:7.1f} GFLOP/s\n",
-             named.name, static_cast<double>(matrix_bytes) * 8 / weights,
-             decode * 1e12 / (weights * static_cast<double>(matrices)), gb_per_s, 100 * gb_per_s / ceiling,
-             2 * weights * kChunk / prefill * 1e-9);
-}
-
-void bench_table(const kernels::KernelTable& table, int threads, const std::string& only) {
-  Context ctx({.backend = std::string(table.name), .threads = threads});
-  Buffer pool(kPoolBytes);
-  // As scales of any kind these bytes are numbers of moderate size.
-  for (int64_t i = 0; i < kPoolBytes; ++i) pool.as<uint8_t>()[i] = static_cast<uint8_t>(0x34 + i * 7 % 9);
-  const double ceiling = read_ceiling_gb_per_s(ctx, pool);
-  fmt::print("{} on {} threads, [{}, {}], {} tokens; memory read ceiling {:.1f} GB/s\n", table.name, threads, kRows,
-             kColumns, kChunk, ceiling);
-  for (const NamedLayout& named : kLayouts) {
-    if (only.empty() || named.name == only) bench_layout(ctx, pool, named, ceiling);
+// Products: matrices one after the other in memory of plausible bytes.
+class LinearBench {
+ public:
+  LinearBench(Context& ctx, const Buffer& pool, const NamedLayout& named, const Roof& roof)
+      : ctx_(ctx), named_(named), roof_(roof), matrix_(weight_matrix_of(named.layout, kRows, kColumns)), pool_(pool) {
+    x_.resize(static_cast<size_t>(kTokens[std::size(kTokens) - 1] * kColumns));
+    for (size_t i = 0; i < x_.size(); ++i) x_[i] = std::sin(static_cast<float>(i));
   }
+
+  // Throws nothing: says what differs, and whether all is well.
+  bool equals_reference() {
+    Context reference({.backend = "ref", .threads = ctx_.pool().threads()});
+    constexpr int64_t kFew = 3;
+    std::vector<float> got(kFew * kRows);
+    std::vector<float> want(kFew * kRows);
+    run(ctx_, 0, kFew, got.data());
+    const auto type = ctx_.activation_type(named_.layout);
+    if (type == reference.activation_type(named_.layout) && type == kernels::ActivationType::kInt8) {
+      run(reference, 0, kFew, want.data());
+      if (std::memcmp(got.data(), want.data(), got.size() * sizeof(float)) == 0) return true;
+    } else {
+      Context exact({.backend = "ref", .threads = ctx_.pool().threads(), .precision = Precision::kExact});
+      run(exact, 0, kFew, want.data());
+      const double most = std::abs(
+          *std::max_element(want.begin(), want.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
+      double worst = 0;
+      for (size_t i = 0; i < got.size(); ++i) worst = std::max<double>(worst, std::abs(got[i] - want[i]));
+      if (worst <= (type == kernels::ActivationType::kF32 ? 1e-5 : 1e-2) * most) return true;
+    }
+    fmt::print("  linear {}: differs from ref\n", named_.name);
+    return false;
+  }
+
+  void time(int64_t tokens) {
+    const int64_t count = kPoolBytes / size_bytes(matrix_);
+    const int64_t at_once = std::min<int64_t>(count, tokens < 100 ? count : 8);
+    std::vector<float> y(static_cast<size_t>(tokens * kRows));
+    const double seconds = best_seconds(
+                               [&] {
+                                 for (int64_t i = 0; i < at_once; ++i) run(ctx_, i, tokens, y.data());
+                               },
+                               3) /
+                           static_cast<double>(at_once);
+    const bool int8 = ctx_.activation_type(named_.layout) == kernels::ActivationType::kInt8;
+    print_line(fmt::format("linear {} T={}", named_.name, tokens), seconds, static_cast<double>(size_bytes(matrix_)),
+               2.0 * static_cast<double>(kRows * kColumns * tokens), roof_.read_gb_s,
+               int8 ? roof_.int8_gflop_s : roof_.bf16_gflop_s);
+  }
+
+ private:
+  void run(Context& ctx, int64_t number, int64_t tokens, float* y) {
+    LinearWeight weight{.weight = matrix_};
+    weight.weight.data = pool_.as<std::byte>() + number * size_bytes(matrix_);
+    linear(ctx, {{.weight = &weight, .x = x_.data(), .y = y, .tokens = tokens}});
+  }
+
+  Context& ctx_;
+  const NamedLayout& named_;
+  const Roof& roof_;
+  WeightMatrix matrix_;
+  const Buffer& pool_;
+  std::vector<float> x_;
+};
+
+// Attention as multi-head latent attention runs it: 20 heads, one key head of 576 values, values its first 512.
+class AttentionBench {
+ public:
+  static constexpr int64_t kHeads = 20;
+  static constexpr int64_t kQk = 576;
+  static constexpr int64_t kV = 512;
+
+  AttentionBench(Context& ctx, int64_t past_tokens, int64_t tokens) : ctx_(ctx), past_(past_tokens), tokens_(tokens) {
+    layout_ = {.type = kv_type_of(ctx.precision()), .kv_heads = 1, .qk_dim = kQk, .v_dim = kV, .values_in_keys = true};
+    const int64_t blocks = (past_ + tokens_ + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock;
+    memory_ = Buffer(static_cast<size_t>(blocks * layout_.block_bytes()));
+    for (int64_t i = 0; i < blocks; ++i) blocks_.push_back(memory_.as<std::byte>() + i * layout_.block_bytes());
+    std::vector<float> keys(static_cast<size_t>((past_ + tokens_) * kQk));
+    for (size_t i = 0; i < keys.size(); ++i) keys[i] = std::sin(static_cast<float>(i) * 1.7F);
+    const AttentionSequence all{.kv = {layout_, blocks_.data(), 0}, .tokens = past_ + tokens_};
+    store_kv(ctx_, {.k = keys.data(), .k_stride = kQk}, {&all, 1});
+    q_.resize(static_cast<size_t>(tokens_ * kHeads * kQk));
+    for (size_t i = 0; i < q_.size(); ++i) q_[i] = std::cos(static_cast<float>(i) * 0.3F);
+    out_.resize(static_cast<size_t>(tokens_ * kHeads * kV));
+  }
+
+  const std::vector<float>& run() {
+    const AttentionSequence sequence{.kv = {layout_, blocks_.data(), 0}, .tokens = tokens_, .past_tokens = past_};
+    attention(ctx_, {.q = q_.data(),
+                     .q_token_stride = kHeads * kQk,
+                     .q_head_stride = kQk,
+                     .out = out_.data(),
+                     .out_token_stride = kHeads * kV,
+                     .out_head_stride = kV,
+                     .heads = kHeads,
+                     .scale = 1.0F / 16,
+                     .sequences = {&sequence, 1}});
+    return out_;
+  }
+
+  void time(const Roof& roof) {
+    const double seconds = best_seconds([&] { run(); }, 5);
+    const double pairs = static_cast<double>(tokens_ * past_) + 0.5 * static_cast<double>(tokens_ * (tokens_ + 1));
+    print_line(fmt::format("attention {} after {}", tokens_, past_), seconds,
+               static_cast<double>((past_ + tokens_) * kQk * layout_.value_bytes()), 2.0 * pairs * kHeads * (kQk + kV),
+               roof.read_gb_s, roof.bf16_gflop_s);
+  }
+
+ private:
+  Context& ctx_;
+  int64_t past_;
+  int64_t tokens_;
+  KvLayout layout_;
+  Buffer memory_;
+  std::vector<std::byte*> blocks_;
+  std::vector<float> q_;
+  std::vector<float> out_;
+};
+
+bool attention_equals_reference(Context& ctx) {
+  Context reference({.backend = "ref", .threads = ctx.pool().threads()});
+  AttentionBench mine(ctx, 300, 5);
+  AttentionBench definition(reference, 300, 5);
+  const std::vector<float>& got = mine.run();
+  const std::vector<float>& want = definition.run();
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::abs(got[i] - want[i]) <= 2e-2F) continue;
+    fmt::print("  attention: differs from ref at {}: {} for {}\n", i, got[i], want[i]);
+    return false;
+  }
+  return true;
+}
+
+bool bench_table(const kernels::KernelTable& table, int threads, const Buffer& pool, const Roof& roof,
+                 const std::string& only) {
+  Context ctx({.backend = std::string(table.name), .threads = threads});
+  fmt::print("{} on {} threads, [{}, {}]; ceilings: read {:.1f} GB/s, bf16 {:.0f}, int8 {:.0f} GFLOP/s\n", table.name,
+             threads, kRows, kColumns, roof.read_gb_s, roof.bf16_gflop_s, roof.int8_gflop_s);
+  bool good = true;
+  const auto wanted = [&](const std::string& name) { return only.empty() || name.find(only) != std::string::npos; };
+  for (const NamedLayout& named : kLayouts) {
+    if (!wanted(fmt::format("linear {}", named.name))) continue;
+    LinearBench bench(ctx, pool, named, roof);
+    good = bench.equals_reference() && good;
+    for (const int64_t tokens : kTokens) bench.time(tokens);
+  }
+  if (wanted("attention")) {
+    good = attention_equals_reference(ctx) && good;
+    AttentionBench(ctx, 8192, 1).time(roof);
+    AttentionBench(ctx, 1536, 512).time(roof);
+  }
+  return good;
 }
 
 }  // namespace
 }  // namespace glimmer
 
 int main(int argc, char** argv) {
-  const int threads = argc > 1 ? std::atoi(argv[1]) : glimmer::available_threads();
-  glimmer::processor_time = threads == 1;
+  using namespace glimmer;
+  const int threads = argc > 1 ? std::atoi(argv[1]) : available_threads();
   const std::string only_table = argc > 2 ? argv[2] : "";
-  const std::string only_layout = argc > 3 ? argv[3] : "";
-  for (const glimmer::kernels::KernelTable* table : glimmer::kernels::all_tables()) {
-    const bool wanted = only_table.empty() ? table->name != "ref" : table->name == only_table;
-    if (table->supported() && wanted) glimmer::bench_table(*table, threads, only_layout);
+  const std::string only = argc > 3 ? argv[3] : "";
+  if (threads < 1) {
+    fmt::print(stderr, "bench_kernels: threads: expected a number above 0, found '{}'\n", argv[1]);
+    return 2;
   }
+  if (!only_table.empty()) kernels::table_by_name(only_table);  // or says which there are
+  const CeilingSample ceilings = measure_ceilings(threads);
+  const Roof roof{ceilings.read_gb_s, ceilings.bf16_tflop_s * 1e3, ceilings.int8_top_s * 1e3};
+  const Buffer pool(kPoolBytes);
+  // As codes and as scales of any kind these bytes are numbers of moderate size.
+  auto* bytes = const_cast<uint8_t*>(pool.as<uint8_t>());
+  for (int64_t i = 0; i < kPoolBytes; ++i) bytes[i] = static_cast<uint8_t>(0x34 + i * 7 % 9);
+  bool good = true;
+  for (const kernels::KernelTable* table : kernels::all_tables()) {
+    const bool wanted = only_table.empty() ? table->name != "ref" : table->name == only_table;
+    if (table->supported() && wanted) good = bench_table(*table, threads, pool, roof, only) && good;
+  }
+  return good ? 0 : 1;
 }
