@@ -142,7 +142,7 @@ std::vector<int32_t> parse_ids(const std::string& text, const std::string& what)
     const size_t end = std::min(text.find_first_of(kSeparators, begin), text.size());
     const int64_t id = parse_int(text.substr(begin, end - begin), what);
     if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
-      fail(ErrorCode::kUsage, "{}: {} is not a token id", what, id);
+      fail(ErrorCode::kUsage, "{}: {} must be in [0, {}]", what, id, std::numeric_limits<int32_t>::max());
     }
     ids.push_back(static_cast<int32_t>(id));
     begin = text.find_first_not_of(kSeparators, end);

@@ -7,8 +7,8 @@ namespace glimmer {
 
 // Parts of the ceilings that Glimmer reaches (docs/perf.md): of the read rate when it generates, of the bf16 rate when
 // it reads a prompt.
-inline constexpr double kDecodeOfRead = 0.75;
-inline constexpr double kPrefillOfPeak = 0.35;
+inline constexpr double kDecodeOfRead = 0.7;
+inline constexpr double kPrefillOfPeak = 0.2;
 
 // Beside weights and cache: activations, code, tables.
 inline constexpr int64_t kWorkingBytes = 400'000'000;
