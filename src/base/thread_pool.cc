@@ -139,7 +139,8 @@ struct ThreadPool::State {
     }
   }
 
-  void draw(int worker) {
+  // A body that throws ends the process, on whichever thread it is.
+  void draw(int worker) noexcept {
     for (const int other : members[static_cast<size_t>(worker)].draws_from) {
       draw_from(members[static_cast<size_t>(other)], worker);
     }

@@ -102,11 +102,20 @@ Topology synthetic_topology(const std::string& description) {
 
 std::vector<ThreadPlace> place_threads(const Topology& topology, int threads) {
   const auto processors = static_cast<int>(topology.processors.size());
+  std::vector<const Processor*> first_of_core;
+  for (const Processor& processor : topology.processors) {
+    const bool seen = std::any_of(first_of_core.begin(), first_of_core.end(),
+                                  [&](const Processor* other) { return other->core == processor.core; });
+    if (!seen) first_of_core.push_back(&processor);
+  }
   std::vector<ThreadPlace> places(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i) {
     ThreadPlace& place = places[static_cast<size_t>(i)];
     const int at = static_cast<int>(static_cast<int64_t>(i) * processors / threads);
-    const Processor& near = topology.processors[static_cast<size_t>(at)];
+    // Cores may have different numbers of processors.
+    const Processor& near = threads == static_cast<int>(first_of_core.size())
+                                ? *first_of_core[static_cast<size_t>(i)]
+                                : topology.processors[static_cast<size_t>(at)];
     place.node = near.node;
     if (threads > processors) continue;
     const bool one_each = threads == processors;

@@ -224,7 +224,8 @@ class Runner {
     BenchResult result{.test = test, .tok_s = tok_s, .experts = experts};
     double steps_a_second = 0;
     if (test.prompt > 0) {
-      const int64_t chunks = (test.prompt + options_.chunk_tokens - 1) / options_.chunk_tokens;
+      const int64_t chunk = std::max(options_.chunk_tokens, largest(options_.batches));
+      const int64_t chunks = (test.prompt + chunk - 1) / chunk;
       // Each chunk reads the weights, and what is in the cache by then.
       const int64_t keys = test.prompt * (chunks + 1) / 2 / chunks;
       result.step_gb = step_bytes(work_, experts, keys) * 1e-9;

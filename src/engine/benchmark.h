@@ -22,7 +22,7 @@ struct BenchOptions {
   std::vector<int64_t> depths;   // ... at each of these depths of context (random values stand in the cache)
   std::vector<int64_t> batches;  // ... for each of these numbers of sequences, all in one batch
   int repeats = 5;               // of every test, and of the ceilings
-  int64_t chunk_tokens = 512;    // the most that a forward pass takes of a prompt
+  int64_t chunk_tokens = 1024;   // the most that a forward pass takes of a prompt
   uint64_t seed = 1;             // of the tokens, which are random
   const std::atomic<bool>* cancelled = nullptr;
   std::function<void(int64_t done, int64_t total, const std::string& test)> progress;  // may be empty

@@ -35,7 +35,7 @@ void keep_to(const ThreadPlace& place) {
 }
 
 // Seconds that `threads` threads take for body(thread), from the moment when all have started. Threads of its own: the
-// loops change the tiles of the thread they run in, which kernels rely on. They lie as a pool's do, each time alike, so
+// loops change the tiles and the place of the thread they run in. They lie as a pool's do, each time alike, so
 // that what one of them wrote first is near to it.
 double seconds_of(int threads, const std::function<void(int thread)>& body) {
   static const Topology topology = process_topology();
@@ -62,8 +62,9 @@ void measure_reading(int threads, CeilingSample& sample) {
   constexpr int64_t kPage = int64_t{2} << 20;
   const int64_t available = memory_info().available_bytes;
   const int64_t wanted = available > 0 ? std::min(kBufferBytes, available / 4) : kBufferBytes;
-  // Whole pages a thread, and as many of them as there can be streams.
-  const int64_t share = std::max<int64_t>(1, wanted / threads / (16 * kPage)) * 16 * kPage;
+  // A piece a stream, in whole small pages.
+  constexpr int64_t kPieces = 16 * 4096;
+  const int64_t share = std::max<int64_t>(1, wanted / threads / kPieces) * kPieces;
   Buffer buffer(static_cast<size_t>(share * threads + kPage));
   std::byte* begin = buffer.as<std::byte>();
   begin += (kPage - reinterpret_cast<intptr_t>(begin) % kPage) % kPage;

@@ -42,9 +42,13 @@ int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
 //   step = M * (1 / 127), inv = 127 / M, both 0 where M < 1e-30
 //   w8   = (w16 + 128) >> 8, where w16 is 2^8 w / step in 16 bits (wrapping around, arithmetic shifts):
 //     kU2..kU6  w16 = code * A + B,  A = rint((s * inv) * 256), B = rint((o * inv) * 256), or -zero_point * A
-//     kU8       w16 = mulhrs((code - 128) << 8, A) + B,  A = rint((s * inv) * 32768), B = rint((fma(128, s, o) * inv) *
-//     256) kTable4   w16 = mulhrs(T[code], A),  T[i] = rint(table[i] / t * 32767), t = max |table|, A = rint((s * inv)
-//     * (t * 256))
+//
+//     kU8       w16 = mulhrs((code - 128) << 8, A) + B,  A = rint((s * inv) * 32768),
+//               B = rint((fma(128, s, o) * inv) * 256)
+//
+//     kTable4   w16 = mulhrs(T[code], A),  T[i] = rint(table[i] / t * 32767), t = max |table|,
+//               A = rint((s * inv) * (t * 256))
+//
 //   mulhrs(a, b) = (a * b + 2^14) >> 15; rint is to nearest even; all floats are f32.
 
 // y[t][n] = bias[n] + sum over k < K of x[t][k] * w[n][k],  t < T, n in the given panels, K = w.columns.

@@ -39,7 +39,7 @@ struct Activations {
   Tensor topk_experts;   // [tokens, num_experts_per_tok] i32
   Tensor shared_out;     // [tokens, hidden_size]
 
-  Tensor logits;  // [1 or chunk_tokens, vocab_size], made at first use
+  Tensor logits;  // [sequences or tokens, vocab_size], made at first use
 };
 
 }  // namespace glimmer

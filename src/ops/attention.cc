@@ -19,6 +19,7 @@ constexpr int64_t kMostRows = 320;
 constexpr int64_t kLeastRows = 32;
 constexpr int64_t kTasksPerThread = 3;  // so that threads end together
 constexpr int64_t kSpanBlocks = kAttentionSpan / kAttentionBlock;
+constexpr int64_t kMostStateBytes = int64_t{128} << 20;
 constexpr int64_t kStatePadding = 32;  // AttentionState
 
 int64_t divided_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
@@ -129,6 +130,9 @@ class Attention {
       most_blocks = std::max(most_blocks, rows.key_blocks());
     }
     divided_ = static_cast<int64_t>(rows_.size()) < wanted && most_blocks > 1 && ctx_.pool().threads() > 1;
+    // Every part keeps a state of its own: with very long contexts that would be more than it is worth.
+    const int64_t state_bytes = state_floats(tokens_at_once_ * group_, layout_.v_dim) * 4;
+    divided_ = divided_ && std::max(spans, wanted * kSpanBlocks) * state_bytes <= kMostStateBytes;
     blocks_at_once_ = !divided_ ? most_blocks : spans < wanted ? 1 : kSpanBlocks;
     for (size_t i = 0; i < rows_.size(); ++i) {
       Rows& rows = rows_[i];

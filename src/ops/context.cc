@@ -31,7 +31,7 @@ Context::Context(const Options& options)
 
 void Context::reserve_scratch(int64_t count) {
   const size_t wanted_bytes = static_cast<size_t>(count) * sizeof(float);
-  if (scratch_.front().size_bytes() >= wanted_bytes) return;
+  if (scratch_.back().size_bytes() >= wanted_bytes) return;  // the last to be made
   for (Buffer& buffer : scratch_) buffer = Buffer(wanted_bytes * 2);
 }
 

@@ -27,7 +27,7 @@ bool takes(KvType type, int64_t qk_dim, int64_t v_dim) {
   return type == KvType::kBF16 && qk_dim % kStep == 0 && v_dim % kStep == 0;
 }
 
-// All tiles are whole, for every kernel of this table.
+// All tiles are whole.
 void configure_tiles() {
   struct alignas(64) Config {
     uint8_t palette = 1;
@@ -151,6 +151,7 @@ void pack_values(const AttentionBlock& a, int64_t column, std::byte* values) {
 
 template <int kQueryTiles>
 void score(const AttentionBlock& a, int64_t keys, const std::byte* queries, float* scores, Fetch& fetch) {
+  asm volatile("" : : : "memory");  // the same as in weigh_values
   const int64_t steps = a.qk_dim / kStep;
   const int64_t stride = a.k_stride * 2;
   for (int64_t key = 0; key < keys; key += 2 * kTile) {
@@ -300,6 +301,7 @@ class PendingOut {
 template <int kQueryTiles>
 void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, float* out, PendingOut& pending,
                   Fetch& fetch) {
+  asm volatile("" : : : "memory");  // g++ 12 does not say that tile loads read memory
   _tile_zero(0);
   _tile_zero(1);
   if constexpr (kQueryTiles == 2) {

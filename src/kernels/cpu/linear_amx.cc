@@ -47,6 +47,9 @@ class Tiles {
   int64_t second_rows_ = 0;
 };
 
+// g++ 12 does not say that tile loads read memory: what was stored before them must be there.
+[[gnu::always_inline]] inline void finish_stores() { asm volatile("" : : : "memory"); }
+
 inline const uint8_t* panel_at(const WeightMatrix& w, int64_t panel) {
   return reinterpret_cast<const uint8_t*>(w.data + panel * w.panel_bytes);
 }
@@ -164,7 +167,7 @@ class TakeUp {
         sums_(&sums),
         total_(const_cast<float (*)[2][kPanelRows]>(state.total + t)),
         first_step_(chunk.step[0][half / kHalvesOfStretch]),
-        second_step_(chunk.step[1][half / kHalvesOfStretch]) {}
+        second_step_(kPanels > 1 ? chunk.step[1][half / kHalvesOfStretch] : _mm512_setzero_ps()) {}
 
   [[gnu::always_inline]] void four_from(int64_t token) const {
     if (token >= tokens_) return;
@@ -197,6 +200,7 @@ template <int kTiles, int kPanels, typename Between>
 [[gnu::always_inline]] inline void multiply_half(const uint8_t* x, int64_t row_bytes,
                                                  const uint8_t* const (&weights)[2], TileSums& sums,
                                                  const Between& between) {
+  finish_stores();
   const uint8_t* x1 = x + kTileTokens * row_bytes;
   _tile_zero(0);
   if (kPanels > 1) _tile_zero(1);
@@ -389,7 +393,6 @@ constexpr int64_t kPairLines = kBlockColumns / 2;
 
 // One token: the sums that TDPBF16PS makes, by fused multiply-adds.
 void one_token_bf16(const Linear& a, int64_t panel, int64_t panels) {
-  const FlushSubnormals flush;
   const auto* x = reinterpret_cast<const uint8_t*>(a.x.data);
   const int64_t blocks = (a.w.columns + kBlockColumns - 1) / kBlockColumns;
   const uint8_t* at[kPanelsAtOnce];
@@ -399,26 +402,29 @@ void one_token_bf16(const Linear& a, int64_t panel, int64_t panels) {
     total[p] = _mm512_setzero_ps();
   }
   const __m512i high = _mm512_set1_epi32(static_cast<int32_t>(0xFFFF0000));
-  for (int64_t block = 0; block < blocks; ++block) {
-    __m512 even[kPanelsAtOnce];
-    __m512 odd[kPanelsAtOnce];
-    for (int p = 0; p < kPanelsAtOnce; ++p) even[p] = odd[p] = _mm512_setzero_ps();
+  {
+    const FlushSubnormals flush;
+    for (int64_t block = 0; block < blocks; ++block) {
+      __m512 even[kPanelsAtOnce];
+      __m512 odd[kPanelsAtOnce];
+      for (int p = 0; p < kPanelsAtOnce; ++p) even[p] = odd[p] = _mm512_setzero_ps();
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < kPairLines; ++i) {
-      int32_t pair;
-      __builtin_memcpy(&pair, x + (block * kPairLines + i) * 4, sizeof pair);
-      const __m512i pairs = _mm512_set1_epi32(pair);
-      const __m512 x_even = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-      const __m512 x_odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, high));
-      for (int p = 0; p < kPanelsAtOnce; ++p) {
-        const uint8_t* line = at[p] + (block * kPairLines + i) * kLineBytes;
-        _mm_prefetch(reinterpret_cast<const char*>(line + kAheadBytes), _MM_HINT_T0);
-        const __m512i w = load_line(line);
-        even[p] = _mm512_fmadd_ps(x_even, _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)), even[p]);
-        odd[p] = _mm512_fmadd_ps(x_odd, _mm512_castsi512_ps(_mm512_and_si512(w, high)), odd[p]);
+      for (int64_t i = 0; i < kPairLines; ++i) {
+        int32_t pair;
+        __builtin_memcpy(&pair, x + (block * kPairLines + i) * 4, sizeof pair);
+        const __m512i pairs = _mm512_set1_epi32(pair);
+        const __m512 x_even = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+        const __m512 x_odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, high));
+        for (int p = 0; p < kPanelsAtOnce; ++p) {
+          const uint8_t* line = at[p] + (block * kPairLines + i) * kLineBytes;
+          _mm_prefetch(reinterpret_cast<const char*>(line + kAheadBytes), _MM_HINT_T0);
+          const __m512i w = load_line(line);
+          even[p] = _mm512_fmadd_ps(x_even, _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)), even[p]);
+          odd[p] = _mm512_fmadd_ps(x_odd, _mm512_castsi512_ps(_mm512_and_si512(w, high)), odd[p]);
+        }
       }
+      for (int p = 0; p < kPanelsAtOnce; ++p) total[p] = _mm512_add_ps(total[p], _mm512_add_ps(even[p], odd[p]));
     }
-    for (int p = 0; p < kPanelsAtOnce; ++p) total[p] = _mm512_add_ps(total[p], _mm512_add_ps(even[p], odd[p]));
   }
   for (int64_t p = 0; p < panels; ++p) {
     const int64_t n = (panel + p) * kPanelRows;
@@ -434,6 +440,7 @@ void multiply_bf16(const Linear& a, int64_t panel, int64_t token, int64_t tokens
   const auto* x1 = x0 + kTileTokens * a.x.row_bytes;
   const uint8_t* w0 = panel_at(a.w, panel) + a.w.scale_bytes;
   const uint8_t* w1 = w0 + a.w.panel_bytes;
+  finish_stores();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -506,6 +513,8 @@ void linear_bf16(const Linear& a, int64_t panel_begin, int64_t panel_end) {
 
 // Fewer tokens than this are faster without tiles.
 constexpr int64_t kLeastTokens = 4;
+// More would leave no room for the scales of a tile of tokens.
+constexpr int64_t kMostColumns = kScales / kTileTokens * kActivationBlock;
 
 }  // namespace
 
@@ -517,7 +526,7 @@ ActivationType fast_activations(const WeightLayout& layout) {
 void linear(const Linear& a, int64_t panel_begin, int64_t panel_end) {
   if (a.x.type == ActivationType::kF32) return avx512::linear_f32(a, panel_begin, panel_end);
   if (a.x.type == ActivationType::kBF16) return linear_bf16(a, panel_begin, panel_end);
-  if (a.T < kLeastTokens) return avx512::linear_int8(a, panel_begin, panel_end);
+  if (a.T < kLeastTokens || a.w.columns > kMostColumns) return avx512::linear_int8(a, panel_begin, panel_end);
   switch (a.w.layout.codes) {
     case WeightCodes::kU2:
       return linear_int8<WeightCodes::kU2>(a, panel_begin, panel_end);
