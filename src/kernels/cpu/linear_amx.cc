@@ -50,23 +50,6 @@ class Tiles {
 // g++ 12 does not say that tile loads read memory: what was stored before them must be there.
 [[gnu::always_inline]] inline void finish_stores() { asm volatile("" : : : "memory"); }
 
-inline const uint8_t* panel_at(const WeightMatrix& w, int64_t panel) {
-  return reinterpret_cast<const uint8_t*>(w.data + panel * w.panel_bytes);
-}
-
-struct Int8Rows {
-  const uint8_t* data;
-  int64_t row_bytes;
-  int64_t columns;  // rounded up to kActivationBlock
-
-  explicit Int8Rows(const Linear& a)
-      : data(reinterpret_cast<const uint8_t*>(a.x.data)),
-        row_bytes(a.x.row_bytes),
-        columns((a.w.columns + kActivationBlock - 1) / kActivationBlock * kActivationBlock) {}
-  const uint8_t* codes(int64_t t) const { return data + t * row_bytes; }
-  const float* scales(int64_t t) const { return reinterpret_cast<const float*>(codes(t) + columns); }
-};
-
 constexpr int64_t kHalvesOfStretch = kStretch / kActivationBlock;
 constexpr int64_t kChunkStretches =
     2;  // of weights that are bytes at a time, so that all stays in the first-level cache

@@ -1,4 +1,6 @@
 // Products with activations of 8 bits for AVX-512 with VNNI. Definition: kernel_table.h, kInt8.
+//
+// Weights are unsigned bytes, w8 + 128, as VNNI wants; -128 times the sum of x's codes takes that back.
 #include <immintrin.h>
 
 #include "kernels/cpu/avx512.h"
@@ -8,31 +10,10 @@ namespace {
 
 #include "kernels/cpu/int8_panel.inc"
 
-// Weights are unsigned bytes, w8 + 128, as VNNI wants; -128 times the sum of x's codes takes that back.
-struct Int8Rows {
-  const std::byte* data;
-  int64_t row_bytes;
-  int64_t columns;  // rounded up to kActivationBlock
-
-  explicit Int8Rows(const Linear& a)
-      : data(a.x.data),
-        row_bytes(a.x.row_bytes),
-        columns((a.w.columns + kActivationBlock - 1) / kActivationBlock * kActivationBlock) {}
-  const uint8_t* codes(int64_t t) const { return reinterpret_cast<const uint8_t*>(data + t * row_bytes); }
-  const float* scales(int64_t t) const { return reinterpret_cast<const float*>(codes(t) + columns); }
-  const int32_t* sums(int64_t t) const {
-    return reinterpret_cast<const int32_t*>(scales(t) + columns / kActivationBlock);
-  }
-};
-
 inline __m512i four_codes(const uint8_t* at) {
   int32_t codes;
   __builtin_memcpy(&codes, at, sizeof codes);
   return _mm512_set1_epi32(codes);
-}
-
-inline const uint8_t* panel_at(const WeightMatrix& w, int64_t panel) {
-  return reinterpret_cast<const uint8_t*>(w.data + panel * w.panel_bytes);
 }
 
 inline int64_t blocks_from(const WeightMatrix& w, int64_t stretch) {
