@@ -1,0 +1,103 @@
+// One request and the one answer to it: all that an endpoint sees of the network.
+//
+// Each connection belongs to one I/O thread, and so does each of its exchanges: endpoints are called there, callbacks
+// run there, and every function of an Exchange but post(), request() and id() may be called there only. Another thread
+// (the engine's) that has news calls post(). The thread serves other connections too: what runs on it must not wait.
+//
+// An endpoint answers by one respond(), or by begin_stream(), write()s and end_stream(); at once or later, for which it
+// keeps the shared_ptr. One that lets go of the last shared_ptr without an answer gives the client a 500, as does one
+// that throws (an ApiError: what that says).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace glimmer {
+
+struct Service;  // service.h: the model and the engine that endpoints work with
+
+// Names are compared without regard to case and are in lower case in requests.
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+struct HttpRequest {
+  std::string id;         // unique; the client's X-Request-Id if it is fit to be one; given back in the same header
+  std::string method;     // "GET", ...; HEAD comes as GET, and the body of the answer is then left out
+  std::string path;       // percent-decoded, without the query
+  std::string parameter;  // what stands in the path where the route has {name}
+  std::string query;      // behind the "?", as sent
+  HttpHeaders headers;
+  std::string body;
+  std::string key_id;  // tells API keys apart and survives a restart, never the key itself; empty: the server has none
+  std::string client;  // address and port
+  std::chrono::steady_clock::time_point arrival;  // of the first byte
+
+  const std::string* header(std::string_view lower_case_name) const;  // the first of that name, or null
+};
+
+// What an endpoint knows that belongs into the log line and the metrics. Nothing of what users wrote but where it says.
+struct RequestNotes {
+  std::string model;
+  int64_t prompt_tokens = -1;  // -1: it has none
+  int64_t cached_tokens = -1;
+  int64_t completion_tokens = -1;
+  int64_t reasoning_tokens = -1;
+  double queue_s = -1;
+  double first_token_s = -1;
+  std::string finish_reason;
+  std::string error;                 // the message of an error that was answered, or that ended a stream
+  std::vector<std::string> remarks;  // fields that are not known, output that could not be parsed, ...
+  std::string prompt;                // only with --log-prompts
+  std::string answer;                // only with --log-prompts
+};
+
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  virtual HttpRequest& request() = 0;  // the endpoint may move the body out
+  const std::string& id() { return request().id; }
+  virtual RequestNotes& notes() = 0;
+
+  // Runs `work` on this exchange's I/O thread, soon, in the order of the calls; from any thread. An exception that
+  // leaves it ends the exchange as one that leaves the endpoint does.
+  virtual void post(std::function<void()> work) = 0;
+
+  // The whole answer. Ignored when the client is gone or an answer has begun.
+  virtual void respond(int status, std::string_view content_type, std::string body, HttpHeaders headers = {}) = 0;
+
+  // An answer of status 200 whose length is not known, in pieces. While nothing is written for a while (--heartbeat),
+  // `heartbeat` is: it tells proxies and clients that the server lives, and finds clients that do not. Empty: none.
+  virtual void begin_stream(std::string_view content_type, std::string heartbeat, HttpHeaders headers = {}) = 0;
+
+  // Queues bytes for the client; goes out whole, in order. Look at writable() first: a little more than the queue's
+  // bound is taken, so that an event need not be split, but one that goes on regardless is cut off. Ignored when the
+  // client is gone.
+  virtual void write(std::string_view bytes) = 0;
+  virtual void end_stream() = 0;
+
+  // Ends a stream so that the client sees that it is not whole: the connection breaks off.
+  virtual void abort_stream() = 0;
+
+  // Whether the queue has room: false from its bound (--stream-buffer) on, until the client has read half of it.
+  // on_writable's callback is called each time that it comes to have room again.
+  virtual bool writable() const = 0;
+  virtual void on_writable(std::function<void()> callback) = 0;
+
+  // Called once, when nobody waits for the answer any more: the client closed the connection or its half of it, reads
+  // nothing for the write timeout, or the server ends. Not called after a whole answer. If that is so already, it is
+  // called soon, not within this call.
+  virtual void on_closed(std::function<void()> callback) = 0;
+  virtual bool closed() const = 0;
+
+  virtual bool answered() const = 0;  // an answer has begun
+};
+
+using Endpoint = void (*)(Service& service, std::shared_ptr<Exchange> exchange);
+
+}  // namespace glimmer

@@ -1,0 +1,32 @@
+// What the server takes, and no more. Each has a flag of `glimmer serve`; docs/serve.md tells what happens beyond it.
+#pragma once
+
+#include <cstdint>
+
+namespace glimmer {
+
+// Of connections and HTTP messages.
+struct TransportLimits {
+  int64_t max_connections = 2048;
+  int64_t max_header_bytes = 64 << 10;            // request line and headers: 431
+  int64_t max_body_bytes = 32 << 20;              // 413
+  int64_t max_buffered_bytes = int64_t{1} << 30;  // bodies of all requests together: 503
+  int64_t stream_buffer_bytes = 256 << 10;        // what waits for a client that reads slowly
+  double read_timeout_s = 15;   // for the headers; and for the body, with a second more for each 16 KiB
+  double idle_timeout_s = 120;  // of a connection between requests
+  double write_timeout_s = 30;  // without any progress
+  double heartbeat_s = 15;      // of silence in a stream
+};
+
+// Of what a request asks for: 400.
+struct ApiLimits {
+  int64_t max_n = 16;  // answers to one request
+  int64_t max_stop_strings = 16;
+  int64_t max_stop_bytes = 1024;  // of each
+  int64_t max_messages = 16384;
+  int64_t max_tools = 512;
+  int64_t max_schema_bytes = 256 << 10;  // of each tool's parameters
+  int64_t max_prompts = 256;             // in one request of /v1/completions
+};
+
+}  // namespace glimmer

@@ -1,0 +1,19 @@
+// What endpoints work with. One for the whole server; all of it may be used by every I/O thread.
+#pragma once
+
+#include "serve/limits.h"
+
+namespace glimmer {
+
+class Engine;
+class ServedModel;
+
+struct Service {
+  Engine& engine;
+  const ServedModel& model;
+  ApiLimits limits;
+  bool log_prompts = false;
+  bool separate_keys = false;  // prefixes are not shared between API keys: cache_scope is the request's key_id
+};
+
+}  // namespace glimmer
