@@ -1,0 +1,49 @@
+// Keeps what users write from being read as the template's own words.
+//
+// A chat template joins its control tokens ("<|user|>", "<tool_call>", ...) and the texts of a conversation to one
+// text, which the tokenizer then reads; so whoever writes "<|system|>" into a message, or has a web page with it
+// fetched by a tool, could forge a turn. Here the texts are marked before rendering: at each place where a control
+// token would begin there is a barrier, which survives the template. After rendering the marks are taken out, and the
+// tokenizer sees no added token across a barrier (EncodeOptions::barriers): the characters stay, as ordinary text.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "text/tokenizer.h"
+
+namespace glimmer {
+
+// What a template made of guarded texts.
+struct GuardedPrompt {
+  std::string text;
+  std::vector<size_t> barriers;  // for EncodeOptions
+};
+
+// Immutable, for any number of threads.
+class TextGuard {
+ public:
+  // Guards against all added tokens but /nothink, which GLM-4.5 means users to write.
+  explicit TextGuard(const Tokenizer& tokenizer);
+
+  // `allowed` are the tokens that this text may contain: the reasoning tags, where the template looks for them.
+  std::string guard(std::string_view text, std::span<const std::string_view> allowed = {}) const;
+
+  // All strings in it and all names of members.
+  Json guard_json(const Json& value) const;
+
+  // Takes the marks out of what the template rendered.
+  static GuardedPrompt open(std::string_view rendered);
+
+ private:
+  bool begins_token(std::string_view text, std::span<const std::string_view> allowed) const;
+
+  std::vector<std::string> tokens_;
+  std::array<bool, 256> may_begin_{};
+};
+
+}  // namespace glimmer

@@ -1,0 +1,69 @@
+// The model as the APIs see it: text in, token ids out, and what its folder says of sampling.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "model/generation_config.h"
+#include "serve/generation_job.h"
+#include "serve/guarded_text.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace glimmer {
+
+struct PreparedPrompt {
+  std::string text;  // empty for a prompt that came as ids
+  std::vector<int32_t> ids;
+};
+
+// Immutable, for any number of threads.
+class ServedModel {
+ public:
+  struct Parts {
+    std::string id;  // what /v1/models calls it
+    Tokenizer tokenizer;
+    std::optional<ChatTemplate> chat_template;  // absent: completions only
+    GenerationConfig generation_config;
+    std::vector<int32_t> stop_ids;  // that end a turn
+    int64_t vocab_size = 0;
+    int64_t max_context_tokens = 0;  // Engine::max_context_tokens()
+    int64_t created = 0;             // Unix time in seconds
+  };
+  explicit ServedModel(Parts parts);
+
+  const std::string& id() const { return parts_.id; }
+  const Tokenizer& tokenizer() const { return parts_.tokenizer; }
+  const std::optional<ChatTemplate>& chat_template() const { return parts_.chat_template; }
+  const std::vector<int32_t>& stop_ids() const { return parts_.stop_ids; }
+  int64_t vocab_size() const { return parts_.vocab_size; }
+  int64_t max_context_tokens() const { return parts_.max_context_tokens; }
+  int64_t created() const { return parts_.created; }
+
+  // The conversation as its template writes it, with the beginning of the answer. What the messages, tools and template
+  // arguments hold cannot become a control token (guarded_text.h). Throws ApiError 400 when there is no template or it
+  // refuses the conversation.
+  PreparedPrompt prepare(const Chat& chat) const;
+  PreparedPrompt prepare(const RawPrompt& prompt) const;
+
+  // As the model folder's generation_config.json has it where the request says nothing: with do_sample its temperature
+  // and cuts, else greedy, but sampling where the request gives a temperature or a cut. `index` of several answers.
+  SamplingParams sampling(const SamplingRequest& request, int64_t index) const;
+
+ private:
+  Json template_message(const ChatMessage& message) const;
+
+  Parts parts_;
+  TextGuard guard_;
+};
+
+// For answers whose request gives no seed.
+uint64_t random_seed();
+
+// "chatcmpl-" and the like, with 24 random characters behind it.
+std::string random_id(std::string_view prefix);
+
+}  // namespace glimmer
