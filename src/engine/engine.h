@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/logprobs.h"
 #include "engine/sequence.h"
 #include "model/model.h"
 #include "ops/context.h"
@@ -34,7 +35,8 @@ struct EngineOptions {
   std::optional<KvType> kv_type;     // absent: as the context's precision has it
   bool prefix_cache = true;
   std::filesystem::path kv_dir;  // pages that memory has no room for go there, and are found again after a restart
-  int64_t kv_dir_bytes = int64_t{16} << 30;  // the most that it takes there
+  int64_t kv_dir_bytes = int64_t{16} << 30;  // the most that they take there
+  std::string kv_fingerprint;                // tells this model's pages from others' there
   int64_t max_unread_tokens = 1024;          // of a request; it rests until its reader has taken some
 };
 
@@ -45,11 +47,6 @@ struct EngineRequest {
   int priority = 0;         // larger first
   std::string tenant;       // who shares the machine fairly with other tenants of the same priority
   std::string cache_scope;  // prefixes are shared among requests of one scope only
-};
-
-struct TokenLogprob {
-  int32_t id = 0;
-  float logprob = 0;  // natural, of the softmax of the logits as the model gave them
 };
 
 struct GeneratedToken {

@@ -53,6 +53,8 @@ std::string_view finish_reason_name(FinishReason reason) {
 
 Sequence::Sequence(const ModelConfig& config, KvType kv_type) : config_(config), kv_(config, kv_type) {}
 
+Sequence::Sequence(const ModelConfig& config, std::shared_ptr<KvPool> pool) : config_(config), kv_(std::move(pool)) {}
+
 void Sequence::start(std::vector<int32_t> prompt, const GenerationOptions& options) {
   check_prompt(prompt, options, config_);
   Sampler sampler(options.sampling, config_.vocab_size);

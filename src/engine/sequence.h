@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -42,6 +43,7 @@ class Sequence {
  public:
   // `config` must outlive the sequence; `kv_type` goes with the precision of who runs it (kv_type_of).
   explicit Sequence(const ModelConfig& config, KvType kv_type = KvType::kF32);
+  Sequence(const ModelConfig& config, std::shared_ptr<KvPool> pool);  // its cache takes pages of the pool
 
   // Begins a generation from `prompt`. What an earlier one left in the cache is kept as far as its tokens begin like
   // `prompt`, but for the last token of it: its logits are needed.
@@ -69,6 +71,7 @@ class Sequence {
   bool context_full() const { return static_cast<int64_t>(tokens_.size()) >= config_.max_position_embeddings; }
 
   KvCache& kv() { return kv_; }
+  const KvCache& kv() const { return kv_; }
 
  private:
   const ModelConfig& config_;

@@ -1,39 +1,68 @@
 #include "model/kv_cache.h"
 
+#include <algorithm>
+
+#include "base/check.h"
+
 namespace glimmer {
 namespace {
 
-KvLayout layout_of(const ModelConfig& c, KvType type) {
-  if (c.attention == AttentionKind::kMla) {
-    return {.type = type,
-            .kv_heads = 1,
-            .qk_dim = c.kv_lora_rank + c.qk_rope_head_dim,
-            .v_dim = c.kv_lora_rank,
-            .values_in_keys = true};
-  }
-  return {.type = type, .kv_heads = c.num_key_value_heads, .qk_dim = c.head_dim, .v_dim = c.head_dim};
-}
+int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / KvPool::kPageTokens; }
 
 }  // namespace
 
-KvCache::KvCache(const ModelConfig& config, KvType type)
-    : layout_(layout_of(config, type)), layers_(config.num_hidden_layers) {}
+KvCache::KvCache(const ModelConfig& config, KvType type) : KvCache(std::make_shared<KvPool>(config, type)) {}
+
+KvCache::KvCache(std::shared_ptr<KvPool> pool) : pool_(std::move(pool)) {}
 
 int64_t KvCache::bytes_per_token(const ModelConfig& config, KvType type) {
-  return layout_of(config, type).block_bytes() / kernels::kAttentionBlock * config.num_hidden_layers;
+  return kv_layout_of(config, type).block_bytes() / KvPool::kPageTokens * config.num_hidden_layers;
 }
 
 KvBlocks KvCache::layer(int64_t layer) const {
-  return {.layout = layout_, .blocks = blocks_.data(), .offset_bytes = layer * layout_.block_bytes()};
+  const KvLayout& layout = pool_->layout();
+  return {.layout = layout, .blocks = blocks_.data(), .offset_bytes = layer * layout.block_bytes()};
+}
+
+int64_t KvCache::pages_to_reserve(int64_t tokens) const {
+  return std::max<int64_t>(0, pages_of(tokens) - static_cast<int64_t>(pages_.size()));
 }
 
 void KvCache::reserve(int64_t tokens) {
-  while (static_cast<int64_t>(blocks_.size()) * kernels::kAttentionBlock < tokens) {
-    Buffer block(static_cast<size_t>(layers_ * layout_.block_bytes()));
-    blocks_.reserve(blocks_.size() + 1);
-    buffers_.push_back(std::move(block));
-    blocks_.push_back(buffers_.back().as<std::byte>());
+  const size_t before = pages_.size();
+  const auto wanted = static_cast<size_t>(pages_of(tokens));
+  try {
+    pages_.reserve(wanted);
+    blocks_.reserve(wanted);
+    while (pages_.size() < wanted) {
+      pages_.push_back(pool_->allocate());
+      blocks_.push_back(pages_.back()->data());
+    }
+  } catch (...) {
+    pages_.resize(before);
+    blocks_.resize(before);
+    throw;
   }
+}
+
+void KvCache::adopt(std::vector<KvPageRef> pages, int64_t tokens) {
+  GLIMMER_CHECK(pages_.empty() && size_tokens_ == 0, "adopt with {} tokens there", size_tokens_);
+  GLIMMER_CHECK(static_cast<int64_t>(pages.size()) == pages_of(tokens), "{} pages of {} tokens", pages.size(), tokens);
+  pages_ = std::move(pages);
+  for (const KvPageRef& page : pages_) blocks_.push_back(page->data());
+  size_tokens_ = tokens;
+}
+
+void KvCache::replace_page(int64_t index, KvPageRef page) {
+  GLIMMER_CHECK((index + 1) * KvPool::kPageTokens <= size_tokens_, "page {} of {} tokens", index, size_tokens_);
+  blocks_[static_cast<size_t>(index)] = page->data();
+  pages_[static_cast<size_t>(index)] = std::move(page);
+}
+
+void KvCache::clear() {
+  pages_.clear();
+  blocks_.clear();
+  size_tokens_ = 0;
 }
 
 }  // namespace glimmer

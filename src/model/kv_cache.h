@@ -1,40 +1,49 @@
-// The keys and values of one sequence's past, in blocks of tokens that never move.
+// The keys and values of one sequence's past, in pages that never move.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
-#include "model/config.h"
-#include "ops/attention.h"
-#include "tensor/buffer.h"
+#include "model/kv_pool.h"
 
 namespace glimmer {
 
-// GQA: keys [head_dim] and values [head_dim] of num_key_value_heads.
-// MLA: one key head, of the normed latent [kv_lora_rank] and the rotated k_pe [qk_rope_head_dim]; the latent is its
-// value too.
 class KvCache {
  public:
+  // Of pages of its own, as many as it needs.
   explicit KvCache(const ModelConfig& config, KvType type = KvType::kF32);
+  explicit KvCache(std::shared_ptr<KvPool> pool);
 
   int64_t size_tokens() const { return size_tokens_; }
-  KvType type() const { return layout_.type; }
+  KvType type() const { return pool_->layout().type; }
   // What a token takes in all layers.
   static int64_t bytes_per_token(const ModelConfig& config, KvType type);
 
   // One layer's blocks, valid until the next reserve().
   KvBlocks layer(int64_t layer) const;
 
-  // Makes room for `tokens` in all, keeping what is there. Throws kLimit when memory is out; it is then as it was.
+  // Makes room for `tokens` in all, keeping what is there. Throws kLimit when pages or memory are out; it then holds
+  // what it held.
   void reserve(int64_t tokens);
+  int64_t pages_to_reserve(int64_t tokens) const;           // that reserve() would allocate
   void append(int64_t tokens) { size_tokens_ += tokens; }   // after the forward pass wrote their rows
   void truncate(int64_t tokens) { size_tokens_ = tokens; }  // forgets all but the first `tokens`
 
+  // For a cache that is empty: the first `tokens` tokens lie in these pages. All pages but the last are full, and none
+  // but this cache appends to the last.
+  void adopt(std::vector<KvPageRef> pages, int64_t tokens);
+  // Its pages in their order; those beyond size_tokens() hold nothing yet.
+  std::span<const KvPageRef> pages() const { return pages_; }
+  // Takes another page with the same contents in place of a full one.
+  void replace_page(int64_t index, KvPageRef page);
+  void clear();  // lets all pages go
+
  private:
-  KvLayout layout_;
-  int64_t layers_ = 0;
+  std::shared_ptr<KvPool> pool_;
   int64_t size_tokens_ = 0;
-  std::vector<Buffer> buffers_;     // a block of all layers each
+  std::vector<KvPageRef> pages_;
   std::vector<std::byte*> blocks_;  // where they lie
 };
 

@@ -1,0 +1,521 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/check.h"
+#include "base/memory_info.h"
+#include "engine/engine_request.h"
+#include "engine/kv_store.h"
+#include "engine/prefix_cache.h"
+#include "engine/scheduler.h"
+#include "model/forward.h"
+
+namespace glimmer {
+namespace {
+
+using Request = std::shared_ptr<EngineSequence>;
+
+constexpr std::chrono::milliseconds kUpdateInterval(100);  // of the figures that take counting
+
+int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / KvPool::kPageTokens; }
+
+void check_options(const EngineOptions& options) {
+  const auto at_least = [](const char* name, int64_t value, int64_t least) {
+    if (value < least) fail(ErrorCode::kUsage, "{} is {}, but must be at least {}", name, value, least);
+  };
+  at_least("max_sequences", options.max_sequences, 1);
+  at_least("max_waiting", options.max_waiting, 0);
+  at_least("chunk_tokens", options.chunk_tokens, 1);
+  at_least("idle_chunk_tokens", options.idle_chunk_tokens, 1);
+  at_least("kv_bytes", options.kv_bytes, 0);
+  at_least("kv_dir_bytes", options.kv_dir_bytes, 1);
+  at_least("max_unread_tokens", options.max_unread_tokens, 1);
+  if (!options.kv_dir.empty() && !options.prefix_cache) {
+    fail(ErrorCode::kUsage, "kv_dir holds the prefix cache's pages, and there is no prefix cache");
+  }
+}
+
+int64_t pages_that_fit(const EngineOptions& options, const KvPool& pool) {
+  const int64_t bytes = options.kv_bytes > 0 ? options.kv_bytes : memory_info().available_bytes / 2;
+  const int64_t pages = bytes / pool.page_bytes();
+  if (pages < 1) {
+    fail(ErrorCode::kLimit, "{} bytes for keys and values hold no page: one takes {} bytes ({} tokens)", bytes,
+         pool.page_bytes(), KvPool::kPageTokens);
+  }
+  return pages;
+}
+
+std::shared_ptr<KvPool> make_pool(const Model& model, const Context& context, const EngineOptions& options) {
+  check_options(options);
+  const KvType type = options.kv_type.value_or(kv_type_of(context.precision()));
+  const KvPool sizes(model.config(), type);
+  return std::make_shared<KvPool>(model.config(), type, pages_that_fit(options, sizes));
+}
+
+std::unique_ptr<KvStore> make_store(const EngineOptions& options, const KvPool& pool) {
+  if (options.kv_dir.empty()) return nullptr;
+  const std::string fingerprint = fmt::format("{}|{}", options.kv_fingerprint, static_cast<int>(pool.layout().type));
+  return std::make_unique<KvStore>(options.kv_dir, options.kv_dir_bytes, pool.page_bytes(), fingerprint);
+}
+
+int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
+  const auto limit = static_cast<int64_t>(std::min(a.size(), b.size()));
+  return std::mismatch(a.begin(), a.begin() + limit, b.begin()).first - a.begin();
+}
+
+}  // namespace
+
+void Histogram::add(double value) {
+  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), value);
+  ++counts[static_cast<size_t>(bound - kBounds.begin())];
+  sum += value;
+  ++count;
+}
+
+class Engine::Impl {
+ public:
+  Impl(const Model& model, Context& context, const EngineOptions& options)
+      : options_(options),
+        config_(model.config()),
+        context_(context),
+        pool_(make_pool(model, context, options)),
+        store_(make_store(options, *pool_)),
+        cache_(pool_, store_.get()),
+        forward_(model, context, std::max(options.idle_chunk_tokens, options.chunk_tokens + options.max_sequences)) {
+    stats_.pages_total = pool_->max_pages();
+    thread_ = std::thread([this] { run(); });
+  }
+
+  ~Impl() { stop(); }
+
+  std::shared_ptr<RequestHandle> submit(EngineRequest asked, std::function<void()> notify);
+
+  EngineStats stats() const {
+    const std::lock_guard lock(mutex_);
+    return stats_;
+  }
+
+  int64_t max_context_tokens() const {
+    return std::min(config_.max_position_embeddings, pool_->max_pages() * KvPool::kPageTokens);
+  }
+
+  void drain() {
+    const std::lock_guard lock(mutex_);
+    draining_ = true;
+  }
+
+  bool idle() const {
+    const std::lock_guard lock(mutex_);
+    return alive_ == 0;
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      draining_ = true;
+      stopping_ = true;
+    }
+    bell_->ring();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  // What a sequence gets of a step.
+  struct Share {
+    Request request;
+    int64_t tokens = 0;
+  };
+
+  void run();
+  bool take_submitted();
+  void end_unwanted();
+  void admit();
+  bool waits_for_prefix(const EngineSequence& request, int64_t cached_tokens) const;
+  int64_t committed_pages() const;
+  int64_t used_pages() const;
+  std::vector<Share> plan_step() const;
+  void make_room(std::vector<Share>& shares);
+  bool free_pages(int64_t pages, const SchedulerRank& rank);
+  void preempt(const Request& request);
+  void step(const std::vector<Share>& shares);
+  bool run_model(const std::vector<Share>& shares, ConstTensorView& logits);
+  void advance(const std::vector<Share>& shares, ConstTensorView logits);
+  void publish(const Request& request, GeneratedToken token);
+  void keep_prefix(EngineSequence& request);
+  void end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error);
+  void update_stats();
+
+  const EngineOptions options_;
+  const ModelConfig& config_;
+  Context& context_;
+  const std::shared_ptr<EngineBell> bell_ = std::make_shared<EngineBell>();
+
+  // Of the engine's thread.
+  std::shared_ptr<KvPool> pool_;
+  std::unique_ptr<KvStore> store_;
+  PrefixCache cache_;
+  Forward forward_;
+  std::vector<Request> waiting_;  // submitted or preempted
+  std::vector<Request> running_;
+  TenantLedger ledger_;
+  EngineSequence::Clock::time_point last_update_;
+
+  mutable std::mutex mutex_;  // of what follows
+  std::vector<Request> submitted_;
+  int64_t alive_ = 0;  // submitted and not ended
+  int64_t arrivals_ = 0;
+  bool draining_ = false;
+  bool stopping_ = false;
+  EngineStats stats_;
+
+  std::thread thread_;
+};
+
+// ---- any thread ----
+
+std::shared_ptr<RequestHandle> Engine::Impl::submit(EngineRequest asked, std::function<void()> notify) {
+  if (asked.top_logprobs < -1 || asked.top_logprobs > 20) {
+    fail(ErrorCode::kUsage, "top_logprobs is {}, but must be in [0, 20], or -1 for none", asked.top_logprobs);
+  }
+  auto request = std::make_shared<EngineSequence>(asked, std::move(notify), config_, pool_, bell_);
+  request->max_unread_tokens = options_.max_unread_tokens;
+  const auto prompt_tokens = static_cast<int64_t>(asked.prompt.size());
+  const int64_t context = max_context_tokens();
+  GenerationOptions generation = asked.generation;
+  if (prompt_tokens < config_.max_position_embeddings && prompt_tokens >= context) {
+    fail(ErrorCode::kLimit, "the prompt has {} tokens, but all pages of keys and values hold {}: give them more memory",
+         prompt_tokens, context);
+  }
+  const int64_t room = std::max<int64_t>(0, context - prompt_tokens);
+  generation.max_new_tokens = std::min(generation.max_new_tokens.value_or(room), room);  // negative ones are refused
+  request->sequence.start(std::move(asked.prompt), generation);
+
+  const std::lock_guard lock(mutex_);
+  if (draining_) throw Overloaded(ErrorCode::kLimit, "the engine is shutting down");
+  if (alive_ >= options_.max_sequences + options_.max_waiting) {
+    ++stats_.requests_refused;
+    throw Overloaded(ErrorCode::kLimit, fmt::format("{} requests run or wait already", alive_));
+  }
+  request->rank.arrival = ++arrivals_;
+  ++alive_;
+  submitted_.push_back(request);
+  bell_->ring();
+  return request;
+}
+
+// ---- the engine's thread ----
+
+void Engine::Impl::run() {
+  while (take_submitted()) {
+    end_unwanted();
+    admit();
+    std::vector<Share> shares = plan_step();
+    if (shares.empty()) {
+      update_stats();
+      bell_->wait();
+      continue;
+    }
+    make_room(shares);
+    if (!shares.empty()) step(shares);
+    if (EngineSequence::Clock::now() - last_update_ > kUpdateInterval) update_stats();
+  }
+  for (const std::vector<Request>& requests : {std::vector(waiting_), std::vector(running_)}) {
+    for (const Request& request : requests) end(request, FinishReason::kCancelled, nullptr);
+  }
+  update_stats();
+  if (store_) {
+    store_->finish();
+    while (cache_.evict()) continue;  // to the store, what is not there
+  }
+}
+
+bool Engine::Impl::take_submitted() {
+  const std::lock_guard lock(mutex_);
+  waiting_.insert(waiting_.end(), submitted_.begin(), submitted_.end());
+  submitted_.clear();
+  return !stopping_;
+}
+
+void Engine::Impl::end_unwanted() {
+  for (const std::vector<Request>& requests : {std::vector(waiting_), std::vector(running_)}) {
+    for (const Request& request : requests) {
+      if (const auto reason = request->wanted_finish()) {
+        end(request, reason, nullptr);
+      } else if (request->sequence.finished()) {  // before it began: max_new_tokens is 0
+        end(request, request->sequence.finish_reason(), nullptr);
+      }
+    }
+  }
+}
+
+// Pages that the prompts which are being read will still take.
+int64_t Engine::Impl::committed_pages() const {
+  int64_t pages = 0;
+  for (const Request& request : running_) {
+    const Sequence& sequence = request->sequence;
+    pages += sequence.kv().pages_to_reserve(static_cast<int64_t>(sequence.tokens().size()) + 1);
+  }
+  return pages;
+}
+
+// Pages that running sequences hold; all others can be had for the asking.
+int64_t Engine::Impl::used_pages() const {
+  std::vector<const KvPage*> pages;
+  for (const Request& request : running_) {
+    for (const KvPageRef& page : request->sequence.kv().pages()) pages.push_back(page.get());
+  }
+  std::sort(pages.begin(), pages.end());
+  return std::unique(pages.begin(), pages.end()) - pages.begin();
+}
+
+// Another sequence computes what this one begins with: it is worth waiting for.
+bool Engine::Impl::waits_for_prefix(const EngineSequence& request, int64_t cached_tokens) const {
+  if (!options_.prefix_cache) return false;
+  return std::any_of(running_.begin(), running_.end(), [&](const Request& other) {
+    const Sequence& sequence = other->sequence;
+    if (other->cache_scope != request.cache_scope || !sequence.generated().empty()) return false;
+    const int64_t common = common_prefix(sequence.tokens(), request.sequence.tokens());
+    return common >= cached_tokens + KvPool::kPageTokens;
+  });
+}
+
+void Engine::Impl::admit() {
+  std::vector<Request> candidates = waiting_;
+  while (!candidates.empty() && static_cast<int64_t>(running_.size()) < options_.max_sequences) {
+    std::vector<WaitingRequest> demands;
+    for (const Request& request : candidates) demands.push_back({request->rank, request->tenant});
+    const size_t index = next_to_admit(demands, ledger_);
+    const Request request = candidates[index];
+    candidates.erase(candidates.begin() + static_cast<int64_t>(index));
+    Sequence& sequence = request->sequence;
+    // The logits of the last token are needed, whatever the cache has.
+    const std::span<const int32_t> known = sequence.tokens().first(sequence.tokens().size() - 1);
+    const int64_t matched = options_.prefix_cache ? cache_.match(request->cache_scope, known) : 0;
+    if (waits_for_prefix(*request, matched)) continue;
+    const int64_t available = pool_->max_pages() - used_pages() - committed_pages();
+    if (!running_.empty() && pages_of(static_cast<int64_t>(known.size()) + 2) > available) return;
+
+    PrefixCache::Hit hit;
+    if (options_.prefix_cache) hit = cache_.take(request->cache_scope, known);
+    sequence.kv().adopt(std::move(hit.pages), hit.tokens);
+    const bool is_new = !request->has_started();
+    request->started(hit.tokens);
+    ledger_.started(request->tenant);
+    running_.push_back(request);
+    std::erase(waiting_, request);
+    if (!is_new) continue;
+    const std::lock_guard lock(mutex_);
+    stats_.queue_s.add(request->usage().queue_s);
+    stats_.prompt_tokens += sequence.prompt_count();
+    stats_.cached_tokens += hit.tokens;
+  }
+}
+
+std::vector<Engine::Impl::Share> Engine::Impl::plan_step() const {
+  std::vector<Share> shares;
+  std::vector<Request> prompts;
+  std::vector<PromptDemand> demands;
+  for (const Request& request : running_) {
+    const int64_t pending = request->sequence.pending_count();
+    if (pending > 1) {
+      prompts.push_back(request);
+      demands.push_back({request->rank, pending});
+    } else if (!request->rests()) {
+      shares.push_back({request, pending});
+    }
+  }
+  const std::vector<int64_t> tokens =
+      share_chunk(demands, shares.empty() ? options_.idle_chunk_tokens : options_.chunk_tokens);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    if (tokens[i] > 0) shares.push_back({prompts[i], tokens[i]});
+  }
+  std::sort(shares.begin(), shares.end(),
+            [](const Share& a, const Share& b) { return a.request->rank.before(b.request->rank); });
+  return shares;
+}
+
+// Reserves the pages of a step, best rank first. Who finds none gives back what it has, and those behind it go first.
+void Engine::Impl::make_room(std::vector<Share>& shares) {
+  std::vector<Share> kept;
+  for (const Share& share : shares) {
+    if (std::find(running_.begin(), running_.end(), share.request) == running_.end()) continue;  // it was preempted
+    KvCache& kv = share.request->sequence.kv();
+    const int64_t tokens = kv.size_tokens() + share.tokens;
+    try {
+      if (!free_pages(kv.pages_to_reserve(tokens), share.request->rank)) {
+        preempt(share.request);
+        continue;
+      }
+      kv.reserve(tokens);
+      kept.push_back(share);
+    } catch (const Error&) {  // memory is out
+      end(share.request, std::nullopt, std::current_exception());
+    }
+  }
+  shares = std::move(kept);
+}
+
+// Has so many pages free: of the prefix cache, or of sequences of lesser rank.
+bool Engine::Impl::free_pages(int64_t pages, const SchedulerRank& rank) {
+  while (pool_->free_pages() < pages) {
+    if (cache_.evict()) continue;
+    if (store_ && store_->finish()) continue;
+    const auto last = std::max_element(running_.begin(), running_.end(),
+                                       [](const Request& a, const Request& b) { return a->rank.before(b->rank); });
+    if (last == running_.end() || !rank.before((*last)->rank)) return false;
+    preempt(Request(*last));
+  }
+  return true;
+}
+
+void Engine::Impl::preempt(const Request& request) {
+  keep_prefix(*request);
+  request->sequence.kv().clear();
+  ledger_.ended(request->tenant);
+  std::erase(running_, request);
+  waiting_.push_back(request);
+  const std::lock_guard lock(mutex_);
+  ++stats_.preemptions;
+}
+
+void Engine::Impl::keep_prefix(EngineSequence& request) {
+  if (!options_.prefix_cache) return;
+  cache_.insert(request.cache_scope, request.sequence.tokens(), request.sequence.kv());
+}
+
+void Engine::Impl::step(const std::vector<Share>& shares) {
+  const auto start = EngineSequence::Clock::now();
+  ConstTensorView logits;
+  if (run_model(shares, logits)) advance(shares, logits);
+  const std::lock_guard lock(mutex_);
+  ++stats_.steps;
+  stats_.batch_sequences += static_cast<int64_t>(shares.size());
+  for (const Share& share : shares) stats_.batch_tokens += share.tokens;
+  stats_.step_s.add(std::chrono::duration<double>(EngineSequence::Clock::now() - start).count());
+}
+
+// False if the pass failed: then all that were in it have.
+bool Engine::Impl::run_model(const std::vector<Share>& shares, ConstTensorView& logits) {
+  std::vector<SequenceTokens> batch;
+  bool any_is_ready = false;
+  for (const Share& share : shares) {
+    Sequence& sequence = share.request->sequence;
+    any_is_ready = any_is_ready || sequence.pending_count() == share.tokens;
+    batch.push_back({.tokens = sequence.pending(share.tokens), .kv = &sequence.kv()});
+  }
+  try {
+    logits = forward_.run(batch, any_is_ready ? LogitsFor::kLastToken : LogitsFor::kNone);
+    return true;
+  } catch (const std::exception&) {
+    for (const Share& share : shares) end(share.request, std::nullopt, std::current_exception());
+    return false;
+  }
+}
+
+// Samples for those whose tokens are all run; each by itself, on all threads.
+void Engine::Impl::advance(const std::vector<Share>& shares, ConstTensorView logits) {
+  struct Sampled {
+    GeneratedToken token;
+    std::exception_ptr error;
+    bool is_ready = false;
+  };
+  std::vector<Sampled> sampled(shares.size());
+  for (size_t i = 0; i < shares.size(); ++i) sampled[i].is_ready = shares[i].request->sequence.pending_count() == 0;
+  context_.pool().parallel_for(static_cast<int64_t>(shares.size()), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      Sampled& result = sampled[static_cast<size_t>(i)];
+      EngineSequence& request = *shares[static_cast<size_t>(i)].request;
+      if (!result.is_ready) continue;
+      const auto vocab_size = static_cast<size_t>(config_.vocab_size);
+      const std::span<const float> row(logits.as<float>() + static_cast<size_t>(i) * vocab_size, vocab_size);
+      try {
+        result.token.id = request.sequence.advance(row);
+        if (request.top_logprobs < 0) continue;
+        Logprobs logprobs = logprobs_of(row, result.token.id, request.top_logprobs);
+        result.token.logprob = logprobs.chosen;
+        result.token.top = std::move(logprobs.top);
+      } catch (...) {
+        result.error = std::current_exception();
+      }
+    }
+  });
+  for (size_t i = 0; i < shares.size(); ++i) {
+    const Request& request = shares[i].request;
+    ledger_.served(request->tenant, shares[i].tokens);
+    if (sampled[i].error) {
+      end(request, std::nullopt, sampled[i].error);
+    } else if (sampled[i].is_ready) {
+      publish(request, std::move(sampled[i].token));
+    }
+  }
+}
+
+void Engine::Impl::publish(const Request& request, GeneratedToken token) {
+  const Sequence& sequence = request->sequence;
+  const bool is_first = sequence.generated().size() == 1;
+  if (is_first) keep_prefix(*request);  // those who begin alike need not wait for its end
+  if (sequence.finish_reason() == FinishReason::kStopToken) {
+    request->count_stop_token();
+  } else {
+    const double seconds = request->publish(std::move(token));
+    const std::lock_guard lock(mutex_);
+    (is_first ? stats_.first_token_s : stats_.between_tokens_s).add(seconds);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.generated_tokens;
+  }
+  if (sequence.finished()) end(request, sequence.finish_reason(), nullptr);
+}
+
+// Pages and counts first: who learns of the end finds them in order.
+void Engine::Impl::end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error) {
+  if (!error) keep_prefix(*request);
+  request->sequence.kv().clear();
+  if (std::erase(running_, request) > 0) ledger_.ended(request->tenant);
+  std::erase(waiting_, request);
+  {
+    const std::lock_guard lock(mutex_);
+    --alive_;
+    ++(error                                ? stats_.requests_failed
+       : reason == FinishReason::kCancelled ? stats_.requests_cancelled
+                                            : stats_.requests_finished);
+  }
+  update_stats();
+  request->end(reason, std::move(error));
+}
+
+void Engine::Impl::update_stats() {
+  last_update_ = EngineSequence::Clock::now();
+  const int64_t used = used_pages();
+  const std::lock_guard lock(mutex_);
+  stats_.running = static_cast<int64_t>(running_.size());
+  stats_.waiting = alive_ - stats_.running;
+  stats_.pages_used = used;
+  stats_.pages_cached = pool_->pages() - used;
+  if (!store_) return;
+  stats_.pages_spilled = store_->written();
+  stats_.pages_restored = store_->restored();
+  stats_.pages_rejected = store_->rejected();
+}
+
+// ---- Engine ----
+
+Engine::Engine(const Model& model, Context& context, const EngineOptions& options)
+    : impl_(std::make_unique<Impl>(model, context, options)) {}
+Engine::~Engine() = default;
+
+std::shared_ptr<RequestHandle> Engine::submit(EngineRequest request, std::function<void()> notify) {
+  return impl_->submit(std::move(request), std::move(notify));
+}
+EngineStats Engine::stats() const { return impl_->stats(); }
+int64_t Engine::page_tokens() const { return KvPool::kPageTokens; }
+int64_t Engine::max_context_tokens() const { return impl_->max_context_tokens(); }
+void Engine::drain() { impl_->drain(); }
+bool Engine::idle() const { return impl_->idle(); }
+void Engine::stop() { impl_->stop(); }
+
+}  // namespace glimmer

@@ -1,0 +1,77 @@
+// A request as the engine keeps it: what its reader sees, and what the engine's thread alone touches.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+#include "engine/engine.h"
+#include "engine/scheduler.h"
+
+namespace glimmer {
+
+// Wakes the engine's thread; handles may outlive the engine.
+class EngineBell {
+ public:
+  void ring();
+  // Until rung since the last wait.
+  void wait();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  bool rung_ = false;
+};
+
+class EngineSequence : public RequestHandle {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  EngineSequence(const EngineRequest& request, std::function<void()> notify, const ModelConfig& config,
+                 std::shared_ptr<KvPool> pool, std::shared_ptr<EngineBell> bell);
+
+  // ---- any thread ----
+  News take() override;
+  RequestUsage usage() const override;
+  void finish(FinishReason reason) override;
+
+  // ---- the engine's thread ----
+  Sequence sequence;
+  const int top_logprobs;
+  const std::string tenant;
+  const std::string cache_scope;
+  SchedulerRank rank;
+  int64_t max_unread_tokens = 0;
+
+  std::optional<FinishReason> wanted_finish() const;
+  // Whether its reader has left so much that no more shall be made.
+  bool rests() const { return unread_.load(std::memory_order_relaxed) >= max_unread_tokens; }
+
+  double seconds_since_submitted() const;
+  void started(int64_t cached_tokens);  // taken to run; counts a preemption if it ran before
+  bool has_started() const { return has_started_; }
+  // Seconds since the token before, or since submit().
+  double publish(GeneratedToken token);
+  void count_stop_token();
+  void end(std::optional<FinishReason> reason, std::exception_ptr error);
+
+ private:
+  void tell();
+
+  const std::function<void()> notify_;
+  const std::shared_ptr<EngineBell> bell_;
+  const Clock::time_point submitted_ = Clock::now();
+  Clock::time_point last_token_ = submitted_;
+  bool has_started_ = false;
+  std::atomic<int> wanted_finish_{-1};
+  std::atomic<int64_t> unread_{0};
+
+  mutable std::mutex mutex_;  // of what follows
+  News news_;
+  RequestUsage usage_;
+  bool told_ = false;
+};
+
+}  // namespace glimmer

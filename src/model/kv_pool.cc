@@ -1,0 +1,68 @@
+#include "model/kv_pool.h"
+
+#include <cstring>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace glimmer {
+
+struct KvPool::Shared {
+  int64_t pages = 0;
+  std::vector<Buffer> free;
+};
+
+KvLayout kv_layout_of(const ModelConfig& c, KvType type) {
+  if (c.attention == AttentionKind::kMla) {
+    return {.type = type,
+            .kv_heads = 1,
+            .qk_dim = c.kv_lora_rank + c.qk_rope_head_dim,
+            .v_dim = c.kv_lora_rank,
+            .values_in_keys = true};
+  }
+  return {.type = type, .kv_heads = c.num_key_value_heads, .qk_dim = c.head_dim, .v_dim = c.head_dim};
+}
+
+KvPool::KvPool(const ModelConfig& config, KvType type, int64_t max_pages)
+    : layout_(kv_layout_of(config, type)),
+      layers_(config.num_hidden_layers),
+      max_pages_(max_pages),
+      shared_(std::make_shared<Shared>()) {}
+
+int64_t KvPool::pages() const { return shared_->pages; }
+
+KvPageRef KvPool::allocate() {
+  if (shared_->pages >= max_pages_) {
+    fail(ErrorCode::kLimit, "all {} pages of keys and values are in use ({} tokens each)", max_pages_, kPageTokens);
+  }
+  Buffer memory;
+  if (shared_->free.empty()) {
+    memory = Buffer(static_cast<size_t>(page_bytes()));
+  } else {
+    memory = std::move(shared_->free.back());
+    shared_->free.pop_back();
+  }
+  KvPageRef page(new KvPage(std::move(memory)), [shared = shared_](KvPage* gone) {
+    --shared->pages;
+    shared->free.push_back(std::move(gone->memory_));
+    delete gone;
+  });
+  ++shared_->pages;
+  shared_->free.reserve(static_cast<size_t>(shared_->pages) + shared_->free.size());  // giving back must not throw
+  return page;
+}
+
+void KvPool::copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const {
+  GLIMMER_CHECK(tokens >= 0 && tokens <= kPageTokens, "{} tokens", tokens);
+  const auto copy = [&](int64_t offset, int64_t row_bytes) {
+    std::memcpy(to.data() + offset, from.data() + offset, static_cast<size_t>(tokens * row_bytes));
+  };
+  const int64_t value_bytes = layout_.value_bytes();
+  for (int64_t head = 0; head < layers_ * layout_.kv_heads; ++head) {
+    const int64_t at = head * layout_.head_bytes();
+    copy(at, layout_.qk_dim * value_bytes);
+    if (!layout_.values_in_keys) copy(at + layout_.v_offset_bytes(), layout_.v_dim * value_bytes);
+  }
+}
+
+}  // namespace glimmer

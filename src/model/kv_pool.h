@@ -1,0 +1,65 @@
+// Pages of keys and values: what a KvCache is made of, and what several can share.
+//
+// A page holds kAttentionBlock tokens of a sequence in all layers. It never moves. A reference counts as a use; with
+// the last one gone the page's memory goes back to its pool, for the next page. References of one pool belong to one
+// thread.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "model/config.h"
+#include "ops/attention.h"
+#include "tensor/buffer.h"
+
+namespace glimmer {
+
+// The layout of a model's keys and values of one layer.
+//   GQA: keys [head_dim] and values [head_dim] of num_key_value_heads.
+//   MLA: one key head, of the normed latent [kv_lora_rank] and the rotated k_pe [qk_rope_head_dim]; the latent is its
+//   value too.
+KvLayout kv_layout_of(const ModelConfig& config, KvType type);
+
+class KvPage {
+ public:
+  explicit KvPage(Buffer memory) : memory_(std::move(memory)) {}
+  std::byte* data() { return memory_.as<std::byte>(); }
+  const std::byte* data() const { return memory_.as<std::byte>(); }
+
+ private:
+  friend class KvPool;
+  Buffer memory_;
+};
+using KvPageRef = std::shared_ptr<KvPage>;
+
+class KvPool {
+ public:
+  static constexpr int64_t kPageTokens = kernels::kAttentionBlock;
+  static constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+
+  KvPool(const ModelConfig& config, KvType type, int64_t max_pages = kUnlimited);
+
+  const KvLayout& layout() const { return layout_; }
+  int64_t layers() const { return layers_; }
+  int64_t page_bytes() const { return layers_ * layout_.block_bytes(); }
+  int64_t max_pages() const { return max_pages_; }
+  int64_t pages() const;  // that are referred to
+  int64_t free_pages() const { return max_pages_ - pages(); }
+
+  // A page that holds anything. Throws kLimit when max_pages are in use, or memory is out.
+  KvPageRef allocate();
+  // The first `tokens` of a page into another.
+  void copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const;
+
+ private:
+  struct Shared;  // what pages go back to; they may outlive the pool
+
+  KvLayout layout_;
+  int64_t layers_ = 0;
+  int64_t max_pages_ = 0;
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace glimmer

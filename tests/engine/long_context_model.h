@@ -1,0 +1,67 @@
+// A tiny random model of the fixtures with a context of several pages of keys and values.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <string>
+
+#include "engine/generate.h"
+#include "model/model.h"
+#include "support/paths.h"
+#include "support/temp_dir.h"
+
+namespace glimmer::testing {
+
+class LongContextModel {
+ public:
+  static constexpr int64_t kContext = 4096;
+
+  explicit LongContextModel(const std::string& fixture, int threads = 2)
+      : context({.backend = "", .threads = threads}), model(load(fixture)) {}
+
+  // Not a multiple of anything, and different for each seed.
+  std::vector<int32_t> prompt(int64_t tokens, uint64_t seed) const {
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < tokens; ++i) {
+      seed = seed * 6364136223846793005U + 1442695040888963407U;
+      ids.push_back(static_cast<int32_t>((seed >> 33) % static_cast<uint64_t>(model.config().vocab_size)));
+    }
+    return ids;
+  }
+
+  // What the model says to a prompt by itself, beside the engine, which may be running.
+  std::vector<int32_t> expected(const std::vector<int32_t>& prompt, const GenerationOptions& options) {
+    Forward forward(model, own_context_, 512);
+    Sequence sequence(model.config(), kv_type_of(context.precision()));
+    sequence.start(prompt, options);
+    Generator(forward).run(sequence);
+    return {sequence.generated().begin(), sequence.generated().end()};
+  }
+
+  Context context;
+
+ private:
+  Model load(const std::string& fixture) {
+    namespace fs = std::filesystem;
+    for (const fs::directory_entry& file : fs::directory_iterator(source_dir() / "tests/fixtures" / fixture)) {
+      if (file.path().filename() != "config.json") fs::copy(file.path(), folder_.path() / file.path().filename());
+    }
+    std::ifstream in(source_dir() / "tests/fixtures" / fixture / "config.json");
+    std::stringstream config;
+    config << in.rdbuf();
+    const std::regex field("\"max_position_embeddings\": *[0-9]+");
+    folder_.write("config.json",
+                  std::regex_replace(config.str(), field, "\"max_position_embeddings\": " + std::to_string(kContext)));
+    return Model::load(folder_.path());
+  }
+
+  TempDir folder_;
+  Context own_context_{{.backend = "", .threads = 1}};
+
+ public:
+  Model model;
+};
+
+}  // namespace glimmer::testing
