@@ -16,9 +16,7 @@ bool escapes_welcome() {
 }  // namespace
 
 AnswerStream::AnswerStream(const Tokenizer* tokenizer, const AnswerOptions& options)
-    : style_(options.style),
-      matcher_(options.stop),
-      splitter_(options.reasoning_open ? ReasoningSplitter::Start::kReasoning : ReasoningSplitter::Start::kAnswer) {
+    : style_(options.style), matcher_(options.stop), parser_({.starts_in_reasoning = options.reasoning_open}) {
   if (tokenizer != nullptr) decoder_.emplace(*tokenizer);
 }
 
@@ -37,7 +35,7 @@ void AnswerStream::finish() {
   if (decoder_) {
     show(matcher_.push(decoder_->flush()));
     show(matcher_.flush());
-    show_pieces(splitter_.flush());
+    show_deltas(parser_.finish(OutputEnd::kStop));
   }
   set_dim(false);
   if (line_open_) print("\n");
@@ -47,17 +45,18 @@ void AnswerStream::finish() {
 void AnswerStream::show(const std::string& text) {
   text_ += text;
   if (style_ == AnswerStyle::kAsGenerated) print(text);
-  show_pieces(splitter_.push(text));
+  show_deltas(parser_.feed(text));
 }
 
-void AnswerStream::show_pieces(const std::vector<ReasoningSplitter::Piece>& pieces) {
-  for (const ReasoningSplitter::Piece& piece : pieces) {
-    const bool first_of_answer = !piece.reasoning && content_.empty() && !reasoning_.empty();
-    (piece.reasoning ? reasoning_ : content_) += piece.text;
-    if (style_ != AnswerStyle::kForReading) continue;
-    set_dim(piece.reasoning);
+void AnswerStream::show_deltas(const OutputDeltas& deltas) {
+  for (const OutputDelta& delta : deltas) {
+    const bool reasoning = delta.kind == DeltaKind::kReasoning;
+    const bool first_of_answer = delta.kind == DeltaKind::kContent && content().empty() && !parsed_.reasoning.empty();
+    parsed_.add(delta);
+    if (style_ != AnswerStyle::kForReading || (!reasoning && delta.kind != DeltaKind::kContent)) continue;
+    set_dim(reasoning);
     if (first_of_answer) print("\n\n");
-    print(piece.text);
+    print(delta.text);
   }
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/generate.h"
-#include "text/reasoning_splitter.h"
+#include "text/output_parser.h"
 #include "text/stop_matcher.h"
 #include "text/stream_decoder.h"
 
@@ -35,23 +35,22 @@ class AnswerStream {
   void finish();                 // prints what was held back, and ends the line
 
   const std::string& text() const { return text_; }  // as generated, without what a stop string cut off
-  const std::string& reasoning() const { return reasoning_; }
-  const std::string& content() const { return content_; }  // the answer without the reasoning
+  const std::string& reasoning() const { return parsed_.reasoning; }
+  const std::string& content() const { return parsed_.content; }  // the answer without the reasoning
   const std::string& stop_string() const { return matcher_.match(); }
 
  private:
   void show(const std::string& text);
-  void show_pieces(const std::vector<ReasoningSplitter::Piece>& pieces);
+  void show_deltas(const OutputDeltas& deltas);
   void set_dim(bool dim);
   void print(const std::string& text);
 
   AnswerStyle style_;
   std::optional<StreamDecoder> decoder_;
   StopMatcher matcher_;
-  ReasoningSplitter splitter_;
+  OutputParser parser_;
+  ParsedOutput parsed_;
   std::string text_;
-  std::string reasoning_;
-  std::string content_;
   bool dim_ = false;
   bool line_open_ = false;  // something was printed, and its last character is not a line end
   bool any_id_ = false;

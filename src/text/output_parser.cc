@@ -1,0 +1,243 @@
+#include "text/output_parser.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/utf8.h"
+#include "text/tool_call_grammar.h"
+
+namespace glimmer {
+namespace {
+
+constexpr std::string_view kThinkTag = "<think>";
+constexpr std::string_view kThinkEndTag = "</think>";
+constexpr std::string_view kSpace = " \t\r\n";
+
+TextEnd text_end(OutputEnd end) { return end == OutputEnd::kStop ? TextEnd::kStopped : TextEnd::kCut; }
+
+}  // namespace
+
+bool prompt_opens_reasoning(std::string_view prompt) {
+  const size_t last = prompt.find_last_not_of(kSpace);
+  return last != std::string_view::npos && prompt.substr(0, last + 1).ends_with(kThinkTag);
+}
+
+struct OutputParser::Impl {
+  explicit Impl(OutputParserOptions given)
+      : options(std::move(given)),
+        tools(options.tools ? options.tools : std::make_shared<const ToolSchemas>()),
+        in_reasoning(options.starts_in_reasoning) {}
+
+  void take(std::string_view text);
+  void read(TextEnd end);
+  bool read_call(TextEnd end);
+  bool read_text(TextEnd end);
+  bool read_tag(std::string_view tag);
+  void open_call(std::string_view tag);
+  void add_text(std::string_view text);
+  void begin_section(bool reasoning);
+  bool tells_calls() const { return options.format != ToolCallFormat::kNone; }
+  void diagnose(std::string_view reason) { out.push_back({DeltaKind::kDiagnostic, std::string(reason)}); }
+
+  OutputParserOptions options;
+  std::shared_ptr<const ToolSchemas> tools;
+  OutputDeltas out;
+
+  std::string bytes;    // of a character that is still cut in two
+  std::string pending;  // text whose meaning more text decides
+  size_t at = 0;        // what of it is done
+
+  // A section is what a tag begins: white space at its beginning is left out, and so is that at the end of reasoning
+  // and before a tool call.
+  bool in_reasoning;
+  bool blank = true;         // the section has had nothing but white space
+  std::string held_space;    // white space that may turn out to be at the end
+  bool behind_call = false;  // nothing but white space since a tool call
+
+  std::unique_ptr<ToolCallGrammar> call;
+  std::string_view call_tag;  // that opened it
+  bool call_certain = false;
+  int calls = 0;
+  bool stopped = false;
+  bool finished = false;
+};
+
+void OutputParser::Impl::take(std::string_view text) {
+  bytes += text;
+  const size_t whole = bytes.size() - incomplete_utf8_suffix_bytes(bytes);
+  pending += to_valid_utf8(std::string_view(bytes).substr(0, whole));
+  bytes.erase(0, whole);
+}
+
+void OutputParser::Impl::read(TextEnd end) {
+  while (!stopped && (call ? read_call(end) : read_text(end))) {
+  }
+  if (stopped) at = pending.size();
+  pending.erase(0, at);
+  at = 0;
+}
+
+// Reads on in the tool call. Whether to go on behind it.
+bool OutputParser::Impl::read_call(TextEnd end) {
+  const size_t tag_bytes = call_certain ? 0 : call_tag.size();
+  const auto progress = call->advance(std::string_view(pending).substr(at + tag_bytes), end);
+  if (progress.state == ToolCallGrammar::State::kUndecided) return false;
+  if (progress.state == ToolCallGrammar::State::kNotACall) {
+    call.reset();
+    if (!in_reasoning) diagnose("a tag that begins no tool call; it stays text");
+    add_text(call_tag);
+    at += tag_bytes;
+    return true;
+  }
+  if (!call_certain) {
+    call_certain = true;
+    ++calls;
+  }
+  at += tag_bytes + progress.consumed_bytes;
+  if (progress.state == ToolCallGrammar::State::kCall) return false;
+  call.reset();
+  blank = true;
+  behind_call = true;
+  stopped = options.max_calls > 0 && calls >= options.max_calls;
+  return true;
+}
+
+// Reads up to the next tag, and that. False: the text ends first.
+bool OutputParser::Impl::read_text(TextEnd end) {
+  TagScanner scanner{pending, end, at};
+  while ((scanner.at = scanner.text.find('<', scanner.at)) != std::string_view::npos) {
+    for (const std::string_view tag : {kThinkTag, kThinkEndTag, kToolCallTag, kToolCallEndTag, kFunctionTag}) {
+      if ((tag == kToolCallTag || tag == kToolCallEndTag) && !tells_calls()) continue;
+      if (tag == kFunctionTag && options.format != ToolCallFormat::kQwen3Coder) continue;
+      const Match match = scanner.match(tag);
+      if (match == Match::kNo) continue;
+      add_text(scanner.text.substr(at, scanner.at - at));
+      at = scanner.at;
+      return match == Match::kYes && read_tag(tag);
+    }
+    ++scanner.at;
+  }
+  add_text(scanner.text.substr(at));
+  at = pending.size();
+  return false;
+}
+
+bool OutputParser::Impl::read_tag(std::string_view tag) {
+  if (tag == kToolCallTag || tag == kFunctionTag) {
+    open_call(tag);
+    return true;
+  }
+  at += tag.size();
+  if (tag == kThinkEndTag && in_reasoning) {
+    begin_section(false);
+  } else if (tag == kThinkTag && blank) {
+    begin_section(true);
+  } else if (tag == kThinkEndTag && blank) {
+    // Thinking was off, or ended twice: nothing to end.
+  } else if (tag == kToolCallEndTag && behind_call) {
+    diagnose("</tool_call> stands twice");
+  } else {
+    if (!in_reasoning) diagnose("a tag out of place; it stays text");
+    add_text(tag);
+  }
+  return true;
+}
+
+// A call inside reasoning, or without its opening tag, must name a declared tool: it may be a mere mention.
+void OutputParser::Impl::open_call(std::string_view tag) {
+  const bool mention = in_reasoning || tag == kFunctionTag;
+  const auto names = mention ? ToolCallGrammar::Names::kDeclared : ToolCallGrammar::Names::kAny;
+  call_tag = tag;
+  call_certain = false;
+  if (options.format == ToolCallFormat::kGlmXml) {
+    call = make_glm_grammar(*tools, names, ToolCallWriter(*tools, LiteralStyle::kJson, calls, out));
+  } else {
+    const auto opening = tag == kFunctionTag ? Qwen3CoderOpening::kFunction : Qwen3CoderOpening::kToolCall;
+    call = make_qwen3_coder_grammar(*tools, names, ToolCallWriter(*tools, LiteralStyle::kPython, calls, out), opening);
+  }
+}
+
+void OutputParser::Impl::begin_section(bool reasoning) {
+  in_reasoning = reasoning;
+  blank = true;
+  behind_call = false;
+  held_space.clear();
+}
+
+void OutputParser::Impl::add_text(std::string_view text) {
+  if (blank) text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  if (text.empty()) return;
+  blank = false;
+  behind_call = false;
+  std::string joined = std::exchange(held_space, {}).append(text);
+  const size_t end = joined.find_last_not_of(kSpace) + 1;  // npos + 1 is 0: all of it is space
+  held_space = joined.substr(end);
+  joined.resize(end);
+  if (!joined.empty()) out.push_back({in_reasoning ? DeltaKind::kReasoning : DeltaKind::kContent, std::move(joined)});
+}
+
+OutputParser::OutputParser(OutputParserOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+OutputParser::OutputParser(OutputParser&&) noexcept = default;
+OutputParser& OutputParser::operator=(OutputParser&&) noexcept = default;
+OutputParser::~OutputParser() = default;
+
+OutputDeltas OutputParser::feed(std::string_view text) {
+  GLIMMER_CHECK(!impl_->finished, "text after the end of the output");
+  if (impl_->stopped) return {};
+  impl_->take(text);
+  impl_->read(TextEnd::kOpen);
+  return std::exchange(impl_->out, {});
+}
+
+OutputDeltas OutputParser::finish(OutputEnd end) {
+  Impl& impl = *impl_;
+  GLIMMER_CHECK(!std::exchange(impl.finished, true), "the output ended twice");
+  if (impl.stopped) return {};
+  impl.pending += to_valid_utf8(std::exchange(impl.bytes, {}));
+  impl.read(text_end(end));
+  // White space at the end of an answer is the answer's.
+  if (!impl.in_reasoning && !impl.behind_call && !impl.held_space.empty())
+    impl.out.push_back({DeltaKind::kContent, impl.held_space});
+  return std::exchange(impl.out, {});
+}
+
+bool OutputParser::wants_stop() const { return impl_->stopped; }
+int OutputParser::calls_begun() const { return impl_->calls; }
+
+void ParsedOutput::add(const OutputDelta& delta) {
+  switch (delta.kind) {
+    case DeltaKind::kContent:
+      content += delta.text;
+      break;
+    case DeltaKind::kReasoning:
+      reasoning += delta.text;
+      break;
+    case DeltaKind::kToolCallBegin:
+      calls.push_back({delta.text, {}, {}});
+      break;
+    case DeltaKind::kToolCallArguments:
+      calls.back().arguments += delta.text;
+      break;
+    case DeltaKind::kToolCallEnd:
+      calls.back().missing = delta.text;
+      break;
+    case DeltaKind::kDiagnostic:
+      diagnostics.push_back(delta.text);
+      break;
+  }
+}
+
+void ParsedOutput::add(const OutputDeltas& deltas) {
+  for (const OutputDelta& delta : deltas) add(delta);
+}
+
+ParsedOutput parse_output(std::string_view text, const OutputParserOptions& options, OutputEnd end) {
+  OutputParser parser(options);
+  ParsedOutput parsed;
+  parsed.add(parser.feed(text));
+  parsed.add(parser.finish(end));
+  return parsed;
+}
+
+}  // namespace glimmer

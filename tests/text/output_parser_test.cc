@@ -1,0 +1,429 @@
+#include "text/output_parser.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "text/argument_value.h"
+#include "text/output_parser_fixture.h"
+
+namespace glimmer {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Call {
+  std::string name;
+  std::string arguments;
+};
+
+struct Expected {
+  std::string reasoning;
+  std::string content;
+  std::vector<Call> calls;
+  size_t diagnostics = 0;
+};
+
+// Checks the deltas of the whole text, and that they are the same for every cut of it.
+void expect_output(const OutputParserOptions& options, std::string_view text, const Expected& expected,
+                   OutputEnd end = OutputEnd::kStop) {
+  SCOPED_TRACE(text);
+  const ParsedOutput parsed = parse_output(text, options, end);
+  EXPECT_EQ(parsed.reasoning, expected.reasoning);
+  EXPECT_EQ(parsed.content, expected.content);
+  EXPECT_EQ(parsed.diagnostics.size(), expected.diagnostics) << ::testing::PrintToString(parsed.diagnostics);
+  ASSERT_EQ(parsed.calls.size(), expected.calls.size());
+  for (size_t i = 0; i < expected.calls.size(); ++i) {
+    EXPECT_EQ(parsed.calls[i].name, expected.calls[i].name);
+    EXPECT_EQ(parsed.calls[i].arguments, expected.calls[i].arguments);
+    EXPECT_EQ(parsed.calls[i].missing, "");
+  }
+  expect_same_for_every_cut(text, options, end);
+}
+
+OutputParserOptions thinking(OutputParserOptions options) {
+  options.starts_in_reasoning = true;
+  return options;
+}
+
+// ---- thinking ----
+
+TEST(OutputParser, PromptOpensReasoning) {
+  EXPECT_TRUE(prompt_opens_reasoning("<|user|>Hi<|assistant|><think>"));
+  EXPECT_TRUE(prompt_opens_reasoning("<|assistant|>\n<think>\n"));
+  EXPECT_FALSE(prompt_opens_reasoning("<|assistant|></think>"));
+  EXPECT_FALSE(prompt_opens_reasoning("<|assistant|>\n<think></think>"));
+  EXPECT_FALSE(prompt_opens_reasoning("<|user|>\nHi/nothink<|assistant|>\n<think></think>"));
+  EXPECT_FALSE(prompt_opens_reasoning("<|assistant|><think>old</think>a<|user|>b<|assistant|>"));
+  EXPECT_FALSE(prompt_opens_reasoning("<|assistant|>"));
+  EXPECT_FALSE(prompt_opens_reasoning(""));
+}
+
+TEST(OutputParser, ReasoningOpenedByThePrompt) {
+  expect_output(thinking({}), "17 + 25\n= 42</think>It is 42.", {"17 + 25\n= 42", "It is 42."});
+  expect_output(thinking({}), "\nwell \n</think>\n\n42 \n", {"well", "42 \n"});
+  expect_output(thinking({}), "</think>Hi", {"", "Hi"});
+}
+
+TEST(OutputParser, ReasoningOpenedByTheModel) {
+  expect_output({}, "\n<think>\nhm</think>\nHello", {"hm", "Hello"});
+  expect_output({}, "<think></think>\nHello", {"", "Hello"});  // GLM-4.5 after /nothink in the user's text
+}
+
+TEST(OutputParser, WithoutReasoning) {
+  expect_output({}, "a < b and <thin> is no tag <", {"", "a < b and <thin> is no tag <"});
+  expect_output({}, "  Hi", {"", "Hi"});
+  expect_output({}, " \n ", {"", ""});
+  expect_output({}, "", {"", ""});
+}
+
+TEST(OutputParser, ReasoningNeverClosedIsAllReasoning) {
+  expect_output(thinking({}), "on and on </thi", {"on and on </thi", ""}, OutputEnd::kCut);
+  expect_output(thinking({}), "on \n", {"on", ""});
+}
+
+TEST(OutputParser, TagsDoubledOrMissing) {
+  expect_output(thinking({}), "<think>hm</think>a", {"hm", "a"});
+  expect_output(thinking({}), "\n<think>\n<think>hm</think>\n</think>\na", {"hm", "a"});
+  expect_output({}, "</think>Hi", {"", "Hi"});  // the prompt ended with </think>, and the model says it again
+  expect_output({}, "\n</think>\n</think>Hi", {"", "Hi"});
+  expect_output({}, "<think>a</think>\n<think>b</think>c", {"ab", "c"});  // thinks again before it answers
+}
+
+TEST(OutputParser, TagsInTheAnswerAreText) {
+  expect_output(thinking({}), "x</think>Write `<think>` and `</think>` so.",
+                {"x", "Write `<think>` and `</think>` so.", {}, 2});
+  expect_output({}, "I add.</think>42", {"", "I add.</think>42", {}, 1});  // <think> is missing: too late to tell
+  expect_output(thinking({}), "the tag <think> opens</think>ok", {"the tag <think> opens", "ok"});
+}
+
+// ---- GLM's calls ----
+
+TEST(OutputParser, GlmCallInBothLayouts) {
+  const Expected expected{"Need weather.", "", {{"get_weather", R"({"city": "北京", "days": 3})"}, {"now", "{}"}}};
+  expect_output(thinking(glm()),
+                "Need weather.</think><tool_call>get_weather<arg_key>city</arg_key><arg_value>北京</arg_value>"
+                "<arg_key>days</arg_key><arg_value>3</arg_value></tool_call><tool_call>now</tool_call>",
+                expected);
+  expect_output(glm(),
+                "\n<think>Need weather.</think>\n<tool_call>get_weather\n<arg_key>city</arg_key>\n"
+                "<arg_value>北京</arg_value>\n<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>\n"
+                "<tool_call>now\n</tool_call>",
+                expected);
+  expect_output(glm(),
+                "<think>Need weather.</think> <tool_call> \n get_weather \n\n <arg_key> city </arg_key>  "
+                "<arg_value>北京</arg_value>\t<arg_key>\ndays\n</arg_key> <arg_value> 3\n</arg_value> </tool_call> "
+                "<tool_call>\nnow\n\n</tool_call>\n\n",
+                expected);
+}
+
+TEST(OutputParser, TextAroundCalls) {
+  expect_output(glm(), "Let me see.\n\n<tool_call>now</tool_call>\n then \n<tool_call>now</tool_call>\nDone.\n",
+                {"", "Let me see.\n\nthen \nDone.\n", {{"now", "{}"}, {"now", "{}"}}});
+}
+
+TEST(OutputParser, NamesThatAreNotDeclared) {
+  expect_output(glm(), "<tool_call>mcp__disk.list-all<arg_key>n</arg_key><arg_value>5</arg_value></tool_call>",
+                {"", "", {{"mcp__disk.list-all", R"({"n": 5})"}}, 1});
+  OutputParserOptions none{.format = ToolCallFormat::kGlmXml};
+  expect_output(none, "<tool_call>f<arg_key>a</arg_key><arg_value>007</arg_value></tool_call>",
+                {"", "", {{"f", R"({"a": "007"})"}}, 1});
+}
+
+TEST(OutputParser, WithoutAFormatCallsAreText) {
+  expect_output({}, "<tool_call>now</tool_call>", {"", "<tool_call>now</tool_call>"});
+}
+
+TEST(OutputParser, TextThatIsNoCall) {
+  expect_output(glm(), "The <tool_call> tag begins a call, </tool_call> ends it.",
+                {"", "The <tool_call> tag begins a call, </tool_call> ends it.", {}, 2});
+  expect_output(glm(), R"(<tool_call>{"name": "now", "arguments": {}}</tool_call>)",
+                {"", R"(<tool_call>{"name": "now", "arguments": {}}</tool_call>)", {}, 2});
+  expect_output(glm(), "<tool_call></tool_call>", {"", "<tool_call></tool_call>", {}, 2});
+  expect_output(glm(), "<tool_call>a b<arg_key>k</arg_key><arg_value>1</arg_value></tool_call>",
+                {"", "<tool_call>a b<arg_key>k</arg_key><arg_value>1</arg_value></tool_call>", {}, 2});
+  expect_output(glm(), "<tool_call>no</such_tag></tool_call>", {"", "<tool_call>no</such_tag></tool_call>", {}, 2});
+  expect_output(glm(), "a <tool_call>" + std::string(600, 'x'), {"", "a <tool_call>" + std::string(600, 'x'), {}, 1});
+  expect_output(glm(), "a <tool_call>" + std::string(600, '\n') + "b",
+                {"", "a <tool_call>" + std::string(600, '\n') + "b", {}, 1});
+}
+
+TEST(OutputParser, CallInsideThinking) {
+  const std::string call = "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome</arg_value></tool_call>";
+  const Call rome{"get_weather", R"({"city": "Rome"})"};
+  expect_output(thinking(glm()), "Look it up. " + call, {"Look it up.", "", {rome}});
+  expect_output(thinking(glm()), "Look it up. " + call + "\n</think>", {"Look it up.", "", {rome}});
+  expect_output(thinking(glm()), "a\n" + call + "\nb</think>\nc", {"a\nb", "c", {rome}});
+  // A mention is none, and neither is a tool that does not exist.
+  expect_output(thinking(glm()), "use <tool_call>f</tool_call> or <tool_call>?</think>ok",
+                {"use <tool_call>f</tool_call> or <tool_call>?", "ok"});
+}
+
+TEST(OutputParser, ThinkTagsInsideArgumentsAreText) {
+  expect_output(thinking(glm()),
+                "x</think><tool_call>get_weather<arg_key>city</arg_key><arg_value></think><think>a</arg_value>"
+                "</tool_call></think>",
+                {"x", "", {{"get_weather", R"({"city": "</think><think>a"})"}}});
+}
+
+// ---- malformed calls of GLM ----
+
+TEST(OutputParser, EndTagsAreMissingAtTheEnd) {
+  const Expected rome{"", "", {{"get_weather", R"({"city": "Rome"})"}}, 1};
+  const std::string begin = "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome";
+  expect_output(glm(), begin, rome);
+  expect_output(glm(), begin + "</arg_value>", rome);
+  expect_output(glm(), begin + "</arg_value>\n</tool_c", rome);
+  expect_output(glm(), begin + "</tool_call>", rome);
+  expect_output(glm(), begin + "</arg_value><arg_key>da", {"", "da", {{"get_weather", R"({"city": "Rome"})"}}, 2});
+  expect_output(glm(), begin + "</arg_value><arg_key>days</arg_key>",
+                {"", "days", {{"get_weather", R"({"city": "Rome"})"}}, 2});
+  expect_output(glm(), begin + "</arg_value><arg_key>days</arg_key><arg_value>4",
+                {"", "", {{"get_weather", R"({"city": "Rome", "days": 4})"}}, 1});
+  expect_output(glm(), "<tool_call>now", {"", "", {{"now", "{}"}}, 1});
+  expect_output(glm(), "<tool_call>now\n", {"", "", {{"now", "{}"}}, 1});
+  expect_output(glm(), "<tool_call>get_wea", {"", "<tool_call>get_wea", {}, 1});
+  expect_output(glm(), "hm <tool_ca", {"", "hm <tool_ca"});
+}
+
+TEST(OutputParser, EndTagsAreMissingBetweenCalls) {
+  const Call rome{"get_weather", R"({"city": "Rome"})"};
+  const std::string begin = "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome";
+  expect_output(glm(), begin + "</arg_value><tool_call>now</tool_call>", {"", "", {rome, {"now", "{}"}}, 1});
+  expect_output(glm(), begin + "</tool_call>\n<tool_call>now</tool_call>", {"", "", {rome, {"now", "{}"}}, 1});
+  expect_output(glm(), "<tool_call>now<tool_call>now</tool_call>", {"", "", {{"now", "{}"}, {"now", "{}"}}, 1});
+  expect_output(glm(), begin + "<arg_key>days</arg_key><arg_value>3</arg_value></tool_call>",
+                {"", "", {{"get_weather", R"({"city": "Rome", "days": 3})"}}, 1});
+}
+
+TEST(OutputParser, TagsAreMissingInsideACall) {
+  const Expected rome{"", "", {{"get_weather", R"({"city": "Rome", "days": 3})"}}, 1};
+  expect_output(glm(),
+                "<tool_call>get_weather\ncity</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>days</arg_key>\n"
+                "<arg_value>3</arg_value>\n</tool_call>",
+                rome);
+  expect_output(glm(),
+                "<tool_call>get_weathercity</arg_key><arg_value>Rome</arg_value><arg_key>days</arg_key>"
+                "<arg_value>3</arg_value></tool_call>",
+                rome);
+  expect_output(glm(),
+                "<tool_call>get_weather<arg_key>city</arg_key>Rome</arg_value><arg_key>days</arg_key>"
+                "<arg_value>3</arg_value></tool_call>",
+                rome);
+  expect_output(glm(),
+                "<tool_call>get_weather<arg_key>city<arg_value>Rome</arg_value><arg_key>days</arg_key>"
+                "<arg_value>3</arg_value></tool_call>",
+                rome);
+  expect_output(glm(),
+                "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome</arg_value>days</arg_key>"
+                "<arg_value>3</arg_value></tool_call>",
+                rome);
+}
+
+TEST(OutputParser, TagsAreDoubled) {
+  expect_output(glm(), "<tool_call><tool_call>now</tool_call></tool_call>", {"", "", {{"now", "{}"}}, 1});
+  expect_output(glm(),
+                "<tool_call>get_weather<arg_key>city</arg_key></arg_key><arg_value>Rome</arg_value></arg_value>"
+                "</tool_call>",
+                {"", "", {{"get_weather", R"({"city": "Rome"})"}}, 2});
+  expect_output(glm(), "<tool_call>now\\n</tool_call>", {"", "", {{"now", "{}"}}});  // a line end spelt out
+}
+
+TEST(OutputParser, StrayTextInsideACallFollowsIt) {
+  expect_output(glm(),
+                "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome</arg_value><arg_key>days</arg_key>"
+                "<arg_value>3</arg_value> or so <arg_key>metric</arg_key><arg_value>true</arg_value></tool_call>",
+                {"", "or so", {{"get_weather", R"({"city": "Rome", "days": 3, "metric": true})"}}, 1});
+  expect_output(glm(),
+                "<tool_call>get_weather<arg_key>city</arg_key><arg_key>days</arg_key><arg_value>3</arg_value>"
+                "</tool_call>",
+                {"", "city", {{"get_weather", R"({"days": 3})"}}, 1});
+  const std::string noise(10'000, 'z');
+  expect_output(glm(), "<tool_call>get_weather<arg_key>days</arg_key><arg_value>3</arg_value>" + noise + "</tool_call>",
+                {"", noise, {{"get_weather", R"({"days": 3})"}}, 3});
+}
+
+TEST(OutputParser, TheFirstOfTwoValuesCounts) {
+  expect_output(glm(),
+                "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome</arg_value><arg_key>city</arg_key>"
+                "<arg_value>Pisa</arg_value></tool_call>",
+                {"", "Pisa", {{"get_weather", R"({"city": "Rome"})"}}, 1});
+}
+
+TEST(OutputParser, TagsInsideAValueAreTextIfNoArgumentFollows) {
+  const std::string file =
+      "call: <tool_call>f<arg_key>k</arg_key> <arg_value>v</arg_value> and</tool_call> or </arg_value\n <";
+  expect_output(glm(),
+                "<tool_call>write_file<arg_key>path</arg_key><arg_value>a</arg_value><arg_key>content</arg_key>"
+                "<arg_value>" +
+                    file + "</arg_value></tool_call>",
+                {"", "", {{"write_file", R"({"path": "a", "content": )" + json_string(file) + "}"}}});
+}
+
+TEST(OutputParser, ValuesKeepWhiteSpaceQuotesAndUnicode) {
+  const std::string text = "\n  \"a\\b\" \t'c'\r\n{\"d\": [1]} \u2028 é 你好 🙂\n\n";
+  expect_output(glm(), "<tool_call>write_file<arg_key>content</arg_key><arg_value>" + text + "</arg_value></tool_call>",
+                {"", "", {{"write_file", R"({"content": )" + json_string(text) + "}"}}});
+}
+
+// ---- INTELLECT-3's calls ----
+
+std::string qwen_call(const std::string& name, const std::vector<std::pair<std::string, std::string>>& parameters) {
+  std::string text = "<tool_call>\n<function=" + name + ">\n";
+  for (const auto& [key, value] : parameters) text += "<parameter=" + key + ">\n" + value + "\n</parameter>\n";
+  return text + "</function>\n</tool_call>";
+}
+
+TEST(OutputParser, Qwen3CoderCall) {
+  expect_output(thinking(qwen()),
+                "Need weather.</think>\n\n" + qwen_call("get_weather", {{"city", "北京"}, {"days", "3"}}) + "\n" +
+                    qwen_call("now", {}),
+                {"Need weather.", "", {{"get_weather", R"({"city": "北京", "days": 3})"}, {"now", "{}"}}});
+  expect_output(qwen(), "ok <tool_call><function=get_weather><parameter=city>Rome</parameter></function></tool_call>",
+                {"", "ok", {{"get_weather", R"({"city": "Rome"})"}}});
+}
+
+TEST(OutputParser, Qwen3CoderTakesOneLineEndFromEachSideOfAValue) {
+  expect_output(qwen(), qwen_call("write_file", {{"content", "\n a\n\nb\n"}, {"path", ""}}),
+                {"", "", {{"write_file", R"({"content": "\n a\n\nb\n", "path": ""})"}}});
+}
+
+TEST(OutputParser, Qwen3CoderMalformed) {
+  const Call rome{"get_weather", R"({"city": "Rome"})"};
+  const std::string begin = "<tool_call>\n<function=get_weather>\n<parameter=city>\nRome";
+  expect_output(qwen(), begin, {"", "", {rome}, 1});
+  expect_output(qwen(), begin + "\n", {"", "", {rome}, 2});
+  expect_output(qwen(), begin + "\n</parameter>\n", {"", "", {rome}, 1});
+  expect_output(qwen(), begin + "\n</parameter>\n</function>", {"", "", {rome}, 1});
+  expect_output(qwen(), begin + "\n</function>\n</tool_call>", {"", "", {rome}, 1});
+  expect_output(qwen(), begin + "\n</parameter>\n</tool_call>", {"", "", {rome}, 1});
+  expect_output(qwen(), begin + "\n</tool_call>\n" + qwen_call("now", {}), {"", "", {rome, {"now", "{}"}}, 2});
+  expect_output(qwen(), begin + "\n<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>",
+                {"", "", {{"get_weather", R"({"city": "Rome", "days": 3})"}}, 1});
+  expect_output(qwen(), begin + "\n</parameter>\n</function>\n<function=now>\n</function>\n</tool_call>",
+                {"", "", {rome, {"now", "{}"}}, 1});
+  expect_output(qwen(), "<function=now>\n</function>", {"", "", {{"now", "{}"}}});  // without <tool_call>
+  expect_output(qwen(), "<function=unknown>\n</function>", {"", "<function=unknown>\n</function>", {}, 1});
+  expect_output(qwen(), R"(<tool_call>{"name": "now"}</tool_call>)",
+                {"", R"(<tool_call>{"name": "now"}</tool_call>)", {}, 2});
+  expect_output(qwen(),
+                "<tool_call>\n<function=get_weather\n<parameter=city\nRome\n</parameter>\n</function></tool_call>",
+                {"", "", {rome}, 1});
+  expect_output(qwen(), R"(<tool_call><function="now"></function></tool_call>)", {"", "", {{"now", "{}"}}});
+}
+
+TEST(OutputParser, Qwen3CoderTagsInsideAValue) {
+  const std::string file = "<parameter=x> is closed by </parameter>, a function by </function> and\n</tool_call> so";
+  expect_output(qwen(), qwen_call("write_file", {{"content", file}}),
+                {"", "", {{"write_file", R"({"content": )" + json_string(file) + "}"}}});
+}
+
+TEST(OutputParser, Qwen3CoderReadsPythonsLiterals) {
+  expect_output(qwen(), qwen_call("get_weather", {{"metric", "True"}, {"note", "None"}, {"either", "False"}}),
+                {"", "", {{"get_weather", R"({"metric": true, "note": null, "either": false})"}}});
+  expect_output(glm(), "<tool_call>get_weather<arg_key>note</arg_key><arg_value>None</arg_value></tool_call>",
+                {"", "", {{"get_weather", R"({"note": "None"})"}}});
+}
+
+// ---- streaming ----
+
+TEST(OutputParser, StringsStreamWhileTheyCome) {
+  OutputParser parser(glm());
+  ParsedOutput so_far;
+  so_far.add(parser.feed("<tool_call>write_file<arg_key>content</arg_key><arg_value>first"));
+  ASSERT_EQ(so_far.calls.size(), 1U);
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"content": "first)");
+  so_far.add(parser.feed(" \"second\"\n"));
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"content": "first \"second\"\n)");
+  so_far.add(parser.feed("</arg_"));  // held back: it may end the value
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"content": "first \"second\"\n)");
+  so_far.add(parser.feed("key"));
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"content": "first \"second\"\n</arg_key)");
+  so_far.add(parser.feed("</arg_value></tool_call>"));
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"content": "first \"second\"\n</arg_key"})");
+}
+
+TEST(OutputParser, UnionsStreamOnceTheyCanOnlyBeAString) {
+  OutputParser parser(glm());
+  ParsedOutput so_far;
+  so_far.add(parser.feed("<tool_call>get_weather<arg_key>note</arg_key><arg_value>nul"));
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"note": )");
+  so_far.add(parser.feed("lify"));
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"note": "nullify)");
+}
+
+TEST(OutputParser, TextIsHeldOnlyWhereATagMayBegin) {
+  OutputParser parser(glm());
+  EXPECT_THAT(joined(parser.feed("a <")), ElementsAre(OutputDelta{DeltaKind::kContent, "a"}));
+  EXPECT_THAT(joined(parser.feed("b")), ElementsAre(OutputDelta{DeltaKind::kContent, " <b"}));
+  EXPECT_THAT(parser.feed("<tool_call>get_weather"), IsEmpty());
+  EXPECT_THAT(parser.feed("<arg_key>"), ElementsAre(OutputDelta{DeltaKind::kToolCallBegin, "get_weather", 0}));
+}
+
+TEST(OutputParser, TwoBytesOfACharacterAreHeld) {
+  OutputParser parser({});
+  EXPECT_THAT(parser.feed("\xE4\xBD"), IsEmpty());
+  EXPECT_THAT(parser.feed("\xA0"), ElementsAre(OutputDelta{DeltaKind::kContent, "你"}));
+  EXPECT_THAT(parser.feed("\xFF"), ElementsAre(OutputDelta{DeltaKind::kContent, "\uFFFD"}));
+  EXPECT_THAT(parser.feed("\xE4"), IsEmpty());
+  EXPECT_THAT(parser.finish(OutputEnd::kCut), ElementsAre(OutputDelta{DeltaKind::kContent, "\uFFFD"}));
+}
+
+// ---- cut off, and stopped ----
+
+TEST(OutputParser, ACallThatWasCutOffStaysOpen) {
+  const auto cut = [](std::string_view text) {
+    expect_same_for_every_cut(text, glm(), OutputEnd::kCut);
+    ParsedOutput parsed = parse_output(text, glm(), OutputEnd::kCut);
+    EXPECT_EQ(parsed.calls.size(), 1U) << text;
+    const ParsedOutput::Call call = parsed.calls.empty() ? ParsedOutput::Call{} : parsed.calls[0];
+    EXPECT_TRUE(Json::accept(call.arguments + call.missing)) << call.arguments << call.missing;
+    return call;
+  };
+  const std::string begin = "<tool_call>get_weather<arg_key>city</arg_key>";
+  EXPECT_EQ(cut(begin + "<arg_value>Ro"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro)", "\"}"}));
+  EXPECT_EQ(cut(begin + "<arg_value>Rome</arg_value>"), (ParsedOutput::Call{"get_weather", R"({"city": "Rome")", "}"}));
+  EXPECT_EQ(cut(begin + "<arg_value>Rome</arg_value></tool_c"),
+            (ParsedOutput::Call{"get_weather", R"({"city": "Rome")", "}"}));
+  EXPECT_EQ(cut(begin), (ParsedOutput::Call{"get_weather", "", "{}"}));
+  EXPECT_EQ(cut("<tool_call>get_weather<arg_key>tags</arg_key><arg_value>[1, \"a"),
+            (ParsedOutput::Call{"get_weather", R"({"tags": "[1, \"a)", "\"}"}));
+  EXPECT_EQ(cut("<tool_call>get_weather<arg_key>days</arg_key><arg_value>3"),
+            (ParsedOutput::Call{"get_weather", R"({"days": 3)", "}"}));
+  EXPECT_EQ(parse_output("<tool_call>now", glm(), OutputEnd::kCut).content, "<tool_call>now");
+}
+
+TEST(OutputParser, StopsAfterTheLastAllowedCall) {
+  OutputParserOptions one = glm();
+  one.max_calls = 1;
+  expect_output(one, "a <tool_call>now</tool_call>\n<tool_call>now</tool_call> b", {"", "a", {{"now", "{}"}}});
+  OutputParser parser(one);
+  (void)parser.feed("<tool_call>now");
+  EXPECT_FALSE(parser.wants_stop());
+  (void)parser.feed("</tool_call>");
+  EXPECT_TRUE(parser.wants_stop());
+  EXPECT_EQ(parser.calls_begun(), 1);
+  EXPECT_THAT(parser.feed("more"), IsEmpty());
+  EXPECT_THAT(parser.finish(OutputEnd::kStop), IsEmpty());
+}
+
+TEST(OutputParser, CallsAreNumbered) {
+  const OutputDeltas deltas =
+      parse_pieces({"<tool_call>now</tool_call><tool_call>now</tool_call>"}, glm(), OutputEnd::kStop);
+  EXPECT_THAT(
+      deltas,
+      ElementsAre(OutputDelta{DeltaKind::kToolCallBegin, "now", 0}, OutputDelta{DeltaKind::kToolCallArguments, "{}", 0},
+                  OutputDelta{DeltaKind::kToolCallEnd, "", 0}, OutputDelta{DeltaKind::kToolCallBegin, "now", 1},
+                  OutputDelta{DeltaKind::kToolCallArguments, "{}", 1}, OutputDelta{DeltaKind::kToolCallEnd, "", 1}));
+}
+
+TEST(OutputParser, DiagnosticsQuoteNothing) {
+  const ParsedOutput parsed = parse_output("<tool_call>secret word", glm());
+  ASSERT_EQ(parsed.diagnostics.size(), 1U);
+  EXPECT_THAT(parsed.diagnostics[0], ::testing::Not(HasSubstr("secret")));
+  EXPECT_EQ(parsed.content, "<tool_call>secret word");
+}
+
+}  // namespace
+}  // namespace glimmer

@@ -1,0 +1,186 @@
+#include "text/tool_schema.h"
+
+#include <gtest/gtest.h>
+
+#include "text/argument_value.h"
+#include "text/output_parser_fixture.h"
+
+namespace glimmer {
+namespace {
+
+ArgumentType type_of(const std::string& schema, const std::string& defs = "{}") {
+  const Json tools =
+      Json::parse(R"([{"name": "f", "parameters": {"$defs": )" + defs + R"(, "properties": {"x": )" + schema + "}}}]");
+  return ToolSchemas(tools).find("f")->type_of("x");
+}
+
+unsigned types(const std::string& schema, const std::string& defs = "{}") { return type_of(schema, defs).types; }
+
+constexpr unsigned kNumbers = kJsonNumber | kJsonInteger;
+
+TEST(ToolSchemas, ReadsTypes) {
+  EXPECT_EQ(types(R"({"type": "string"})"), kJsonString);
+  EXPECT_EQ(types(R"({"type": "integer"})"), kJsonInteger);
+  EXPECT_EQ(types(R"({"type": "number"})"), kNumbers);
+  EXPECT_EQ(types(R"({"type": ["boolean", "null"]})"), unsigned{kJsonBoolean | kJsonNull});
+  EXPECT_EQ(types(R"({"anyOf": [{"type": "array"}, {"type": "object"}]})"), unsigned{kJsonArray | kJsonObject});
+  EXPECT_EQ(types(R"({"oneOf": [{"type": "string"}, {"const": null}]})"), unsigned{kJsonString | kJsonNull});
+  EXPECT_EQ(types(R"({"allOf": [{"type": ["string", "integer"]}, {"type": "number"}]})"), kJsonInteger);
+  EXPECT_EQ(types(R"({"enum": ["a", 1, null]})"), unsigned{kJsonString | kJsonInteger | kJsonNull});
+  EXPECT_EQ(types(R"({"type": "string", "nullable": true})"), unsigned{kJsonString | kJsonNull});
+  EXPECT_EQ(types(R"({"type": "str"})"), kJsonString);
+}
+
+TEST(ToolSchemas, FollowsReferences) {
+  EXPECT_EQ(types(R"({"$ref": "#/$defs/P"})", R"({"P": {"type": "object"}})"), kJsonObject);
+  EXPECT_EQ(types(R"({"$ref": "#/$defs/a~1b"})", R"({"a/b": {"type": "array"}})"), kJsonArray);
+  EXPECT_EQ(
+      types(R"({"$ref": "#/$defs/P", "nullable": true})", R"({"P": {"$ref": "#/$defs/Q"}, "Q": {"type": "integer"}})"),
+      unsigned{kJsonInteger | kJsonNull});
+}
+
+TEST(ToolSchemas, WhatCannotBeReadAllowsAnything) {
+  for (const char* schema : {"{}", "true", "5", R"({"type": 5})", R"({"type": "blob"})", R"({"type": ["string", 3]})",
+                             R"({"anyOf": []})", R"({"$ref": "#/$defs/P"})", R"({"$ref": "other.json"})",
+                             R"({"$ref": "#no"})", R"({"$ref": 7})", R"({"enum": "a"})"}) {
+    EXPECT_EQ(types(schema), unsigned{kAnyJsonType}) << schema;
+  }
+  EXPECT_EQ(types(R"({"$ref": "#/$defs/L"})", R"({"L": {"$ref": "#/$defs/L"}})"), unsigned{kAnyJsonType});
+  // Each level refers to the next twice: read all the way, it would not end.
+  EXPECT_EQ(types(R"({"$ref": "#/$defs/L"})", R"({"L": {"anyOf": [{"$ref": "#/$defs/L"}, {"$ref": "#/$defs/L"}]}})"),
+            unsigned{kAnyJsonType});
+}
+
+TEST(ToolSchemas, ReadsEveryApisTools) {
+  const ToolSchemas tools(weather_tools());
+  ASSERT_NE(tools.find("get_weather"), nullptr);
+  EXPECT_TRUE(tools.find("get_weather")->declares("city"));
+  ASSERT_NE(tools.find("now"), nullptr);
+  EXPECT_FALSE(tools.find("now")->declares("city"));
+  EXPECT_EQ(tools.find("write_file")->type_of("content").types, kJsonString);
+  EXPECT_EQ(tools.find("write_file")->type_of("mode").types, kJsonString);  // additionalProperties
+  EXPECT_EQ(tools.find("nothing"), nullptr);
+  EXPECT_EQ(tools.longest_name_in_front_of("get_weathercity"), "get_weather");
+  EXPECT_EQ(tools.longest_name_in_front_of("now"), "");
+  EXPECT_TRUE(ToolSchemas(Json::parse(R"([1, null, {"name": 5}, {"function": []}, {"x": {"name": "y"}}])")).empty());
+  EXPECT_TRUE(ToolSchemas(Json(5)).empty());
+  EXPECT_NE(ToolSchemas(Json::parse(R"([{"name": "f", "parameters": [1]}])")).find("f"), nullptr);
+}
+
+std::string json(std::string_view text, const std::string& schema, LiteralStyle style = LiteralStyle::kJson) {
+  return argument_json(text, type_of(schema), style).value_or("none");
+}
+
+TEST(ArgumentValue, StringsStayStrings) {
+  const std::string schema = R"({"type": "string"})";
+  EXPECT_EQ(json("5", schema), R"("5")");
+  EXPECT_EQ(json("true", schema), R"("true")");
+  EXPECT_EQ(json("null", schema), R"("null")");
+  EXPECT_EQ(json(R"({"a": 1})", schema), R"("{\"a\": 1}")");
+  EXPECT_EQ(json(R"("quoted")", schema), R"("\"quoted\"")");
+  EXPECT_EQ(json(" a\n", schema), R"(" a\n")");
+  EXPECT_EQ(json("", schema), R"("")");
+  EXPECT_EQ(json(std::string_view("\x01\0\x7F", 3), schema), "\"\\u0001\\u0000\x7F\"");
+}
+
+TEST(ArgumentValue, NumbersKeepTheirDigits) {
+  const std::string number = R"({"type": "number"})";
+  const std::string integer = R"({"type": "integer"})";
+  EXPECT_EQ(json("12345678901234567890123", integer), "12345678901234567890123");
+  EXPECT_EQ(json("0.1000", number), "0.1000");
+  EXPECT_EQ(json(" -7\n", number), "-7");
+  EXPECT_EQ(json("1e-3", number), "1e-3");
+  EXPECT_EQ(json("3.0", integer), "3");
+  EXPECT_EQ(json("-0.0", integer), "0");
+  EXPECT_EQ(json("2e3", integer), "2000");
+  for (const char* bad :
+       {"3.5", "1e300", "007", "1.", ".5", "+1", "0x10", "1_000", "NaN", "five", "", "5 6", "\"5\"", "true"}) {
+    EXPECT_EQ(json(bad, integer), "none") << bad;
+  }
+  EXPECT_EQ(json("Infinity", number), "none");
+}
+
+TEST(ArgumentValue, BooleansAndNull) {
+  const std::string boolean = R"({"type": "boolean"})";
+  EXPECT_EQ(json("true", boolean), "true");
+  EXPECT_EQ(json("False", boolean), "false");
+  EXPECT_EQ(json("TRUE", boolean), "true");
+  EXPECT_EQ(json("1", boolean), "none");
+  EXPECT_EQ(json("null", boolean), "none");
+  EXPECT_EQ(json("null", R"({"type": "null"})"), "null");
+  EXPECT_EQ(json("None", R"({"type": "null"})"), "null");
+  EXPECT_EQ(json("None", R"({"type": ["string", "null"]})"), R"("None")");
+  EXPECT_EQ(json("None", R"({"type": ["string", "null"]})", LiteralStyle::kPython), "null");
+}
+
+TEST(ArgumentValue, ArraysAndObjects) {
+  const std::string array = R"({"type": "array"})";
+  EXPECT_EQ(json(" [1,\n \"é\"] ", array), "[1,\n \"é\"]");
+  EXPECT_EQ(json("{}", array), "none");
+  EXPECT_EQ(json("[1, 2", array), "none");
+  EXPECT_EQ(json("['a']", array), "none");
+  EXPECT_EQ(json(R"({"a": {"b": null}})", R"({"type": "object"})"), R"({"a": {"b": null}})");
+  EXPECT_EQ(json(R"({"a": 1, "a": 2})", R"({"type": "object"})"), "none");  // ambiguous
+  EXPECT_EQ(json(std::string(1000, '[') + std::string(1000, ']'), array), "none");
+}
+
+TEST(ArgumentValue, Unions) {
+  const std::string note = R"({"anyOf": [{"type": "string"}, {"type": "null"}]})";
+  EXPECT_EQ(json("null", note), "null");
+  EXPECT_EQ(json("Null", note), R"("Null")");
+  EXPECT_EQ(json("5", note), R"("5")");
+  EXPECT_EQ(json("5", R"({"type": ["string", "integer"]})"), "5");
+  EXPECT_EQ(json("05", R"({"type": ["string", "integer"]})"), R"("05")");
+  EXPECT_EQ(json("1", R"({"enum": ["1", 2]})"), R"("1")");
+  EXPECT_EQ(json("2", R"({"enum": ["1", 2]})"), "2");
+  EXPECT_EQ(json("\ncelsius ", R"({"type": "string", "enum": ["celsius"]})"), R"("celsius")");
+  EXPECT_EQ(json(" kelvin", R"({"type": "string", "enum": ["celsius"]})"), R"(" kelvin")");
+}
+
+TEST(ArgumentValue, WhatIsNotDeclaredIsJsonOrElseAString) {
+  EXPECT_EQ(json("5", "{}"), "5");
+  EXPECT_EQ(json("[1]", "{}"), "[1]");
+  EXPECT_EQ(json(R"("a")", "{}"), R"("a")");
+  EXPECT_EQ(json("007", "{}"), R"("007")");
+  EXPECT_EQ(json("plain text", "{}"), R"("plain text")");
+  EXPECT_EQ(json("True", "{}"), R"("True")");
+  EXPECT_EQ(json("True", "{}", LiteralStyle::kPython), "true");
+}
+
+// Piece by piece, the output is that of the whole value, for every type and every cut in two and in bytes.
+TEST(ArgumentValue, StreamsTheSame) {
+  const std::vector<std::string> schemas = {
+      R"({"type": "string"})",  R"({"type": "integer"})",           R"({"type": ["string", "null"]})",
+      R"({"type": "object"})",  R"({"type": ["string", "array"]})", "{}",
+      R"({"type": "boolean"})", R"({"enum": ["on", "off"]})",       R"({"type": ["string", "integer", "boolean"]})"};
+  const std::vector<std::string> texts = {
+      "",      "5",      "-1.5e3", "5 apples",       " true ", "truth", "null", "nullify",   "null      x", "None",
+      "off\n", "[1, 2]", "[1, 2",  "{\"a\": \"}\"}", "{a}",    "\"q\"", "\"q",  "\n\n text", "f",           "- x"};
+  for (const std::string& schema : schemas) {
+    for (const LiteralStyle style : {LiteralStyle::kJson, LiteralStyle::kPython}) {
+      const ArgumentType type = type_of(schema);
+      for (const std::string& text : texts) {
+        const std::string whole = argument_json(text, type, style).value_or(json_string(text));
+        for (size_t cut = 0; cut <= text.size(); ++cut) {
+          ArgumentValue value(type, style);
+          std::string out = value.add(text.substr(0, cut));
+          out += value.add(text.substr(cut));
+          out += value.end();
+          EXPECT_EQ(out, whole) << schema << " cut at " << cut;
+        }
+        ArgumentValue value(type, style);
+        std::string out;
+        for (const char c : text) out += value.add({&c, 1});
+        out += value.end();
+        EXPECT_EQ(out, whole) << schema;
+        ArgumentValue open(type, style);
+        out = open.add(text);
+        out += open.cut();
+        EXPECT_TRUE(Json::accept(out + open.closing())) << schema << ' ' << text << ' ' << out;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace glimmer
