@@ -9,8 +9,8 @@ Logprobs logprobs_of(std::span<const float> logits, int32_t chosen, int count) {
   const float most = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
-  const double log_sum = most + std::log(sum);
-  const auto logprob = [&](float logit) { return static_cast<float>(logit - log_sum); };
+  const double log_sum = std::log(sum);
+  const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - most - log_sum); };
 
   const auto better = [](const TokenLogprob& a, const TokenLogprob& b) {
     return a.logprob != b.logprob ? a.logprob > b.logprob : a.id < b.id;
