@@ -21,6 +21,7 @@
 namespace glimmer {
 
 struct Service;  // service.h: the model and the engine that endpoints work with
+struct Route;    // routes.h
 
 // Names are compared without regard to case and are in lower case in requests.
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -36,6 +37,7 @@ struct HttpRequest {
   std::string key_id;  // tells API keys apart and survives a restart, never the key itself; empty: the server has none
   std::string client;  // address and port
   std::chrono::steady_clock::time_point arrival;  // of the first byte
+  const Route* route = nullptr;
 
   const std::string* header(std::string_view lower_case_name) const;  // the first of that name, or null
 };

@@ -11,22 +11,36 @@
 
 namespace glimmer {
 
+class Site;
+
 enum class Access {
   kKey,   // needs an API key, where the server has any
-  kOpen,  // for probes: no key, and answered while the model is being loaded and while the server drains
+  kOpen,  // for probes: no key
 };
 
 struct Route {
   std::string_view method;  // GET answers HEAD too
-  std::string_view path;    // a last part "{name}" stands for the rest of the path, slashes and all
-  Endpoint endpoint = nullptr;
+  std::string_view path;  // a last part "{name}" stands for the rest of the path, slashes and all; at least a character
+  std::string_view summary;                               // for /openapi.json
+  Endpoint endpoint = nullptr;                            // needs the model: 503 until it is loaded, and while draining
+  void (*own)(Site& site, Exchange& exchange) = nullptr;  // in place of it: answers at any time
   ErrorShape errors = ErrorShape::kOpenAi;
   Access access = Access::kKey;
-  std::string_view summary;             // for /openapi.json
   Json (*request_schema)() = nullptr;   // of the body
   Json (*response_schema)() = nullptr;  // of status 200
 };
 
 std::span<const Route> routes();
+
+// The route for method and path, and what stands in the place of {name}.
+struct RouteMatch {
+  const Route* route = nullptr;  // null: no such path, or not this method
+  std::string parameter;
+  std::string allowed;  // methods of that path, as Allow has them; empty: no such path
+};
+RouteMatch find_route(std::span<const Route> table, std::string_view method, std::string_view path);
+
+// The shape of errors of a path, whether it exists or not.
+ErrorShape error_shape_of(std::string_view path);
 
 }  // namespace glimmer

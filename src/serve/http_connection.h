@@ -1,0 +1,64 @@
+// One connection of the HTTP server: reads requests one after the other, hands each to the application as an exchange,
+// and writes what that answers. All of it runs on one I/O thread, and nothing here waits.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <unordered_set>
+
+#include "serve/byte_stream.h"
+#include "serve/http_server.h"
+
+namespace glimmer {
+
+class Connection;
+
+// What all connections of a server share.
+struct ServerCore {
+  ServerCore(HttpApplication& the_application, const TransportLimits& the_limits)
+      : application(the_application), limits(the_limits) {}
+
+  HttpApplication& application;
+  const TransportLimits limits;
+  std::atomic<bool> draining{false};
+  std::atomic<int64_t> connections{0};
+  std::atomic<int64_t> in_flight{0};
+  std::atomic<int64_t> buffered_bytes{0};
+  std::atomic<int64_t> accepted{0};
+  std::atomic<int64_t> refused{0};
+  std::atomic<int64_t> timeouts{0};
+  std::atomic<int64_t> malformed{0};
+};
+
+// An I/O thread's part: its connections, and the timer that looks at their deadlines while there are any.
+class IoLoop {
+ public:
+  explicit IoLoop(ServerCore& the_core);
+
+  void add(std::shared_ptr<Connection> connection);  // on its thread, as the next two
+  void remove(const std::shared_ptr<Connection>& connection);
+  void close_all();
+
+  // Runs until the context is stopped. What handlers throw does not end it.
+  void run();
+
+  ServerCore& core;
+  boost::asio::io_context context{1};
+
+ private:
+  void arm();
+  void sweep();
+
+  boost::asio::steady_timer timer_;
+  bool armed_ = false;
+  std::unordered_set<std::shared_ptr<Connection>> connections_;
+};
+
+// `crowded`: there are too many; it is told so, and closed.
+std::shared_ptr<Connection> make_connection(IoLoop& loop, std::unique_ptr<ByteStream> stream, std::string client,
+                                            bool crowded);
+void start(Connection& connection);
+
+}  // namespace glimmer
