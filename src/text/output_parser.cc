@@ -170,11 +170,14 @@ void OutputParser::Impl::add_text(std::string_view text) {
   if (text.empty()) return;
   blank = false;
   behind_call = false;
-  std::string joined = std::exchange(held_space, {}).append(text);
-  const size_t end = joined.find_last_not_of(kSpace) + 1;  // npos + 1 is 0: all of it is space
-  held_space = joined.substr(end);
-  joined.resize(end);
-  if (!joined.empty()) out.push_back({in_reasoning ? DeltaKind::kReasoning : DeltaKind::kContent, std::move(joined)});
+  const size_t end = text.find_last_not_of(kSpace) + 1;  // npos + 1 is 0: all of it is space
+  if (end == 0) {
+    held_space += text;
+    return;
+  }
+  std::string shown = std::exchange(held_space, std::string(text.substr(end)));
+  shown += text.substr(0, end);
+  out.push_back({in_reasoning ? DeltaKind::kReasoning : DeltaKind::kContent, std::move(shown)});
 }
 
 OutputParser::OutputParser(OutputParserOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

@@ -1,0 +1,178 @@
+// Templates render an assistant's turn, and the parser reads back what a model that writes so would have generated.
+#include "text/tool_call_format.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "text/chat_template.h"
+#include "text/output_parser.h"
+#include "text/output_parser_fixture.h"
+
+namespace glimmer {
+namespace {
+
+namespace fs = std::filesystem;
+
+// INTELLECT-3's way of writing: Qwen3-Coder's calls, with thinking; what is neither a string nor a container is written
+// as Python prints it.
+constexpr std::string_view kQwen3CoderStyle = R"(
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role -}}
+{%- if message.role == 'assistant' -%}
+{{- '\n<think>' + (message.reasoning_content or '') + '</think>' -}}
+{%- endif -%}
+{{- ('\n' + message.content if message.content else '') -}}
+{%- for call in message.tool_calls or [] -%}
+{%- set call = call.function -%}
+{{- '\n<tool_call>\n<function=' + call.name + '>\n' -}}
+{%- for key, value in call.arguments.items() -%}
+{{- '<parameter=' + key + '>\n' -}}
+{{- value | tojson(ensure_ascii=False) if value is mapping or (value is iterable and value is not string) else value | string -}}
+{{- '\n</parameter>\n' -}}
+{%- endfor -%}
+{{- '</function>\n</tool_call>' -}}
+{%- endfor -%}
+{{- '<|im_end|>\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\n<think>' -}}
+{%- endif -%}
+)";
+
+// The published templates are not part of the repository.
+fs::path shared_templates() {
+  const char* named = std::getenv("GLIMMER_SHARED_DATA");
+  return (named != nullptr ? fs::path(named) : fs::path(GLIMMER_SOURCE_DIR) / ".." / "shared" / "data") / "templates";
+}
+
+const std::vector<Json>& turns() {
+  static const std::vector<Json> turns = [] {
+    std::vector<Json> out;
+    const Json parsed = Json::parse(R"json([
+      {"content": "Hello there.", "tool_calls": []},
+      {"content": "", "tool_calls": [{"name": "now", "arguments": {}}]},
+      {"content": "", "tool_calls": [{"name": "get_weather", "arguments": {"city": "北京 \"é\" 🙂", "days": 3}},
+                                     {"name": "now", "arguments": {}},
+                                     {"name": "get_weather", "arguments": {"city": "007"}}]},
+      {"content": "Let me look:\n- first", "tool_calls": [{"name": "get_weather", "arguments": {
+         "city": "true", "temp": -0.25, "metric": false, "nothing": null, "note": null, "tags": ["a", "b\n", "</x>"],
+         "opts": {"a": [1, true, null, "é"], "b": {}}, "at": {"x": 5}, "loop": [1], "unit": "celsius", "level": "1",
+         "either": true, "maybe": null}}]},
+      {"content": "", "tool_calls": [{"name": "write_file", "arguments": {
+         "path": "a/b.json", "content": "  {\"x\": 1}\n\n\tif (a < b) c</d>\\n\r\n<arg_key>k</arg_key> </parameter> end  "}}]},
+      {"content": "", "tool_calls": [{"name": "write_file", "arguments": {"path": "", "content": "null"}}]}
+    ])json");
+    for (const Json& turn : parsed) {
+      for (const char* reasoning : {"", "Think:\n 1 < 2, \"so\" 你好."}) {
+        Json message = {{"role", "assistant"}, {"content", turn["content"]}, {"reasoning_content", reasoning}};
+        for (const Json& call : turn["tool_calls"]) {
+          message["tool_calls"].push_back({{"id", "c"}, {"type", "function"}, {"function", call}});
+        }
+        out.push_back(std::move(message));
+      }
+    }
+    return out;
+  }();
+  return turns;
+}
+
+// What the template writes behind the generation prompt for this turn, and whether that opens reasoning.
+struct Generated {
+  std::string text;
+  bool in_reasoning = false;
+};
+
+Generated generated_by(const ChatTemplate& chat_template, const Json& turn, const Json& arguments) {
+  Json inputs = arguments;
+  inputs["tools"] = weather_tools();
+  inputs["messages"] = {{{"role", "user"}, {"content", "Hi"}}};
+  inputs["add_generation_prompt"] = true;
+  std::string prompt = chat_template.render(inputs);
+  inputs["messages"].push_back(turn);
+  inputs["add_generation_prompt"] = false;
+  const std::string whole = chat_template.render(inputs);
+  const bool in_reasoning = prompt_opens_reasoning(prompt);
+  // A turn without reasoning is </think> alone in the history of GLM-4.7, where the prompt has <think>.
+  if (in_reasoning && !whole.starts_with(prompt)) prompt.resize(prompt.rfind("<think>"));
+  EXPECT_TRUE(whole.starts_with(prompt)) << prompt << "\n----\n" << whole;
+  std::string text = whole.substr(std::min(prompt.size(), whole.size()));
+  if (const size_t end = text.find("<|im_end|>"); end != std::string::npos) text.resize(end);
+  return {text, in_reasoning};
+}
+
+void expect_round_trip(const ChatTemplate& chat_template, const Json& turn, const Json& arguments) {
+  SCOPED_TRACE(chat_template.source() + ' ' + dump_json(arguments) + ' ' + dump_json(turn));
+  const Generated generated = generated_by(chat_template, turn, arguments);
+  OutputParserOptions options = with_tools(detect_tool_call_format(chat_template));
+  options.starts_in_reasoning = generated.in_reasoning;
+  const ParsedOutput parsed = parse_output(generated.text, options);
+  EXPECT_EQ(parsed.reasoning, turn["reasoning_content"].get<std::string>());
+  EXPECT_EQ(parsed.content, turn["content"].get<std::string>());
+  EXPECT_THAT(parsed.diagnostics, ::testing::IsEmpty());
+  const Json calls = turn.value("tool_calls", Json::array());
+  ASSERT_EQ(parsed.calls.size(), calls.size()) << generated.text;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    EXPECT_EQ(parsed.calls[i].name, calls[i]["function"]["name"].get<std::string>());
+    EXPECT_EQ(parse_json(parsed.calls[i].arguments, "arguments"), calls[i]["function"]["arguments"]);
+  }
+  expect_same_for_every_cut(generated.text, options, OutputEnd::kStop);
+}
+
+void expect_round_trips(const ChatTemplate& chat_template) {
+  for (const Json& turn : turns()) {
+    expect_round_trip(chat_template, turn, Json::object());
+    if (turn["reasoning_content"] == "") expect_round_trip(chat_template, turn, {{"enable_thinking", false}});
+    expect_round_trip(chat_template, turn, {{"clear_thinking", false}});
+  }
+}
+
+ChatTemplate demo_template() { return ChatTemplate::load(fs::path(GLIMMER_SOURCE_DIR "/models/demo")); }
+
+TEST(ToolCallFormat, OfTheDemoModel) {
+  EXPECT_EQ(detect_tool_call_format(demo_template()), ToolCallFormat::kGlmXml);
+  expect_round_trips(demo_template());
+}
+
+TEST(ToolCallFormat, OfQwen3CodersStyle) {
+  const ChatTemplate chat_template(kQwen3CoderStyle, "qwen3_coder_style");
+  EXPECT_EQ(detect_tool_call_format(chat_template), ToolCallFormat::kQwen3Coder);
+  expect_round_trips(chat_template);
+}
+
+TEST(ToolCallFormat, OfPublishedTemplates) {
+  const std::vector<std::pair<std::string, ToolCallFormat>> formats = {
+      {"glm-4.5.jinja", ToolCallFormat::kGlmXml},
+      {"glm-4.7-flash.jinja", ToolCallFormat::kGlmXml},
+      {"glm-5.2-unofficial.jinja", ToolCallFormat::kGlmXml},
+      {"glm-z1-0414-unofficial.jinja", ToolCallFormat::kNone}};
+  if (!fs::exists(shared_templates())) {
+    std::fprintf(stderr, "NOT RUN: no templates at %s (set GLIMMER_SHARED_DATA)\n", shared_templates().c_str());
+    GTEST_SKIP() << "the published templates are not here: set GLIMMER_SHARED_DATA";
+  }
+  for (const auto& [name, format] : formats) {
+    const ChatTemplate chat_template = ChatTemplate::from_file(shared_templates() / name);
+    EXPECT_EQ(detect_tool_call_format(chat_template), format) << name;
+    if (format != ToolCallFormat::kNone) expect_round_trips(chat_template);
+  }
+}
+
+TEST(ToolCallFormat, ToldByStructure) {
+  const auto format = [](std::string_view text) { return detect_tool_call_format(ChatTemplate(text, "t")); };
+  const std::string loop = "{% for m in messages %}{% for c in m.tool_calls or [] %}";
+  const std::string end = "{% endfor %}{% endfor %}";
+  EXPECT_EQ(format("{% for m in messages %}{{ m.content }}{% endfor %}"), ToolCallFormat::kNone);
+  EXPECT_EQ(format(loop + "<tool_call>{{ c.function | tojson }}</tool_call>" + end), ToolCallFormat::kNone);
+  EXPECT_EQ(format("{{ raise_exception('no tools') }}"), ToolCallFormat::kNone);
+  // A mention in the instructions is no proof.
+  EXPECT_EQ(format("<tool_call>{function-name}<arg_key>{k}</arg_key><arg_value>{v}</arg_value></tool_call>"),
+            ToolCallFormat::kNone);
+  EXPECT_EQ(tool_call_format_name(ToolCallFormat::kNone), "none");
+  EXPECT_EQ(tool_call_format_name(ToolCallFormat::kGlmXml), "glm_xml");
+  EXPECT_EQ(tool_call_format_name(ToolCallFormat::kQwen3Coder), "qwen3_coder");
+}
+
+}  // namespace
+}  // namespace glimmer
