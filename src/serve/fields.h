@@ -28,7 +28,7 @@ enum FieldTypes : unsigned {
 struct FieldSpec {
   std::string_view name;
   unsigned types = kTextField;  // FieldTypes. null counts as an absent field, whatever the types
-  std::string_view about;       // for /openapi.json
+  std::string_view about = {};  // for /openapi.json
   double minimum = -std::numeric_limits<double>::infinity();
   double maximum = std::numeric_limits<double>::infinity();
   std::vector<std::string_view> choices = {};  // of a text; empty: any

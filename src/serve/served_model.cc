@@ -36,7 +36,9 @@ std::mt19937_64& random_source() {
 
 }  // namespace
 
-ServedModel::ServedModel(Parts parts) : parts_(std::move(parts)), guard_(parts_.tokenizer) {}
+ServedModel::ServedModel(Parts parts) : parts_(std::move(parts)), guard_(parts_.tokenizer) {
+  if (parts_.chat_template) tool_call_format_ = detect_tool_call_format(*parts_.chat_template);
+}
 
 Json ServedModel::template_message(const ChatMessage& message) const {
   Json out = {{"role", role_name(message.role)}};

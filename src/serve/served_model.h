@@ -12,6 +12,7 @@
 #include "serve/guarded_text.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "text/tool_call_format.h"
 
 namespace glimmer {
 
@@ -38,6 +39,7 @@ class ServedModel {
   const std::string& id() const { return parts_.id; }
   const Tokenizer& tokenizer() const { return parts_.tokenizer; }
   const std::optional<ChatTemplate>& chat_template() const { return parts_.chat_template; }
+  ToolCallFormat tool_call_format() const { return tool_call_format_; }
   const std::vector<int32_t>& stop_ids() const { return parts_.stop_ids; }
   int64_t vocab_size() const { return parts_.vocab_size; }
   int64_t max_context_tokens() const { return parts_.max_context_tokens; }
@@ -58,6 +60,7 @@ class ServedModel {
 
   Parts parts_;
   TextGuard guard_;
+  ToolCallFormat tool_call_format_ = ToolCallFormat::kNone;
 };
 
 // For answers whose request gives no seed.

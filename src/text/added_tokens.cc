@@ -74,14 +74,17 @@ AddedTokenFinder::Match AddedTokenFinder::longest_match(std::string_view text, s
   return match;
 }
 
-void AddedTokenFinder::split(std::string_view text, bool parse_special, std::vector<Part>& out) const {
+void AddedTokenFinder::split(std::string_view text, const SplitOptions& options, std::vector<Part>& out) const {
   size_t covered = 0;
+  auto barrier = std::upper_bound(options.barriers.begin(), options.barriers.end(), options.origin);
   for (size_t at = 0; at < text.size() && !empty();) {
     if (!may_begin_[static_cast<unsigned char>(text[at])]) {
       ++at;
       continue;
     }
-    const Match match = longest_match(text, at);
+    while (barrier != options.barriers.end() && *barrier <= options.origin + at) ++barrier;
+    const Match match =
+        longest_match(barrier == options.barriers.end() ? text : text.substr(0, *barrier - options.origin), at);
     if (match.token < 0) {
       ++at;
       continue;
@@ -90,7 +93,7 @@ void AddedTokenFinder::split(std::string_view text, bool parse_special, std::vec
     size_t end = match.end;
     at = end;  // the search goes on behind the match, whatever becomes of it
     const Rules& rules = tokens_[match.token];
-    if (rules.special && !parse_special) continue;
+    if (rules.special && !options.parse_special) continue;
     if (rules.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
     if (rules.lstrip) begin = std::max(trailing_space_begin(text.substr(0, begin)), covered);
     if (rules.rstrip) end += leading_space_end(text.substr(end));

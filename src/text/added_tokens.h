@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -25,8 +26,14 @@ class AddedTokenFinder {
 
   bool empty() const { return tokens_.empty(); }
 
-  // Appends the parts of `text`, valid UTF-8, in order. Without `parse_special` a special token is text.
-  void split(std::string_view text, bool parse_special, std::vector<Part>& out) const;
+  struct SplitOptions {
+    bool parse_special = true;              // false: a special token is text
+    std::span<const size_t> barriers = {};  // offsets, ascending, that no token may span,
+    size_t origin = 0;                      // counted from here: where `text` begins in the text they belong to
+  };
+
+  // Appends the parts of `text`, valid UTF-8, in order.
+  void split(std::string_view text, const SplitOptions& options, std::vector<Part>& out) const;
 
  private:
   struct Rules {

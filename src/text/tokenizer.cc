@@ -5,6 +5,7 @@
 #include <array>
 #include <mutex>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/utf8.h"
@@ -139,7 +140,7 @@ struct Tokenizer::Impl {
   }
 
   void encode_text(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const;
-  void encode_segment(std::string_view text, const EncodeOptions& options, Scratch& scratch,
+  void encode_segment(std::string_view text, const AddedTokenFinder::SplitOptions& options, Scratch& scratch,
                       std::vector<int32_t>& ids) const;
 
   Bpe bpe;
@@ -160,22 +161,24 @@ void Tokenizer::Impl::encode_text(std::string_view text, const EncodeOptions& op
                                   std::vector<int32_t>& ids) const {
   std::unique_ptr<Scratch> scratch = scratches.take();
   scratch->parts.clear();
-  finder.split(text, options.parse_special, scratch->parts);
+  AddedTokenFinder::SplitOptions split{.parse_special = options.parse_special, .barriers = options.barriers};
+  finder.split(text, split, scratch->parts);
   for (const AddedTokenFinder::Part& part : scratch->parts) {
     if (part.id >= 0) {
       ids.push_back(part.id);
     } else {
-      encode_segment(text.substr(part.begin, part.end - part.begin), options, *scratch, ids);
+      split.origin = part.begin;
+      encode_segment(text.substr(part.begin, part.end - part.begin), split, *scratch, ids);
     }
   }
   scratches.give(std::move(scratch));
 }
 
 // Text between added tokens, in which the normalized ones are yet to be found.
-void Tokenizer::Impl::encode_segment(std::string_view text, const EncodeOptions& options, Scratch& scratch,
-                                     std::vector<int32_t>& ids) const {
+void Tokenizer::Impl::encode_segment(std::string_view text, const AddedTokenFinder::SplitOptions& options,
+                                     Scratch& scratch, std::vector<int32_t>& ids) const {
   scratch.normalized_parts.clear();
-  normalized_finder.split(text, options.parse_special, scratch.normalized_parts);
+  normalized_finder.split(text, options, scratch.normalized_parts);
   for (const AddedTokenFinder::Part& part : scratch.normalized_parts) {
     if (part.id >= 0) {
       ids.push_back(part.id);
@@ -204,6 +207,7 @@ Tokenizer Tokenizer::from_json(std::string_view text, std::string_view source) {
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   std::string repaired;
   if (!simdjson::validate_utf8(text.data(), text.size())) {
+    GLIMMER_CHECK(options.barriers.empty(), "barriers in text that is not valid UTF-8");
     repaired = to_valid_utf8(text);
     text = repaired;
   }

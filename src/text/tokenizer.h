@@ -38,6 +38,9 @@ struct AddedToken {
 struct EncodeOptions {
   bool add_special_tokens = true;  // apply the post-processor's template; GLM files have none
   bool parse_special = true;       // false: the text of a special token is ordinary text (for untrusted user input)
+  // Offsets into the text, ascending, across which no added token is seen, special or not: so parts of a text can be
+  // trusted to hold tokens and others not, while all of it is encoded as one. Only for valid UTF-8.
+  std::span<const size_t> barriers = {};
 };
 
 struct DecodeOptions {

@@ -114,6 +114,27 @@ TEST(Tokenizer, LeavesSpecialTokensAsTextWhenAsked) {
   EXPECT_EQ(tokenizer.encode("<s><t>", {.parse_special = false}), (Ids{'<', 's', '>', size + 1}));
 }
 
+// What stands across a barrier is text; what ends or begins at one is a token.
+TEST(Tokenizer, SeesNoTokenAcrossABarrier) {
+  Json json = patched_tokenizer(Json::object());
+  const auto size = static_cast<int32_t>(json["model"]["vocab"].size());
+  Json normalized = added_token_json(size + 2, "<n>", {"normalized"});
+  json["added_tokens"] = {added_token_json(size, "<s>", {"special"}), added_token_json(size + 1, "<s><t>"), normalized};
+  const Tokenizer tokenizer = load_tokenizer(json);
+  const auto encode = [&](std::string_view text, const std::vector<size_t>& barriers) {
+    return tokenizer.encode(text, {.barriers = barriers});
+  };
+  EXPECT_EQ(encode("<s>", {}), (Ids{size}));
+  EXPECT_EQ(encode("<s>", {0, 3}), (Ids{size}));
+  EXPECT_EQ(encode("<s>", {1}), (Ids{'<', 's', '>'}));
+  EXPECT_EQ(encode("<s>", {2}), (Ids{'<', 's', '>'}));
+  EXPECT_EQ(encode("<s><t>", {}), (Ids{size + 1}));
+  EXPECT_EQ(encode("<s><t>", {3}), (Ids{size, '<', 't', '>'}));  // the shorter token before it is whole
+  EXPECT_EQ(encode("<s><s><s>", {4}), (Ids{size, '<', 's', '>', size}));
+  EXPECT_EQ(encode("<s><n><n>", {7}), (Ids{size, size + 2, '<', 'n', '>'}));  // counted from the text's begin
+  EXPECT_EQ(encode("x<s>", {2}), (Ids{'x', '<', 's', '>'}));
+}
+
 // A merge that scans the whole word for each step would need minutes here.
 TEST(Tokenizer, EncodesAMillionEqualCharacters) {
   const Tokenizer tokenizer = base_tokenizer();

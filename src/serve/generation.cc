@@ -1,0 +1,436 @@
+#include "serve/generation.h"
+
+#include <deque>
+#include <optional>
+
+#include "base/check.h"
+#include "engine/engine.h"
+#include "serve/service.h"
+#include "serve/sse.h"
+#include "text/output_parser.h"
+#include "text/stop_matcher.h"
+#include "text/stream_decoder.h"
+
+namespace glimmer {
+namespace {
+
+// Reads the tokens of one answer.
+class AnswerReader {
+ public:
+  struct Setup {
+    const ServedModel& model;
+    const GenerationJob& job;
+    const AnswerFormat& format;
+    const PreparedPrompt& prompt;
+    const std::shared_ptr<const ToolSchemas>& tools;  // null: none are declared
+  };
+  // `emit` takes the pieces of the answer; all must outlive the reader.
+  using Emit = std::function<void(AnswerDelta delta)>;
+
+  AnswerReader(const Setup& setup, Emit emit, std::vector<std::string>& remarks)
+      : setup_(setup),
+        emit_(std::move(emit)),
+        remarks_(remarks),
+        decoder_(setup.model.tokenizer()),
+        matcher_(setup.job.stop) {
+    if (setup.format.reads_output) open_parser();
+  }
+
+  // Once finish() is set, nothing more is to be given.
+  void take(const GeneratedToken& token) {
+    ++tokens_;
+    if (section_ == DeltaKind::kReasoning) {
+      ++reasoning_tokens_;
+    } else if (setup_.job.top_logprobs >= 0 && section_ == DeltaKind::kContent) {
+      pending_.push_back({pushed_bytes_, record_of(token)});
+    }
+    take_text(decoder_.push(token.id));
+  }
+
+  // No more tokens come, for this reason of the engine's.
+  void end(FinishReason reason, const RequestUsage& usage) {
+    take_text(decoder_.flush());
+    const bool cut = reason == FinishReason::kLength;
+    if (parser_ && !finish_) take_deltas(parser_->finish(cut ? OutputEnd::kCut : OutputEnd::kStop));
+    if (!finish_) emit_content(matcher_.flush());
+    tokens_ = usage.generated_tokens;
+    if (finish_) return;  // a stop string was in what had been held back
+    const bool asked_for = setup_.job.max_new_tokens && tokens_ >= *setup_.job.max_new_tokens;
+    if (cut) {
+      finish_ = {asked_for ? AnswerEnd::kLength : AnswerEnd::kContextFull, {}};
+    } else {
+      finish_ = {has_calls() ? AnswerEnd::kToolCalls : AnswerEnd::kStop, {}};
+    }
+  }
+
+  const std::optional<AnswerFinish>& finish() const { return finish_; }
+  int64_t tokens() const { return tokens_; }
+  int64_t reasoning_tokens() const { return reasoning_tokens_; }
+
+ private:
+  struct PendingRecord {
+    size_t begin = 0;  // bytes of the answer's text before the token
+    TokenRecord record;
+  };
+
+  void open_parser() {
+    OutputParserOptions options;
+    options.format = setup_.tools ? setup_.model.tool_call_format() : ToolCallFormat::kNone;
+    options.starts_in_reasoning = prompt_opens_reasoning(setup_.prompt.text);
+    options.tools = setup_.tools;
+    options.max_calls = setup_.job.parallel_tool_calls ? 0 : 1;
+    if (options.starts_in_reasoning) section_ = DeltaKind::kReasoning;
+    parser_.emplace(std::move(options));
+    // What the client wrote of the answer is no news to it.
+    const Chat& chat = setup_.job.chat();
+    if (chat.continues_last) parser_->feed(chat.messages.back().content);
+  }
+
+  bool has_calls() const { return parser_ && parser_->calls_begun() > 0; }
+
+  TokenRecord record_of(const GeneratedToken& token) const {
+    const Tokenizer& tokenizer = setup_.model.tokenizer();
+    TokenRecord record{{std::string(tokenizer.token_bytes(token.id)), token.logprob}, {}};
+    for (const TokenLogprob& top : token.top) {
+      record.top.push_back({std::string(tokenizer.token_bytes(top.id)), top.logprob});
+    }
+    return record;
+  }
+
+  void take_text(const std::string& text) {
+    if (text.empty() || finish_) return;
+    if (parser_) {
+      take_deltas(parser_->feed(text));
+      if (parser_->wants_stop() && !finish_) finish_ = {AnswerEnd::kToolCalls, {}};
+    } else {
+      take_content(text);
+    }
+  }
+
+  void take_deltas(const OutputDeltas& deltas) {
+    for (const OutputDelta& delta : deltas) {
+      if (finish_) return;
+      if (delta.kind == DeltaKind::kDiagnostic) {
+        if (remarks_.size() < 64) remarks_.push_back("output: " + delta.text);
+      } else if (delta.kind == DeltaKind::kContent) {
+        section_ = DeltaKind::kContent;
+        take_content(delta.text);
+      } else {
+        take_other(delta);
+      }
+    }
+  }
+
+  void take_content(const std::string& text) {
+    pushed_bytes_ += text.size();
+    emit_content(matcher_.push(text));
+    if (matcher_.matched()) finish_ = {AnswerEnd::kStopString, matcher_.match()};
+  }
+
+  // Reasoning and tool calls, in which no stop string counts.
+  void take_other(const OutputDelta& delta) {
+    emit_content(matcher_.flush());
+    pending_.clear();  // tokens of tags
+    section_ = delta.kind == DeltaKind::kToolCallEnd ? DeltaKind::kContent : delta.kind;
+    AnswerDelta out{delta.kind, delta.text, delta.call, {}, {}};
+    if (delta.kind == DeltaKind::kToolCallBegin) {
+      out.call_id = random_id(setup_.format.call_id_prefix);
+    }
+    emit_(std::move(out));
+  }
+
+  void emit_content(const std::string& text) {
+    if (text.empty()) return;
+    emitted_bytes_ += text.size();
+    AnswerDelta out{DeltaKind::kContent, text, -1, {}, {}};
+    while (!pending_.empty() && pending_.front().begin < emitted_bytes_) {
+      out.logprobs.push_back(std::move(pending_.front().record));
+      pending_.pop_front();
+    }
+    emit_(std::move(out));
+  }
+
+  Setup setup_;
+  Emit emit_;
+  std::vector<std::string>& remarks_;
+  StreamDecoder decoder_;
+  StopMatcher matcher_;
+  std::optional<OutputParser> parser_;
+  DeltaKind section_ = DeltaKind::kContent;  // what the last token was part of
+  std::deque<PendingRecord> pending_;        // of tokens whose text is not out yet
+  size_t pushed_bytes_ = 0;
+  size_t emitted_bytes_ = 0;
+  int64_t tokens_ = 0;
+  int64_t reasoning_tokens_ = 0;
+  std::optional<AnswerFinish> finish_;
+};
+
+class Generation : public std::enable_shared_from_this<Generation> {
+ public:
+  Generation(Service& service, std::shared_ptr<Exchange> exchange, GenerationJob job, AnswerFormat format)
+      : service_(service),
+        exchange_(std::move(exchange)),
+        job_(std::move(job)),
+        format_(std::move(format)),
+        tools_(job_.is_chat() && !job_.chat().tools.empty()
+                   ? std::make_shared<const ToolSchemas>(Json(job_.chat().tools))
+                   : nullptr) {}
+
+  ~Generation() { cancel(); }
+
+  void start() {
+    prepare();
+    for (size_t i = 0; i < prompts_.size(); ++i) {
+      for (int64_t k = 0; k < job_.n; ++k) add_choice(i, k);
+    }
+    keep_alive_ = shared_from_this();
+    const std::weak_ptr<Generation> weak = weak_from_this();
+    exchange_->on_closed([weak] {
+      if (const auto self = weak.lock()) self->abandon();
+    });
+    if (!format_.stream) return;
+    exchange_->on_writable([weak] {
+      if (const auto self = weak.lock()) self->pump();
+    });
+    exchange_->begin_stream(kEventStream, format_.heartbeat, {{"Cache-Control", "no-cache"}});
+    std::string out;
+    format_.stream->begin({.prompt_tokens = usage_.prompt_tokens}, out);
+    exchange_->write(out);
+  }
+
+ private:
+  struct Choice {
+    size_t prompt = 0;
+    std::shared_ptr<RequestHandle> handle;
+    std::unique_ptr<AnswerReader> reader;
+    std::deque<GeneratedToken> unread;  // taken from the engine; the client has no room for more
+    std::optional<FinishReason> engine_finish;
+    Answer answer;  // without a stream, or for the log
+    bool done = false;
+  };
+
+  void prepare() {
+    RequestNotes& notes = exchange_->notes();
+    notes.model = job_.model;
+    notes.remarks = std::move(job_.unknown_fields);
+    if (job_.is_chat()) {
+      prompts_.push_back(service_.model.prepare(job_.chat()));
+    } else {
+      for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job_.input)) {
+        prompts_.push_back(service_.model.prepare(prompt));
+      }
+    }
+    for (const PreparedPrompt& prompt : prompts_) {
+      const auto tokens = static_cast<int64_t>(prompt.ids.size());
+      usage_.prompt_tokens += tokens;
+      notes.prompt_tokens = usage_.prompt_tokens;
+      if (service_.log_prompts) notes.prompt += prompt.text;
+      if (tokens == 0) throw ApiError(400, "the prompt is empty");
+      check_context(tokens, service_.model.max_context_tokens(), format_.errors);
+    }
+  }
+
+  void add_choice(size_t prompt, int64_t k) {
+    const auto index = static_cast<int64_t>(choices_.size());
+    auto choice = std::make_unique<Choice>();
+    choice->prompt = prompt;
+    choice->reader = std::make_unique<AnswerReader>(
+        AnswerReader::Setup{service_.model, job_, format_, prompts_[prompt], tools_},
+        [this, index](AnswerDelta delta) { emit(index, std::move(delta)); }, exchange_->notes().remarks);
+    choice->handle = service_.engine.submit(request(prompt, k), [exchange = exchange_, weak = weak_from_this()] {
+      exchange->post([weak] {
+        if (const auto self = weak.lock()) self->pump();
+      });
+    });
+    choices_.push_back(std::move(choice));
+  }
+
+  EngineRequest request(size_t prompt, int64_t k) const {
+    const std::string& key_id = exchange_->request().key_id;
+    EngineRequest out;
+    out.prompt = prompts_[prompt].ids;
+    out.generation.sampling = service_.model.sampling(job_.sampling, k);
+    out.generation.max_new_tokens = job_.max_new_tokens;
+    if (!job_.ignore_eos) out.generation.stop_ids = service_.model.stop_ids();
+    auto& stop_ids = out.generation.stop_ids;
+    stop_ids.insert(stop_ids.end(), job_.stop_token_ids.begin(), job_.stop_token_ids.end());
+    out.top_logprobs = job_.top_logprobs;
+    out.tenant = key_id;
+    if (service_.separate_keys) out.cache_scope = key_id;
+    return out;
+  }
+
+  // Takes what is new, as far as the client has room for it.
+  void pump() {
+    if (!keep_alive_) return;  // it has ended
+    try {
+      for (size_t i = 0; i < choices_.size(); ++i) read_choice(static_cast<int64_t>(i));
+    } catch (...) {
+      fail(api_error_of(std::current_exception()));
+      return;
+    }
+    for (const auto& choice : choices_) {
+      if (!choice->done) return;
+    }
+    end();
+  }
+
+  bool has_room() const { return !format_.stream || exchange_->writable(); }
+
+  void read_choice(int64_t index) {
+    Choice& choice = *choices_[static_cast<size_t>(index)];
+    while (!choice.done && has_room()) {
+      if (choice.unread.empty() && !choice.engine_finish && !take_news(choice)) return;
+      if (!choice.unread.empty()) {
+        choice.reader->take(choice.unread.front());
+        choice.unread.pop_front();
+      } else if (choice.engine_finish) {
+        choice.reader->end(*choice.engine_finish, choice.handle->usage());
+      }
+      if (choice.reader->finish()) finish_choice(index);
+      flush();
+    }
+  }
+
+  // False if there is nothing new.
+  bool take_news(Choice& choice) {
+    RequestHandle::News news = choice.handle->take();
+    if (news.error) std::rethrow_exception(news.error);
+    if (news.finish_reason == FinishReason::kCancelled) throw ApiError(503, "the server is shutting down");
+    choice.unread.insert(choice.unread.end(), std::make_move_iterator(news.tokens.begin()),
+                         std::make_move_iterator(news.tokens.end()));
+    choice.engine_finish = news.finish_reason;
+    return !choice.unread.empty() || choice.engine_finish;
+  }
+
+  void emit(int64_t index, AnswerDelta delta) {
+    if (format_.stream) format_.stream->delta(index, delta, out_);
+    if (!format_.stream || service_.log_prompts) choices_[static_cast<size_t>(index)]->answer.add(delta);
+  }
+
+  void finish_choice(int64_t index) {
+    Choice& choice = *choices_[static_cast<size_t>(index)];
+    choice.done = true;
+    choice.handle->finish(FinishReason::kStopString);  // nothing, if the engine ended it
+    choice.unread.clear();
+    choice.answer.finish = *choice.reader->finish();
+    if (format_.stream) format_.stream->finish(index, choice.answer.finish, out_);
+    usage_.completion_tokens += choice.reader->tokens();
+    usage_.reasoning_tokens += choice.reader->reasoning_tokens();
+    // A prompt counts once, whatever the number of its answers.
+    if (index % job_.n == 0) usage_.cached_tokens += choice.handle->usage().cached_tokens;
+  }
+
+  void flush() {
+    if (out_.empty()) return;
+    exchange_->write(out_);
+    out_.clear();
+  }
+
+  void end() {
+    write_notes();
+    if (format_.stream) {
+      format_.stream->end(usage_, out_);
+      flush();
+      exchange_->end_stream();
+    } else {
+      std::vector<Answer> answers;
+      for (const auto& choice : choices_) answers.push_back(std::move(choice->answer));
+      exchange_->respond(200, "application/json", dump_json(format_.object(answers, usage_)));
+    }
+    keep_alive_.reset();
+  }
+
+  void write_notes() {
+    RequestNotes& notes = exchange_->notes();
+    const RequestUsage engine = choices_.front()->handle->usage();
+    notes.cached_tokens = usage_.cached_tokens;
+    notes.completion_tokens = usage_.completion_tokens;
+    notes.reasoning_tokens = usage_.reasoning_tokens;
+    notes.queue_s = engine.queue_s;
+    notes.first_token_s = engine.first_token_s;
+    notes.finish_reason = finish_name(choices_.front()->answer.finish.end);
+    if (!service_.log_prompts) return;
+    for (const auto& choice : choices_) {
+      for (const AnswerPart& part : choice->answer.parts) notes.answer += part.name + part.text;
+    }
+  }
+
+  static std::string finish_name(AnswerEnd end) {
+    switch (end) {
+      case AnswerEnd::kStop:
+        return "stop";
+      case AnswerEnd::kStopString:
+        return "stop_string";
+      case AnswerEnd::kToolCalls:
+        return "tool_calls";
+      case AnswerEnd::kLength:
+        return "length";
+      case AnswerEnd::kContextFull:
+        return "context_full";
+    }
+    return "";
+  }
+
+  void fail(const ApiError& error) {
+    cancel();
+    if (exchange_->answered()) {
+      exchange_->notes().error = error.what();
+      flush();
+      std::string out;
+      format_.stream->error(error, out);
+      exchange_->write(out);
+      exchange_->end_stream();
+    } else {
+      respond_error(*exchange_, format_.errors, error);
+    }
+    keep_alive_.reset();
+  }
+
+  // The client is gone.
+  void abandon() {
+    cancel();
+    RequestNotes& notes = exchange_->notes();
+    notes.finish_reason = "cancelled";
+    notes.completion_tokens = 0;
+    for (const auto& choice : choices_) notes.completion_tokens += choice->handle->usage().generated_tokens;
+    keep_alive_.reset();
+  }
+
+  void cancel() {
+    for (const auto& choice : choices_) {
+      if (choice->handle && !choice->done) choice->handle->cancel();
+    }
+  }
+
+  Service& service_;
+  std::shared_ptr<Exchange> exchange_;
+  GenerationJob job_;
+  AnswerFormat format_;
+  std::shared_ptr<const ToolSchemas> tools_;
+  std::vector<PreparedPrompt> prompts_;
+  std::vector<std::unique_ptr<Choice>> choices_;
+  AnswerUsage usage_;
+  std::string out_;                         // what goes to the client next
+  std::shared_ptr<Generation> keep_alive_;  // itself, until it has ended
+};
+
+}  // namespace
+
+void start_generation(Service& service, std::shared_ptr<Exchange> exchange, GenerationJob job, AnswerFormat format) {
+  std::make_shared<Generation>(service, std::move(exchange), std::move(job), std::move(format))->start();
+}
+
+void check_context(int64_t prompt_tokens, int64_t max_context_tokens, ErrorShape shape) {
+  if (prompt_tokens < max_context_tokens) return;
+  // Agents know these words, and shorten the conversation.
+  ApiError error(400, shape == ErrorShape::kAnthropic
+                          ? fmt::format("prompt is too long: {} tokens > {} maximum", prompt_tokens, max_context_tokens)
+                          : fmt::format("This model's maximum context length is {} tokens. However, your prompt has {} "
+                                        "tokens. Please shorten it.",
+                                        max_context_tokens, prompt_tokens));
+  error.code = "context_length_exceeded";
+  throw error;
+}
+
+}  // namespace glimmer

@@ -1,0 +1,24 @@
+// Runs the answers to one request: tokens from the engine, to text, to what the text means, to the API's form.
+//
+// All of it happens on the exchange's I/O thread; the engine's thread only posts that there is news. While the client
+// does not read, nothing is taken from the engine, which then rests that request (EngineOptions::max_unread_tokens).
+#pragma once
+
+#include <memory>
+
+#include "serve/answer.h"
+#include "serve/exchange.h"
+#include "serve/generation_job.h"
+#include "serve/served_model.h"
+
+namespace glimmer {
+
+// Prepares the prompts, submits job.n requests for each, and answers the exchange when they are done, or streams. What
+// is wrong with the request is thrown before anything is answered: ApiError, or as Engine::submit. When the client is
+// gone, its requests end.
+void start_generation(Service& service, std::shared_ptr<Exchange> exchange, GenerationJob job, AnswerFormat format);
+
+// ApiError 400 if the prompt leaves no room for an answer in the context.
+void check_context(int64_t prompt_tokens, int64_t max_context_tokens, ErrorShape shape);
+
+}  // namespace glimmer

@@ -1,0 +1,213 @@
+#include "serve/schema_common.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/quoted_name.h"
+
+namespace glimmer {
+namespace {
+
+constexpr size_t kMaxToolName = 128;
+
+bool is_tool_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxToolName && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("_-.:/").find(c) != std::string_view::npos;
+  });
+}
+
+const FieldTable& stream_options_table() {
+  static const FieldTable table = {
+      {"include_usage", kBooleanField, "A last chunk with the usage"},
+      {"include_obfuscation", kBooleanField},
+      {"continuous_usage_stats", kBooleanField},
+  };
+  return table;
+}
+
+void read_logit_bias(const Fields& fields, const SchemaContext& context, SamplingRequest& out) {
+  const Json* biases = fields.find("logit_bias");
+  if (biases == nullptr) return;
+  for (const auto& [name, bias] : biases->items()) {
+    int32_t id = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+    if (error != std::errc() || end != name.data() + name.size() || id < 0 || id >= context.vocab_size) {
+      fields.fail_at("logit_bias",
+                     fmt::format("{} is no token id: they are in [0, {})", quoted_name(name), context.vocab_size));
+    }
+    if (!bias.is_number() || !(bias.get<double>() >= -100 && bias.get<double>() <= 100)) {
+      fields.fail_at("logit_bias", fmt::format("the bias of token {} must be a number between -100 and 100", id));
+    }
+    out.logit_bias[id] = bias.get<double>();
+  }
+}
+
+}  // namespace
+
+const std::vector<std::string_view> kReasoningEfforts = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+
+void add_sampling_fields(FieldTable& table) {
+  const FieldTable rows = {
+      {"temperature", kNumberField, "0: always the likeliest token", 0, 100},
+      {"top_p", kNumberField, "The fewest likeliest tokens whose probabilities sum to this", 0, 1},
+      {"top_k", kIntegerField, "The k likeliest tokens; 0 or -1: all", -1, 2147483647},
+      {"min_p", kNumberField, "Tokens of at least this part of the largest probability", 0, 1},
+      {"repetition_penalty", kNumberField, "Divides the scores of tokens in prompt or answer", 0.01, 100},
+  };
+  table.insert(table.end(), rows.begin(), rows.end());
+}
+
+void add_openai_fields(FieldTable& table) {
+  const FieldTable rows = {
+      {"presence_penalty", kNumberField, "Lowers the scores of tokens that the answer has", -2, 2},
+      {"frequency_penalty", kNumberField, "The same, for each time that it has them", -2, 2},
+      {"logit_bias", kObjectField, "Token ids and what is added to their scores, -100 to 100"},
+      {"seed", kIntegerField, "Same seed, same answer; answer i of n has the seed + i"},
+      {"stop", kTextField | kListField, "The answer ends before the first of these"},
+      {"stop_token_ids", kListField, "Tokens that end the answer, besides the model's own"},
+      {"ignore_eos", kBooleanField, "Go on after an end-of-turn token"},
+      {"stream", kBooleanField, "Server-sent events"},
+      {"stream_options", kObjectField},
+      {"n", kIntegerField, "Answers to each prompt", 1, kMaxCount},
+      {"user", kTextField},
+  };
+  table.insert(table.end(), rows.begin(), rows.end());
+}
+
+void read_sampling(const Fields& fields, SamplingRequest& out) {
+  out.temperature = fields.number("temperature");
+  out.top_p = fields.number("top_p");
+  out.top_k = fields.integer("top_k");
+  out.min_p = fields.number("min_p");
+  out.repetition_penalty = fields.number("repetition_penalty");
+}
+
+void read_openai_fields(const Fields& fields, SchemaContext& context, GenerationJob& out) {
+  read_sampling(fields, out.sampling);
+  out.sampling.presence_penalty = fields.number("presence_penalty").value_or(0);
+  out.sampling.frequency_penalty = fields.number("frequency_penalty").value_or(0);
+  read_logit_bias(fields, context, out.sampling);
+  if (const auto seed = fields.integer("seed")) out.sampling.seed = static_cast<uint64_t>(*seed);
+  out.stop = read_stop(fields, "stop", context);
+  if (const Json* ids = fields.find("stop_token_ids")) {
+    check_count(fields.path_of("stop_token_ids"), ids->size(), context.limits.max_stop_strings, "token ids");
+    for (const Json& id : *ids) {
+      if (!id.is_number_integer() || id < 0 || id >= context.vocab_size) {
+        fields.fail_at("stop_token_ids", fmt::format("{} is no token id: they are in [0, {})",
+                                                     id.is_number() ? dump_json(id) : std::string(json_type_name(id)),
+                                                     context.vocab_size));
+      }
+      out.stop_token_ids.push_back(id.get<int32_t>());
+    }
+  }
+  out.ignore_eos = fields.boolean("ignore_eos", false);
+  out.stream = fields.boolean("stream", false);
+  out.n = fields.integer("n").value_or(1);
+  if (out.n > context.limits.max_n) {
+    fields.fail_at("n", fmt::format("at most {} answers at once, found {}", context.limits.max_n, out.n));
+  }
+  if (const Json* options = fields.find("stream_options")) {
+    if (!out.stream) fields.fail_at("stream_options", "only with \"stream\": true");
+    const Fields read(*options, fields.path_of("stream_options"), stream_options_table(), &context.remarks);
+    out.include_usage = read.boolean("include_usage", false);
+  }
+}
+
+std::vector<std::string> read_stop(const Fields& fields, std::string_view name, const SchemaContext& context) {
+  const Json* value = fields.find(name);
+  if (value == nullptr) return {};
+  const Json list = value->is_array() ? *value : Json::array({*value});
+  check_count(fields.path_of(name), list.size(), context.limits.max_stop_strings, "stop strings");
+  std::vector<std::string> out;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string path = element_path(fields.path_of(name), i);
+    if (!list[i].is_string()) {
+      bad_field(path, fmt::format("expected a string, found {}", json_type_name(list[i])));
+    }
+    const auto& stop = list[i].get_ref<const std::string&>();
+    if (stop.size() > static_cast<size_t>(context.limits.max_stop_bytes)) {
+      bad_field(path, fmt::format("at most {} bytes, found {}", context.limits.max_stop_bytes, stop.size()));
+    }
+    if (!stop.empty()) out.push_back(stop);
+  }
+  return out;
+}
+
+void read_template_args(const Fields& fields, Chat& chat) {
+  const Json* args = fields.find("chat_template_kwargs");
+  if (args == nullptr) return;
+  for (const auto& [name, value] : args->items()) {
+    if (name == "messages" || name == "tools" || name == "documents" || name == "add_generation_prompt") {
+      fields.fail_at("chat_template_kwargs", fmt::format("{} is not for this field to give", quoted_name(name)));
+    }
+  }
+  chat.template_args.update(*args);
+}
+
+void apply_reasoning_effort(const std::string& effort, Chat& chat) {
+  if (effort == "none" || effort == "minimal") {
+    chat.thinking = false;
+  } else {
+    chat.thinking = true;
+  }
+  chat.template_args["reasoning_effort"] = effort;
+}
+
+void check_count(const std::string& path, size_t count, int64_t limit, std::string_view what) {
+  if (count > static_cast<size_t>(limit)) bad_field(path, fmt::format("at most {} {}, found {}", limit, what, count));
+}
+
+void add_tool(const DeclaredTool& tool, const SchemaContext& context, std::set<std::string>& names, Chat& chat) {
+  if (!is_tool_name(tool.name)) {
+    bad_field(tool.path, fmt::format("name: expected 1 to {} of a-z A-Z 0-9 _ - . : /, found {}", kMaxToolName,
+                                     quoted_name(tool.name)));
+  }
+  if (!names.insert(tool.name).second) {
+    bad_field(tool.path, fmt::format("name: there are two tools \"{}\"", tool.name));
+  }
+  Json function = {{"name", tool.name}};
+  if (tool.description != nullptr) function["description"] = *tool.description;
+  if (tool.parameters != nullptr) {
+    const size_t bytes = dump_json(*tool.parameters).size();
+    if (bytes > static_cast<size_t>(context.limits.max_schema_bytes)) {
+      bad_field(tool.path,
+                fmt::format("a schema of at most {} bytes, found {}", context.limits.max_schema_bytes, bytes));
+    }
+    function["parameters"] = *tool.parameters;
+  }
+  chat.tools.push_back({{"type", "function"}, {"function", std::move(function)}});
+}
+
+void allow_tools(const std::string& path, const std::set<std::string>& names, Chat& chat) {
+  std::set<std::string> missing = names;
+  for (const Json& tool : chat.tools) missing.erase(tool["function"]["name"].get<std::string>());
+  if (!missing.empty()) bad_field(path, fmt::format("there is no tool {}", quoted_name(*missing.begin())));
+  std::erase_if(chat.tools, [&](const Json& tool) {
+    return names.find(tool["function"]["name"].get<std::string>()) == names.end();
+  });
+}
+
+Json tool_arguments(const std::string& path, const std::string& text, SchemaContext& context) {
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return Json::object();
+  try {
+    Json arguments = parse_json(text, path);
+    if (arguments.is_object()) return arguments;
+  } catch (const Error&) {  // as below
+  }
+  context.remark(path + ": not a JSON object, given to the model as text");
+  return {{"arguments", text}};
+}
+
+void not_yet_structured(const std::string& path, std::string_view what) {
+  bad_field(path, fmt::format("{} needs structured output, which this server does not have yet", what));
+}
+
+void reads_text_only(const std::string& path, std::string_view type) {
+  bad_field(path, fmt::format("content of type {} is not supported: the model reads text only", quoted_name(type)));
+}
+
+}  // namespace glimmer

@@ -1,0 +1,19 @@
+// The body of OpenAI's responses API. Fields as in the SDK `openai` 3.54; top_k, min_p, repetition_penalty and
+// chat_template_kwargs besides. Nothing is stored: a request brings the whole conversation along.
+#pragma once
+
+#include "serve/schema_common.h"
+
+namespace glimmer {
+
+const FieldTable& response_table();
+
+struct ResponseJob {
+  GenerationJob job;
+  Json echo = Json::object();  // what the answer repeats of the request: instructions, tools, temperature, ...
+};
+
+// Throws ApiError 400 naming the field.
+ResponseJob read_response(const Json& body, SchemaContext& context);
+
+}  // namespace glimmer

@@ -1,0 +1,21 @@
+// POST /tokenize, /detokenize and /apply-template: what the model sees of a text or a conversation, and back. Requests
+// and answers have the names of both vLLM's and llama.cpp's server.
+#pragma once
+
+#include "base/json.h"
+#include "serve/exchange.h"
+
+namespace glimmer {
+
+void tokenize(Service& service, std::shared_ptr<Exchange> exchange);
+void detokenize(Service& service, std::shared_ptr<Exchange> exchange);
+void apply_template(Service& service, std::shared_ptr<Exchange> exchange);
+
+Json tokenize_request_schema();
+Json tokenize_response_schema();
+Json detokenize_request_schema();
+Json detokenize_response_schema();
+Json apply_template_request_schema();
+Json apply_template_response_schema();
+
+}  // namespace glimmer
