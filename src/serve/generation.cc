@@ -3,167 +3,13 @@
 #include <deque>
 #include <optional>
 
-#include "base/check.h"
 #include "engine/engine.h"
+#include "serve/answer_reader.h"
 #include "serve/service.h"
 #include "serve/sse.h"
-#include "text/output_parser.h"
-#include "text/stop_matcher.h"
-#include "text/stream_decoder.h"
 
 namespace glimmer {
 namespace {
-
-// Reads the tokens of one answer.
-class AnswerReader {
- public:
-  struct Setup {
-    const ServedModel& model;
-    const GenerationJob& job;
-    const AnswerFormat& format;
-    const PreparedPrompt& prompt;
-    const std::shared_ptr<const ToolSchemas>& tools;  // null: none are declared
-  };
-  // `emit` takes the pieces of the answer; all must outlive the reader.
-  using Emit = std::function<void(AnswerDelta delta)>;
-
-  AnswerReader(const Setup& setup, Emit emit, std::vector<std::string>& remarks)
-      : setup_(setup),
-        emit_(std::move(emit)),
-        remarks_(remarks),
-        decoder_(setup.model.tokenizer()),
-        matcher_(setup.job.stop) {
-    if (setup.format.reads_output) open_parser();
-  }
-
-  // Once finish() is set, nothing more is to be given.
-  void take(const GeneratedToken& token) {
-    ++tokens_;
-    if (section_ == DeltaKind::kReasoning) {
-      ++reasoning_tokens_;
-    } else if (setup_.job.top_logprobs >= 0 && section_ == DeltaKind::kContent) {
-      pending_.push_back({pushed_bytes_, record_of(token)});
-    }
-    take_text(decoder_.push(token.id));
-  }
-
-  // No more tokens come, for this reason of the engine's.
-  void end(FinishReason reason, const RequestUsage& usage) {
-    take_text(decoder_.flush());
-    const bool cut = reason == FinishReason::kLength;
-    if (parser_ && !finish_) take_deltas(parser_->finish(cut ? OutputEnd::kCut : OutputEnd::kStop));
-    if (!finish_) emit_content(matcher_.flush());
-    tokens_ = usage.generated_tokens;
-    if (finish_) return;  // a stop string was in what had been held back
-    const bool asked_for = setup_.job.max_new_tokens && tokens_ >= *setup_.job.max_new_tokens;
-    if (cut) {
-      finish_ = {asked_for ? AnswerEnd::kLength : AnswerEnd::kContextFull, {}};
-    } else {
-      finish_ = {has_calls() ? AnswerEnd::kToolCalls : AnswerEnd::kStop, {}};
-    }
-  }
-
-  const std::optional<AnswerFinish>& finish() const { return finish_; }
-  int64_t tokens() const { return tokens_; }
-  int64_t reasoning_tokens() const { return reasoning_tokens_; }
-
- private:
-  struct PendingRecord {
-    size_t begin = 0;  // bytes of the answer's text before the token
-    TokenRecord record;
-  };
-
-  void open_parser() {
-    OutputParserOptions options;
-    options.format = setup_.tools ? setup_.model.tool_call_format() : ToolCallFormat::kNone;
-    options.starts_in_reasoning = prompt_opens_reasoning(setup_.prompt.text);
-    options.tools = setup_.tools;
-    options.max_calls = setup_.job.parallel_tool_calls ? 0 : 1;
-    if (options.starts_in_reasoning) section_ = DeltaKind::kReasoning;
-    parser_.emplace(std::move(options));
-    // What the client wrote of the answer is no news to it.
-    const Chat& chat = setup_.job.chat();
-    if (chat.continues_last) parser_->feed(chat.messages.back().content);
-  }
-
-  bool has_calls() const { return parser_ && parser_->calls_begun() > 0; }
-
-  TokenRecord record_of(const GeneratedToken& token) const {
-    const Tokenizer& tokenizer = setup_.model.tokenizer();
-    TokenRecord record{{std::string(tokenizer.token_bytes(token.id)), token.logprob}, {}};
-    for (const TokenLogprob& top : token.top) {
-      record.top.push_back({std::string(tokenizer.token_bytes(top.id)), top.logprob});
-    }
-    return record;
-  }
-
-  void take_text(const std::string& text) {
-    if (text.empty() || finish_) return;
-    if (parser_) {
-      take_deltas(parser_->feed(text));
-      if (parser_->wants_stop() && !finish_) finish_ = {AnswerEnd::kToolCalls, {}};
-    } else {
-      take_content(text);
-    }
-  }
-
-  void take_deltas(const OutputDeltas& deltas) {
-    for (const OutputDelta& delta : deltas) {
-      if (finish_) return;
-      if (delta.kind == DeltaKind::kDiagnostic) {
-        if (remarks_.size() < 64) remarks_.push_back("output: " + delta.text);
-      } else if (delta.kind == DeltaKind::kContent) {
-        section_ = DeltaKind::kContent;
-        take_content(delta.text);
-      } else {
-        take_other(delta);
-      }
-    }
-  }
-
-  void take_content(const std::string& text) {
-    pushed_bytes_ += text.size();
-    emit_content(matcher_.push(text));
-    if (matcher_.matched()) finish_ = {AnswerEnd::kStopString, matcher_.match()};
-  }
-
-  // Reasoning and tool calls, in which no stop string counts.
-  void take_other(const OutputDelta& delta) {
-    emit_content(matcher_.flush());
-    pending_.clear();  // tokens of tags
-    section_ = delta.kind == DeltaKind::kToolCallEnd ? DeltaKind::kContent : delta.kind;
-    AnswerDelta out{delta.kind, delta.text, delta.call, {}, {}};
-    if (delta.kind == DeltaKind::kToolCallBegin) {
-      out.call_id = random_id(setup_.format.call_id_prefix);
-    }
-    emit_(std::move(out));
-  }
-
-  void emit_content(const std::string& text) {
-    if (text.empty()) return;
-    emitted_bytes_ += text.size();
-    AnswerDelta out{DeltaKind::kContent, text, -1, {}, {}};
-    while (!pending_.empty() && pending_.front().begin < emitted_bytes_) {
-      out.logprobs.push_back(std::move(pending_.front().record));
-      pending_.pop_front();
-    }
-    emit_(std::move(out));
-  }
-
-  Setup setup_;
-  Emit emit_;
-  std::vector<std::string>& remarks_;
-  StreamDecoder decoder_;
-  StopMatcher matcher_;
-  std::optional<OutputParser> parser_;
-  DeltaKind section_ = DeltaKind::kContent;  // what the last token was part of
-  std::deque<PendingRecord> pending_;        // of tokens whose text is not out yet
-  size_t pushed_bytes_ = 0;
-  size_t emitted_bytes_ = 0;
-  int64_t tokens_ = 0;
-  int64_t reasoning_tokens_ = 0;
-  std::optional<AnswerFinish> finish_;
-};
 
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
@@ -285,7 +131,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
         choice.reader->take(choice.unread.front());
         choice.unread.pop_front();
       } else if (choice.engine_finish) {
-        choice.reader->end(*choice.engine_finish, choice.handle->usage());
+        choice.reader->end(*choice.engine_finish, choice.handle->usage().generated_tokens);
       }
       if (choice.reader->finish()) finish_choice(index);
       flush();

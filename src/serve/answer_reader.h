@@ -1,0 +1,75 @@
+// Reads the tokens of one answer: token ids to text, text to what it means, up to where it ends.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "serve/answer.h"
+#include "serve/generation_job.h"
+#include "serve/served_model.h"
+#include "text/output_parser.h"
+#include "text/stop_matcher.h"
+#include "text/stream_decoder.h"
+
+namespace glimmer {
+
+class AnswerReader {
+ public:
+  struct Setup {
+    const ServedModel& model;
+    const GenerationJob& job;
+    const AnswerFormat& format;
+    const PreparedPrompt& prompt;
+    std::shared_ptr<const ToolSchemas> tools;  // null: none are declared; then calls stay text
+  };
+  using Emit = std::function<void(AnswerDelta delta)>;  // takes the pieces of the answer; none is a diagnostic
+
+  // What `setup` refers to and `remarks` must outlive the reader. Diagnostics of the output go to `remarks`.
+  AnswerReader(Setup setup, Emit emit, std::vector<std::string>& remarks);
+
+  // The next token. May set finish(): a stop string is there, or a call where one is enough. Then nothing more is to be
+  // given.
+  void take(const GeneratedToken& token);
+
+  // No more tokens come, for this reason of the engine's; sets finish(). `generated_tokens` as the engine counts them.
+  void end(FinishReason reason, int64_t generated_tokens);
+
+  const std::optional<AnswerFinish>& finish() const { return finish_; }
+  int64_t tokens() const { return tokens_; }
+  int64_t reasoning_tokens() const { return reasoning_tokens_; }  // tags among them, as far as they can be told
+
+ private:
+  struct PendingRecord {
+    size_t begin = 0;  // bytes of the answer's text before the token
+    TokenRecord record;
+  };
+
+  void open_parser();
+  TokenRecord record_of(const GeneratedToken& token) const;
+  void take_text(const std::string& text);
+  void take_deltas(const OutputDeltas& deltas);
+  void take_content(const std::string& text);
+  void take_other(const OutputDelta& delta);
+  void emit_content(const std::string& text);
+
+  Setup setup_;
+  Emit emit_;
+  std::vector<std::string>& remarks_;
+  StreamDecoder decoder_;
+  StopMatcher matcher_;
+  std::optional<OutputParser> parser_;
+  DeltaKind section_ = DeltaKind::kContent;  // of what came last
+  std::deque<PendingRecord> pending_;        // of tokens whose text is not out yet
+  size_t pushed_bytes_ = 0;                  // of the answer's text, into the matcher
+  size_t emitted_bytes_ = 0;                 // and out of it
+  int64_t tokens_ = 0;
+  int64_t reasoning_tokens_ = 0;
+  std::optional<AnswerFinish> finish_;
+};
+
+}  // namespace glimmer
