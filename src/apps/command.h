@@ -8,6 +8,7 @@ namespace glimmer {
 
 int run_command(Arguments arguments);
 int chat_command(Arguments arguments);
+int serve_command(Arguments arguments);
 int convert_command(Arguments arguments);
 int inspect_command(Arguments arguments);
 int tokenize_command(Arguments arguments);

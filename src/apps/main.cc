@@ -22,9 +22,10 @@ struct Command {
   int (*run)(Arguments arguments);
 };
 
-constexpr std::array<Command, 14> kCommands = {{
+constexpr std::array<Command, 15> kCommands = {{
     {"run", "Answer one prompt", run_command},
     {"chat", "Talk with a model, turn by turn", chat_command},
+    {"serve", "Serve a model by the APIs of OpenAI and Anthropic", serve_command},
     {"convert", "Write a model in another format, or quantise it", convert_command},
     {"inspect", "Show what a model folder holds, and which kernels this machine uses", inspect_command},
     {"tokenize", "Text to token ids", tokenize_command},

@@ -29,7 +29,7 @@ void ServeFlags::add(Flags& flags) {
       .add("--write-timeout", write_timeout_s, "S", "Of a client that reads nothing (default: 30)")
       .add("--heartbeat", heartbeat_s, "S", "A sign of life in streams that are silent so long (default: 15)")
       .add("--drain-timeout", drain_timeout_s, "S", "For answers under way when the server is to end (default: 30)")
-      .add("--http-threads", http.threads, "N", "Threads for the network (default: 2)");
+      .add("--io-threads", http.threads, "N", "Threads for the network (default: 2)");
   flags.group("Log").add("--log-format", log_format, "NAME",
                          "text (default), json or none: a line a request, on standard error");
 }

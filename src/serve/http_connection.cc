@@ -1,5 +1,7 @@
 #include "serve/http_connection.h"
 
+#include <poll.h>
+
 #include <array>
 #include <boost/asio/post.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -89,6 +91,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   void record();
   void release_request();
   void end_politely();
+  bool hung_up();
   void close();
 
   IoLoop& loop_;
@@ -562,6 +565,12 @@ void Connection::end_politely() {
   if (state_ == State::kLingering) read();
 }
 
+// Whether the client closed behind what it has sent and we do not read.
+bool Connection::hung_up() {
+  pollfd asked = {.fd = stream_->socket().native_handle(), .events = POLLRDHUP, .revents = 0};
+  return !exchange_->ended && ::poll(&asked, 1, 0) > 0;
+}
+
 void Connection::close() {
   if (state_ == State::kClosed) return;
   enter(State::kClosed);
@@ -592,6 +601,7 @@ void Connection::check(Clock::time_point now) {
         ++core_.timeouts;
         return lost("write_timeout");
       }
+      if (!reading_ && hung_up()) return lost("client_gone");
       if (exchange_->begun && !exchange_->ended && !exchange_->heartbeat.empty() && !writing_ &&
           seconds_between(last_queued_, now) >= limits.heartbeat_s) {
         send_chunk(exchange_->heartbeat);

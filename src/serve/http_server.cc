@@ -29,7 +29,7 @@ void check_options(const HttpServerOptions& options) {
   };
   const TransportLimits& limits = options.limits;
   in_range("--port", options.port, 0, 65535);
-  in_range("--http-threads", options.threads, 1, 256);
+  in_range("--io-threads", options.threads, 1, 256);
   in_range("--max-connections", limits.max_connections, 1, 1'000'000);
   in_range("--max-header", limits.max_header_bytes, 256, 16 << 20);
   in_range("--max-body", limits.max_body_bytes, 1024, int64_t{1} << 40);

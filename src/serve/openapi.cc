@@ -40,7 +40,7 @@ Json operation(const Route& route, bool needs_key) {
   }
   out["responses"] = {{"200", {{"description", "The answer"}, {"content", content_of(route.response_schema)}}},
                       {"default", {{"description", "An error"}, {"content", json_content(error_schema(route))}}}};
-  if (needs_key && route.access == Access::kKey) {
+  if (needs_key && route.access == RouteAccess::kKey) {
     out["security"] = Json::array({{{"bearer", Json::array()}}, {{"x-api-key", Json::array()}}});
   }
   return out;

@@ -13,7 +13,7 @@ namespace glimmer {
 
 class Site;
 
-enum class Access {
+enum class RouteAccess {
   kKey,   // needs an API key, where the server has any
   kOpen,  // for probes: no key
 };
@@ -25,7 +25,7 @@ struct Route {
   Endpoint endpoint = nullptr;                            // needs the model: 503 until it is loaded, and while draining
   void (*own)(Site& site, Exchange& exchange) = nullptr;  // in place of it: answers at any time
   ErrorShape errors = ErrorShape::kOpenAi;
-  Access access = Access::kKey;
+  RouteAccess access = RouteAccess::kKey;
   Json (*request_schema)() = nullptr;   // of the body
   Json (*response_schema)() = nullptr;  // of status 200
 };

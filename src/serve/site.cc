@@ -112,7 +112,7 @@ std::optional<HttpAnswer> Site::admit(HttpRequest& head) {
   head.parameter = std::move(found.parameter);
   if (!keys_.none()) {
     const std::optional<std::string> id = keys_.identify(head);
-    if (!id && found.route->access == Access::kKey) {
+    if (!id && found.route->access == RouteAccess::kKey) {
       ApiError error(401, "an API key is needed, as 'Authorization: Bearer KEY' or 'x-api-key: KEY', and this is none");
       error.code = "invalid_api_key";
       return answer_of(error, shape_of(head), head.id);

@@ -135,8 +135,8 @@ void refuse(Service&, Shared exchange) {
 }
 
 const std::array kTable = {
-    Route{.method = "GET", .path = "/health", .own = answer_health, .access = Access::kOpen},
-    Route{.method = "GET", .path = "/ready", .own = answer_ready, .access = Access::kOpen},
+    Route{.method = "GET", .path = "/health", .own = answer_health, .access = RouteAccess::kOpen},
+    Route{.method = "GET", .path = "/ready", .own = answer_ready, .access = RouteAccess::kOpen},
     Route{.method = "GET", .path = "/openapi.json", .own = answer_openapi},
     Route{.method = "GET",
           .path = "/metrics",

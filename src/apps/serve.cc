@@ -1,0 +1,204 @@
+// glimmer serve: the model behind the APIs of OpenAI and Anthropic.
+#include <chrono>
+#include <filesystem>
+#include <set>
+
+#include "apps/command.h"
+#include "apps/loading.h"
+#include "apps/options.h"
+#include "apps/prompt.h"
+#include "apps/serve_flags.h"
+#include "apps/shutdown.h"
+#include "apps/terminal.h"
+#include "base/error.h"
+#include "engine/engine.h"
+#include "serve/served_model.h"
+#include "serve/service.h"
+#include "source/side_files.h"
+
+namespace glimmer {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct EngineFlags {
+  EngineOptions options;
+  std::optional<double> kv_memory_gb;
+  std::optional<std::string> kv_type;
+  std::optional<std::string> kv_dir;
+  std::optional<double> kv_disk_gb;
+  bool no_prefix_cache = false;
+
+  void add(Flags& flags);
+  EngineOptions resolve(const ModelSource& source, Precision precision) const;  // throws kUsage
+};
+
+struct ServeOptions {
+  ModelFlags model;
+  RuntimeFlags runtime;
+  EngineFlags engine;
+  ServeFlags serve;
+  std::optional<std::string> name;
+  bool log_prompts = false;
+  bool separate_keys = false;
+  bool quiet = false;
+};
+
+void EngineFlags::add(Flags& flags) {
+  flags.group("Batches and memory")
+      .add("--max-sequences", options.max_sequences, "N", "Answers generated at once (default: 64)")
+      .add("--max-waiting", options.max_waiting, "N", "That wait for their turn; more are refused (default: 256)")
+      .add("--chunk", options.chunk_tokens, "TOKENS", "Of prompts, read between two tokens of others (default: 512)")
+      .add("--kv-memory", kv_memory_gb, "GB", "For keys and values (default: half of the memory that is free)")
+      .add("--kv-type", kv_type, "NAME", "Of keys and values: bf16 or f32 (default: as --precision has it)")
+      .add("--kv-dir", kv_dir, "FOLDER", "Keep there what memory has no room for, and find it after a restart")
+      .add("--kv-disk", kv_disk_gb, "GB", "The most that --kv-dir takes (default: 16)")
+      .add_switch("--no-prefix-cache", no_prefix_cache, "Read every prompt from its beginning");
+}
+
+KvType kv_type_by_name(const std::string& name) {
+  if (name == "bf16") return KvType::kBF16;
+  if (name == "f32") return KvType::kF32;
+  fail(ErrorCode::kUsage, "--kv-type is '{}', but must be bf16 or f32", name);
+}
+
+int64_t bytes_of(double gigabytes, const char* flag) {
+  if (!(gigabytes > 0 && gigabytes <= 1e6)) fail(ErrorCode::kUsage, "{} is {}, but must be above 0", flag, gigabytes);
+  return static_cast<int64_t>(gigabytes * 1e9);
+}
+
+// What tells pages of this model, computed so, from others in a folder: its configuration, its files and the precision.
+std::string fingerprint(const ModelSource& source, Precision precision) {
+  std::string text = source.side_file("config.json").value_or("");
+  std::set<std::string> files;
+  for (const SourceTensor& tensor : source.tensors()) files.emplace(tensor.file);
+  for (const std::string& file : files) {
+    std::error_code error;
+    const auto size = fs::file_size(file, error);
+    const auto changed = fs::last_write_time(file, error).time_since_epoch().count();
+    text += fmt::format("|{}|{}|{}", fs::path(file).filename().string(), size, changed);
+  }
+  return fmt::format("{}|{}", text, precision_name(precision));
+}
+
+EngineOptions EngineFlags::resolve(const ModelSource& source, Precision precision) const {
+  EngineOptions resolved = options;
+  if (kv_memory_gb) resolved.kv_bytes = bytes_of(*kv_memory_gb, "--kv-memory");
+  if (kv_type) resolved.kv_type = kv_type_by_name(*kv_type);
+  if (kv_disk_gb && !kv_dir) fail(ErrorCode::kUsage, "--kv-disk needs --kv-dir");
+  if (kv_dir) {
+    if (no_prefix_cache) fail(ErrorCode::kUsage, "--kv-dir and --no-prefix-cache exclude each other");
+    resolved.kv_dir = *kv_dir;
+    resolved.kv_fingerprint = fingerprint(source, precision);
+  }
+  if (kv_disk_gb) resolved.kv_dir_bytes = bytes_of(*kv_disk_gb, "--kv-disk");
+  resolved.prefix_cache = !no_prefix_cache;
+  return resolved;
+}
+
+void add_flags(Flags& flags, ServeOptions& options) {
+  options.model.add(flags);
+  flags.add("--name", options.name, "NAME", "What the APIs call the model (default: its folder's or file's name)");
+  options.serve.add(flags);
+  flags.add_switch("--log-prompts", options.log_prompts, "Prompts and answers too, which else are in no log")
+      .add_switch("-q,--quiet", options.quiet, "Say nothing of loading");
+  options.engine.add(flags);
+  flags.add_switch("--separate-keys", options.separate_keys,
+                   "Share the prefix cache among requests of one API key only");
+  options.runtime.add(flags);
+  options.runtime.add_precision(flags, Precision::kFast);
+  flags.examples(
+      "  glimmer serve\n"
+      "  glimmer serve -m ~/models/GLM-4.7-Flash --kv-memory 20 --kv-dir ~/.cache/glimmer\n"
+      "  glimmer serve --host 0.0.0.0 --api-key-file keys.txt --tls-cert cert.pem --tls-key key.pem");
+}
+
+std::string model_name(const ServeOptions& options, const ModelSource& source, const ModelConfig& config) {
+  if (options.name) {
+    if (options.name->empty()) fail(ErrorCode::kUsage, "--name is empty");
+    return *options.name;
+  }
+  std::error_code error;
+  const fs::path path = fs::weakly_canonical(source.path(), error);
+  const std::string name = fs::is_directory(path, error) ? path.filename().string() : path.stem().string();
+  return name.empty() ? config.model_type : name;
+}
+
+// All that is told of the model without its weights; found wrong before they are read.
+ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& source) {
+  const SideFiles files = side_files_of(source);
+  const ModelConfig config = read_config(files);
+  std::optional<Tokenizer> found = find_tokenizer(files);
+  require_tokenizer(found, files.model);
+  ServedModel::Parts parts{.id = model_name(options, source, config), .tokenizer = std::move(*found)};
+  parts.generation_config = read_generation_config(files, config);
+  try {
+    parts.chat_template = load_chat_template(files);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    tell("glimmer: {}: only /v1/completions and the text endpoints will answer\n", error.what());
+  }
+  parts.stop_ids = end_of_turn_ids(parts.generation_config, &parts.tokenizer, files);
+  parts.vocab_size = config.vocab_size;
+  parts.created =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return parts;
+}
+
+// Ends engine and network in the order that they need, whatever is thrown.
+struct Ending {
+  Engine& engine;
+  HttpServer& http;
+  ~Ending() {
+    engine.stop();
+    http.stop();
+  }
+};
+
+}  // namespace
+
+int serve_command(Arguments arguments) {
+  ServeOptions options;
+  Flags flags("serve", "Serves a model to agents and programs, by the APIs of OpenAI and Anthropic (docs/serve.md).");
+  add_flags(flags, options);
+  if (!flags.parse(arguments)) return 0;
+  options.serve.resolve();
+
+  // What can be wrong is found before the weights are read. The address is taken, so that /health answers and a second
+  // server does not load its model in vain.
+  const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
+  ServedModel::Parts parts = model_parts(options, *source);
+  const Precision precision = options.runtime.context_options().precision;
+  const EngineOptions engine_options = options.engine.resolve(*source, precision);
+  RequestLog log(log_format_by_name(options.serve.log_format));
+  Site site(options.serve.site_options(), routes(), log);
+  HttpServer http(options.serve.http, site);
+  site.count_transport([&http] { return http.counts(); });
+
+  Context context(options.runtime.context_options());
+  std::optional<InterruptGuard> interrupt(std::in_place);
+  const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &*interrupt);
+  interrupt.reset();
+  catch_shutdown_signals();
+  Engine engine(model, context, engine_options);
+  parts.max_context_tokens = engine.max_context_tokens();
+  const ServedModel served(std::move(parts));
+  Service service{.engine = engine,
+                  .model = served,
+                  .limits = {},
+                  .log_prompts = options.log_prompts,
+                  .separate_keys = options.separate_keys};
+  const Ending ending{engine, http};
+  site.open(service);
+  write_output(fmt::format("listening on {}\n", http.url()));
+  flush_output();
+  serve_until_signal({.http = http,
+                      .site = site,
+                      .log = log,
+                      .drain_timeout_s = *options.serve.drain_timeout_s,
+                      .refuse_work = [&engine] { engine.drain(); },
+                      .end_work = [&engine] { engine.stop(); }});
+  return 0;
+}
+
+}  // namespace glimmer
