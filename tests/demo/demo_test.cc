@@ -13,6 +13,7 @@
 #include "engine/generate.h"
 #include "support/paths.h"
 #include "text/chat_template.h"
+#include "text/output_parser.h"
 #include "text/tokenizer.h"
 
 namespace glimmer {
@@ -53,40 +54,13 @@ bool contains(const std::string& text, const Json& value) {
   return lowered(text).find(lowered(value.get<std::string>())) != std::string::npos;
 }
 
-// The text between `open` and `close` from `at` on, which moves behind it; nothing when there is none.
-std::optional<std::string> between(const std::string& text, std::string_view open, std::string_view close, size_t& at) {
-  const size_t begin = text.find(open, at);
-  if (begin == std::string::npos) return std::nullopt;
-  const size_t end = text.find(close, begin + open.size());
-  if (end == std::string::npos) return std::nullopt;
-  at = end + close.size();
-  return text.substr(begin + open.size(), end - begin - open.size());
-}
-
-bool declared_as_string(const Json& tools, const std::string& name, const std::string& key) {
-  for (const Json& tool : tools) {
-    const Json& function = tool.contains("function") ? tool["function"] : tool;
-    if (function["name"] != name) continue;
-    const Json properties = function["parameters"].value("properties", Json::object());
-    return properties.contains(key) && properties[key].value("type", "") == "string";
-  }
-  return false;
-}
-
-// [{"name", "arguments"}] of an answer in the format of GLM-4.7, arguments typed by the declared tools.
-Json parse_calls(const std::string& answer, const Json& tools) {
+// [{"name", "arguments"}] of an answer, arguments typed by the declared tools.
+Json calls_in(const std::string& answer, const Json& tools) {
+  const ParsedOutput parsed =
+      parse_output(answer, {.format = ToolCallFormat::kGlmXml, .tools = std::make_shared<const ToolSchemas>(tools)});
   Json calls = Json::array();
-  size_t at = 0;
-  while (const auto body = between(answer, "<tool_call>", "</tool_call>", at)) {
-    const std::string name = body->substr(0, body->find("<arg_key>"));
-    Json arguments = Json::object();
-    size_t inside = 0;
-    while (const auto key = between(*body, "<arg_key>", "</arg_key>", inside)) {
-      const std::string value = between(*body, "<arg_value>", "</arg_value>", inside).value_or("");
-      const Json parsed = Json::parse(value, nullptr, false);
-      arguments[*key] = declared_as_string(tools, name, *key) || parsed.is_discarded() ? Json(value) : parsed;
-    }
-    calls.push_back({{"name", name}, {"arguments", arguments}});
+  for (const ParsedOutput::Call& call : parsed.calls) {
+    calls.push_back({{"name", call.name}, {"arguments", parse_json(call.arguments, "arguments")}});
   }
   return calls;
 }
@@ -96,7 +70,7 @@ bool passes(const Json& test, const std::string& answer) {
   const Json& check = test["check"];
   const std::string kind = check["kind"];
   if (kind == "tool_call") {
-    const Json calls = parse_calls(answer, test["inputs"]["tools"]);
+    const Json calls = calls_in(answer, test["inputs"]["tools"]);
     return nlohmann::json(calls) == nlohmann::json(check["calls"]);  // without regard to the order of arguments
   }
   if (answer.find("<tool_call>") != std::string::npos) return false;

@@ -6,10 +6,12 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "text/chat_template.h"
 #include "text/output_parser.h"
 #include "text/output_parser_fixture.h"
+#include "text/stream_decoder.h"
 
 namespace glimmer {
 namespace {
@@ -134,6 +136,51 @@ ChatTemplate demo_template() { return ChatTemplate::load(fs::path(GLIMMER_SOURCE
 TEST(ToolCallFormat, OfTheDemoModel) {
   EXPECT_EQ(detect_tool_call_format(demo_template()), ToolCallFormat::kGlmXml);
   expect_round_trips(demo_template());
+}
+
+// What the demo model really answered (greedily, as transformers runs it), from its template to the calls, token by
+// token.
+TEST(ToolCallFormat, OfTheDemoModelsAnswers) {
+  const fs::path folder = GLIMMER_SOURCE_DIR "/models/demo";
+  const ChatTemplate chat_template = demo_template();
+  const ToolCallFormat format = detect_tool_call_format(chat_template);
+  const Tokenizer tokenizer = Tokenizer::from_file(folder);
+  std::ifstream cases(folder / "eval" / "skills.jsonl");
+  int with_calls = 0;
+  for (std::string line; std::getline(cases, line);) {
+    const Json test = Json::parse(line);
+    const Json& inputs = test["inputs"];
+    const Json& check = test["check"];
+    SCOPED_TRACE(dump_json(inputs));
+    const bool in_reasoning = prompt_opens_reasoning(chat_template.render(inputs));
+    EXPECT_EQ(in_reasoning, inputs["enable_thinking"].get<bool>());
+    OutputParser parser({.format = format,
+                         .starts_in_reasoning = in_reasoning,
+                         .tools = std::make_shared<const ToolSchemas>(inputs.value("tools", Json::array()))});
+    ParsedOutput parsed;
+    StreamDecoder decoder(tokenizer, {.skip_special = false});
+    std::vector<int32_t> ids = test["reference_ids"];
+    ids.pop_back();  // EOS
+    for (const int32_t id : ids) parsed.add(parser.feed(decoder.push(id)));
+    parsed.add(parser.finish(OutputEnd::kStop));
+    EXPECT_THAT(parsed.diagnostics, ::testing::IsEmpty());
+    EXPECT_EQ(parsed.reasoning.empty(), !in_reasoning);
+    EXPECT_EQ(parsed.content.find("<"), std::string::npos) << parsed.content;
+    if (check["kind"] == "equals") {
+      EXPECT_EQ(parsed.content, check["value"].get<std::string>());
+    }
+    if (check["kind"] != "tool_call") {
+      EXPECT_TRUE(parsed.calls.empty());
+      continue;
+    }
+    ++with_calls;
+    ASSERT_EQ(parsed.calls.size(), check["calls"].size());
+    for (size_t i = 0; i < parsed.calls.size(); ++i) {
+      EXPECT_EQ(parsed.calls[i].name, check["calls"][i]["name"].get<std::string>());
+      EXPECT_EQ(nlohmann::json::parse(parsed.calls[i].arguments), nlohmann::json(check["calls"][i]["arguments"]));
+    }
+  }
+  EXPECT_GE(with_calls, 5);
 }
 
 TEST(ToolCallFormat, OfQwen3CodersStyle) {
