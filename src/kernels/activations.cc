@@ -1,5 +1,8 @@
 #include "kernels/activations.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/check.h"
 
 namespace glimmer::kernels {
@@ -21,11 +24,29 @@ bool has_int8_weights(const WeightLayout& layout) {
   }
 }
 
+bool has_int8_codes(const WeightLayout& layout) {
+  if (!has_int8_weights(layout)) return false;
+  return layout.codes != WeightCodes::kTable4 || table_unit(layout.table) != 0;
+}
+
+int table_unit(const float* table) {
+  for (const int unit : {1, 2, 4}) {
+    const auto fits = [&](float value) {
+      const float code = value * static_cast<float>(unit);
+      return code == std::nearbyint(code) && std::abs(code) <= 127;
+    };
+    if (std::all_of(table, table + 16, fits)) return unit;
+  }
+  return 0;
+}
+
 int64_t activation_row_bytes(ActivationType type, int64_t K) {
   GLIMMER_CHECK(type != ActivationType::kF32, "rows of floats have their caller's stride");
   const int64_t blocks = (K + kActivationBlock - 1) / kActivationBlock;
-  // kInt8: of each block its codes, a scale and a sum.
-  const int64_t block_bytes = type == ActivationType::kBF16 ? 2 * kActivationBlock : kActivationBlock + 8;
+  // Of each block of integers its codes, a scale and one or eight sums.
+  const int64_t block_bytes = type == ActivationType::kBF16   ? 2 * kActivationBlock
+                              : type == ActivationType::kInt8 ? kActivationBlock + 8
+                                                              : kActivationBlock + 36;
   return 64 * ((blocks * block_bytes + 63) / 64 | 1);
 }
 

@@ -9,4 +9,11 @@ namespace glimmer::kernels {
 // Whether such weights can be taken to 8 bits for products with kInt8: codes of integers, or a table without offsets.
 bool has_int8_weights(const WeightLayout& layout);
 
+// Whether weights have codes that kInt8Groups takes: integers, or a table that is integers of 8 bits once multiplied by
+// table_unit().
+bool has_int8_codes(const WeightLayout& layout);
+
+// The least of 1, 2 and 4 that makes every value of a table a whole number between -127 and 127; 0 if none does.
+int table_unit(const float* table);
+
 }  // namespace glimmer::kernels

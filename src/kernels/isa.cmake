@@ -5,6 +5,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
   set(quiet -Wno-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_avx2.cc TARGET_DIRECTORY glimmer_kernels
                               PROPERTIES COMPILE_OPTIONS "-march=x86-64-v3;${quiet}")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/linear_int8_avx2.cc TARGET_DIRECTORY glimmer_kernels
+                              PROPERTIES COMPILE_OPTIONS "-march=x86-64-v3;${quiet}")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_avx512.cc TARGET_DIRECTORY glimmer_kernels
                               PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;${quiet}")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/linear_int8_avx512.cc TARGET_DIRECTORY

@@ -18,7 +18,8 @@ namespace glimmer::kernels {
 //   kInt8  integers of 8 bits: for each 128 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to
 //   nearest
 //          even; scale and codes are 0 where max |x| < 1e-30, and scale is NaN where an x is
-enum class ActivationType : uint8_t { kF32, kBF16, kInt8 };
+//   kInt8Groups  the same with a scale for each 128 columns, for products with weights' own codes, group by group
+enum class ActivationType : uint8_t { kF32, kBF16, kInt8, kInt8Groups };
 
 inline constexpr int64_t kActivationBlock = 128;
 
@@ -26,13 +27,14 @@ inline constexpr int64_t kActivationBlock = 128;
 //   kF32   K floats; nothing is filled up
 //   kBF16  Kp values, zeros from K on
 //   kInt8  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 128 sums of codes (i32)
+//   kInt8Groups  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 16 sums of codes (f32)
 struct Activations {
   ActivationType type = ActivationType::kF32;
   const std::byte* data = nullptr;  // aligned to 64 bytes but for kF32
   int64_t row_bytes = 0;
 };
 // Of rows one after the other, an odd multiple of 64 so that the lines of 16 rows do not compete for cache sets.
-int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
+int64_t activation_row_bytes(ActivationType type, int64_t K);  // not kF32
 
 // Where x is kInt8, weights are taken to 8 bits on the way, on one grid for each row and 256 columns of it, so that
 // integer sums run over 128 columns whatever the groups are. With s, o the scale and offset of a group (o = -s * zero
@@ -58,6 +60,11 @@ int64_t activation_row_bytes(ActivationType type, int64_t K);  // kBF16, kInt8
 //          the total. Subnormal numbers count as 0. As TDPBF16PS. For kBF16 weights only.
 //   kInt8  total = 0; for each 128 columns total = fma(float(sum of w8 * code) * scale of x, step, total). All tables
 //          agree to the bit.
+//   kInt8Groups  total = 0; for each 128 columns part = 0, and for each 32 of them (16 where groups are of 16):
+//          part = fma(scale, float(sum of w's code * x's code), part), part = fma(offset, float(sum of x's codes),
+//          part), with the offset -scale * zero point where none is stored; a table's codes are its values times 1, 2
+//          or 4, and its scales that much smaller. Then total = fma(part, scale of x, total), with NaN for an infinite
+//          part. All tables agree to the bit.
 // The bias is added to the total at the end.
 struct Linear {
   Activations x;  // [T, K]

@@ -15,7 +15,8 @@ using kernels::ActivationType;
 using kernels::kActivationBlock;
 
 constexpr int64_t kFloatBytes = sizeof(float);
-constexpr std::array kTypes = {ActivationType::kF32, ActivationType::kBF16, ActivationType::kInt8};
+constexpr std::array kTypes = {ActivationType::kF32, ActivationType::kBF16, ActivationType::kInt8,
+                               ActivationType::kInt8Groups};
 
 // Tokens whose gate and up values lie in a thread's second-level cache together, for kActivationBlock columns.
 constexpr int64_t kTokensAtOnce = 256;

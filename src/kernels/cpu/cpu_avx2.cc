@@ -1,6 +1,8 @@
-// AVX2 with FMA (x86-64-v3): the whole table.
+// AVX2 with FMA (x86-64-v3): the table, and all of it but products with integers.
 #include <immintrin.h>
 
+#include "kernels/activations.h"
+#include "kernels/cpu/avx2.h"
 #include "kernels/cpu/supported.h"
 #include "kernels/tables.h"
 
@@ -14,8 +16,19 @@ namespace {
 
 #include "kernels/cpu/body.inc"
 
-// Sums of 8-bit products need two instructions of 16 bits each here: they are no faster than floats.
-ActivationType fast_activations(const WeightLayout&) { return ActivationType::kF32; }
+ActivationType fast_activations(const WeightLayout& layout) {
+  return has_int8_codes(layout) ? ActivationType::kInt8Groups : ActivationType::kF32;
+}
+
+void encode_activations(ActivationType, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
+                        int64_t end, std::byte* out, int64_t row_bytes) {
+  encode_int8_groups(x, x_stride, T, K, begin, end, out, row_bytes);
+}
+
+void linear(const Linear& args, int64_t panel_begin, int64_t panel_end) {
+  if (args.x.type == ActivationType::kF32) return linear_f32(args, panel_begin, panel_end);
+  linear_int8_groups(args, panel_begin, panel_end);
+}
 
 }  // namespace avx2
 
@@ -24,8 +37,8 @@ extern const KernelTable kAvx2Table = {
     .requires_cpu = "AVX2, FMA, F16C and BMI2",
     .supported = cpu_has_avx2,
     .fast_activations = avx2::fast_activations,
-    .encode_activations = nullptr,  // takes floats only
-    .linear = avx2::linear_f32,
+    .encode_activations = avx2::encode_activations,
+    .linear = avx2::linear,
     .decode_rows = avx2::decode_rows,
     .attention_queries = avx2::attention_queries,
     .attention_block = avx2::attention_block,

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kBlock = kActivationBlock;
 constexpr int64_t kStretch = 2 * kBlock;  // columns of a row whose weights share a step
+constexpr int64_t kSumColumns = 16;       // of a sum of codes in kInt8Groups
 
 int64_t block_count(int64_t K) { return (K + kBlock - 1) / kBlock; }
 
@@ -40,14 +41,18 @@ float encode_int8_block(const float* x, int64_t count, int8_t* codes) {
   return largest / 127.0F;
 }
 
+// `Sum`: of each kSumColumns codes one is stored.
+template <typename Sum, int64_t kSumColumns>
 void encode_int8(const float* x, int64_t K, int64_t begin, int64_t end, std::byte* row) {
   const int64_t blocks = block_count(K);
   auto* codes = reinterpret_cast<int8_t*>(row);
   auto* scales = reinterpret_cast<float*>(row + blocks * kBlock);
-  auto* sums = reinterpret_cast<int32_t*>(scales + blocks);
+  auto* sums = reinterpret_cast<Sum*>(scales + blocks);
   for (int64_t column = begin; column < end; column += kBlock) {
     scales[column / kBlock] = encode_int8_block(x + column, std::min(kBlock, end - column), codes + column);
-    sums[column / kBlock] = std::accumulate(codes + column, codes + column + kBlock, 0);
+    for (int64_t i = column; i < column + kBlock; i += kSumColumns) {
+      sums[i / kSumColumns] = static_cast<Sum>(std::accumulate(codes + i, codes + i + kSumColumns, 0));
+    }
   }
 }
 
@@ -233,6 +238,40 @@ void dot_int8(const Linear& a, int64_t n, int64_t t_begin, int64_t tokens, float
   }
 }
 
+// ---- kInt8Groups ----
+
+void dot_int8_groups(const Linear& a, int64_t n, int64_t t_begin, int64_t tokens, float* out) {
+  const int64_t K = a.w.columns;
+  const int64_t piece = a.w.layout.group == kSumColumns ? kSumColumns : 2 * kSumColumns;
+  const bool is_table = a.w.layout.codes == WeightCodes::kTable4;
+  const auto unit = static_cast<float>(is_table ? table_unit(a.w.layout.table) : 1);
+  WeightMatrix codes = a.w;
+  codes.layout.scales = WeightScales::kNone;  // values are codes, or the table's
+  for (int64_t t = 0; t < tokens; ++t) {
+    const std::byte* row = a.x.data + (t_begin + t) * a.x.row_bytes;
+    const auto* x = reinterpret_cast<const int8_t*>(row);
+    const auto* x_scales = reinterpret_cast<const float*>(row + block_count(K) * kBlock);
+    out[t] = 0;
+    for (int64_t begin = 0; begin < K; begin += kBlock) {
+      float part = 0;
+      const int64_t end = std::min(begin + kBlock, K);
+      for (int64_t from = begin; from < end; from += piece) {
+        const int64_t to = std::min(from + piece, end);
+        std::array<float, 2 * kSumColumns> w;
+        decode_weight_columns(codes, n, from, to, w.data());
+        float scale = 0;
+        float offset = 0;
+        weight_scale(a.w, n, from / a.w.layout.group, &scale, &offset);
+        int dot = 0;
+        for (int64_t k = from; k < to; ++k) dot += static_cast<int>(w[k - from] * unit) * x[k];
+        part = std::fma(scale / unit, static_cast<float>(dot), part);
+        part = std::fma(offset, static_cast<float>(std::accumulate(x + from, x + to, 0)), part);
+      }
+      out[t] = std::fma(std::fma(part, 0.0F, part), x_scales[begin / kBlock], out[t]);
+    }
+  }
+}
+
 }  // namespace
 
 ActivationType fast_activations(const WeightLayout& layout) {
@@ -242,11 +281,11 @@ ActivationType fast_activations(const WeightLayout& layout) {
 void encode_activations(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
                         int64_t end, std::byte* out, int64_t row_bytes) {
   for (int64_t t = 0; t < T; ++t) {
-    if (type == ActivationType::kBF16) {
-      encode_bf16(x + t * x_stride, begin, end, out + t * row_bytes);
-    } else {
-      encode_int8(x + t * x_stride, K, begin, end, out + t * row_bytes);
-    }
+    const float* from = x + t * x_stride;
+    std::byte* row = out + t * row_bytes;
+    if (type == ActivationType::kBF16) encode_bf16(from, begin, end, row);
+    if (type == ActivationType::kInt8) encode_int8<int32_t, kBlock>(from, K, begin, end, row);
+    if (type == ActivationType::kInt8Groups) encode_int8<float, kSumColumns>(from, K, begin, end, row);
   }
 }
 
@@ -259,6 +298,7 @@ void linear(const Linear& a, int64_t panel_begin, int64_t panel_end) {
       if (a.x.type == ActivationType::kF32) dot_f32(a, n, t0, tokens, sums.data());
       if (a.x.type == ActivationType::kBF16) dot_bf16(a, n, t0, tokens, sums.data());
       if (a.x.type == ActivationType::kInt8) dot_int8(a, n, t0, tokens, sums.data());
+      if (a.x.type == ActivationType::kInt8Groups) dot_int8_groups(a, n, t0, tokens, sums.data());
       for (int64_t t = 0; t < tokens; ++t) {
         a.y[(t0 + t) * a.y_stride + n] = a.bias != nullptr ? sums[t] + a.bias[n] : sums[t];
       }
