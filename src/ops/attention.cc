@@ -15,7 +15,7 @@ using kernels::kAttentionSpan;
 
 // Rows of queries, (token, head) pairs, of a task: enough that what is made of a block's values once for them all costs
 // little, and few enough that they and their sums stay in the cache.
-constexpr int64_t kMostRows = 320;
+constexpr int64_t kMostRows = 160;
 constexpr int64_t kLeastRows = 32;
 constexpr int64_t kTasksPerThread = 3;  // so that threads end together
 constexpr int64_t kSpanBlocks = kAttentionSpan / kAttentionBlock;

@@ -18,8 +18,13 @@ constexpr int64_t kTile = 16;  // rows of a tile, and its columns of 32 bits
 constexpr int64_t kStep = 32;  // values of bf16 in a tile's row
 constexpr int64_t kTileBytes = 1024;
 constexpr int64_t kSteps = kAttentionBlock / kStep;
-constexpr int64_t kMostPairs = 10;   // of query tiles, at once
+constexpr int64_t kMostPairs = 5;    // of query tiles, at once
+constexpr int64_t kRowsAStep = 5;    // of a pair's outputs, folded in all steps but the first
 constexpr int64_t kPairBytes = 320;  // QueryPair
+constexpr int64_t kTileFloats = kTile * kTile;
+constexpr int64_t kPairScores = 2 * kAttentionBlock * kTile;
+// Steps of a pass over the dimensions: what 32 keys, or two tiles of queries, have in them stays in the first cache.
+constexpr int64_t kPassSteps = 9;
 constexpr float kLowest = -3.40282347e+38F;
 constexpr float kLog2E = 1.44269504F;
 
@@ -118,17 +123,19 @@ static_assert(sizeof(QueryPair) <= kPairBytes);
 // Memory of one call, in its scratch: attention_scratch_bytes.
 struct Scratch {
   std::byte* values;         // [steps][2] tiles: 16 pairs of keys x 16 columns
-  float* scores;             // [2 tiles of queries][keys][16 queries]
   float* out;                // [2][2 tiles of queries][2] tiles: 16 queries x 16 columns
+  float* spare;              // room for the sums of a pair and 32 keys
   QueryPair* pairs;          // [kMostPairs]
   std::byte* probabilities;  // [kMostPairs][2 tiles of queries][steps] tiles: 16 queries x 32 keys
+  float* scores;             // [kMostPairs][2 tiles of queries][keys][16 queries]
 
   explicit Scratch(std::byte* memory)
       : values(memory),
-        scores(reinterpret_cast<float*>(values + 2 * kSteps * kTileBytes)),
-        out(scores + 2 * kAttentionBlock * kTile),
-        pairs(reinterpret_cast<QueryPair*>(out + 8 * kTile * kTile)),
-        probabilities(reinterpret_cast<std::byte*>(pairs) + kMostPairs * kPairBytes) {}
+        out(reinterpret_cast<float*>(values + 2 * kSteps * kTileBytes)),
+        spare(out + 8 * kTileFloats),
+        pairs(reinterpret_cast<QueryPair*>(spare + kPairScores)),
+        probabilities(reinterpret_cast<std::byte*>(pairs) + kMostPairs * kPairBytes),
+        scores(reinterpret_cast<float*>(probabilities + kMostPairs * 2 * kSteps * kTileBytes)) {}
 };
 
 // The rows of 32 columns, interleaved two by two; rows from `keys` on count as zeros.
@@ -149,43 +156,119 @@ void pack_values(const AttentionBlock& a, int64_t column, std::byte* values) {
   }
 }
 
-template <int kQueryTiles>
-void score(const AttentionBlock& a, int64_t keys, const std::byte* queries, float* scores, Fetch& fetch) {
-  asm volatile("" : : : "memory");  // the same as in weigh_values
-  const int64_t steps = a.qk_dim / kStep;
-  const int64_t stride = a.k_stride * 2;
-  for (int64_t key = 0; key < keys; key += 2 * kTile) {
+// The scores of a pair for 32 keys, or what some of the dimensions, `count` steps, add to them. While the first
+// products are made, the sums of the call before are stored one by one: all at once the tile unit would wait for them.
+// `done` says where they belong, and then where these do.
+template <bool kFirst>
+void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_tile, int64_t count, float* sums,
+           float*& done, Fetch& fetch) {
+  constexpr int64_t kNext = kAttentionBlock * kTile;  // from one tile of queries to the next
+  _tile_loadd(6, q, 64);
+  _tile_loadd(4, k, stride);
+  _tile_stored(0, done, 64);
+  if constexpr (kFirst) {
+    _tile_zero(0);
+  } else {
+    _tile_loadd(0, sums, 64);
+  }
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_loadd(5, k + kTile * stride, stride);
+  _tile_stored(1, done + kTileFloats, 64);
+  if constexpr (kFirst) {
+    _tile_zero(1);
+  } else {
+    _tile_loadd(1, sums + kTileFloats, 64);
+  }
+  _tile_dpbf16ps(1, 5, 6);
+  _tile_loadd(7, q + next_tile, 64);
+  _tile_stored(2, done + kNext, 64);
+  if constexpr (kFirst) {
+    _tile_zero(2);
+  } else {
+    _tile_loadd(2, sums + kNext, 64);
+  }
+  _tile_dpbf16ps(2, 4, 7);
+  _tile_stored(3, done + kNext + kTileFloats, 64);
+  if constexpr (kFirst) {
+    _tile_zero(3);
+  } else {
+    _tile_loadd(3, sums + kNext + kTileFloats, 64);
+  }
+  _tile_dpbf16ps(3, 5, 7);
+  fetch();
+  for (int64_t step = 1; step < count; ++step) {
+    k += kStep * 2;
+    q += kTileBytes;
+    _tile_loadd(6, q, 64);
+    _tile_loadd(4, k, stride);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(5, k + kTile * stride, stride);
+    _tile_dpbf16ps(1, 5, 6);
+    _tile_loadd(7, q + next_tile, 64);
+    _tile_dpbf16ps(2, 4, 7);
+    _tile_dpbf16ps(3, 5, 7);
+    fetch();
+  }
+  done = sums;
+}
+
+// The same for one tile of queries, whose sums are stored at once.
+template <bool kFirst>
+void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t count, float* sums, Fetch& fetch) {
+  if constexpr (kFirst) {
     _tile_zero(0);
     _tile_zero(1);
-    if constexpr (kQueryTiles == 2) {
-      _tile_zero(2);
-      _tile_zero(3);
-    }
-    const std::byte* k = a.k + key * stride;
-    const std::byte* q = queries;
-    for (int64_t step = 0; step < steps; ++step) {
-      _tile_loadd(6, q, 64);
-      _tile_loadd(4, k, stride);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_loadd(5, k + kTile * stride, stride);
-      _tile_dpbf16ps(1, 5, 6);
-      if constexpr (kQueryTiles == 2) {
-        _tile_loadd(7, q + steps * kTileBytes, 64);
-        _tile_dpbf16ps(2, 4, 7);
-        _tile_dpbf16ps(3, 5, 7);
+  } else {
+    _tile_loadd(0, sums, 64);
+    _tile_loadd(1, sums + kTileFloats, 64);
+  }
+  for (int64_t step = 0; step < count; ++step) {
+    _tile_loadd(6, q, 64);
+    _tile_loadd(4, k, stride);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(5, k + kTile * stride, stride);
+    _tile_dpbf16ps(1, 5, 6);
+    k += kStep * 2;
+    q += kTileBytes;
+    fetch();
+  }
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + kTileFloats, 64);
+}
+
+void store_sums(float* sums) {
+  constexpr int64_t kNext = kAttentionBlock * kTile;
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + kTileFloats, 64);
+  _tile_stored(2, sums + kNext, 64);
+  _tile_stored(3, sums + kNext + kTileFloats, 64);
+}
+
+// Scores of `tiles` tiles of queries. 32 keys stay in the first cache while all queries meet them; with one pair of
+// tiles, these stay there for all keys.
+template <bool kFirst>
+void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles, int64_t step, int64_t count,
+                const Scratch& s, Fetch& fetch) {
+  asm volatile("" : : : "memory");  // g++ 12 does not say that tile loads read memory
+  const int64_t stride = a.k_stride * 2;
+  const int64_t tile_bytes = a.qk_dim / kStep * kTileBytes;
+  float* done = s.spare;
+  for (int64_t key = 0; key < a.keys; key += kStep) {
+    const std::byte* k = a.k + key * stride + step * kStep * 2;
+    for (int64_t tile = 0; tile < tiles; tile += 2) {
+      if (s.pairs[tile / 2].keys <= key) continue;
+      const std::byte* q = queries + tile * tile_bytes + step * kTileBytes;
+      float* sums = s.scores + tile / 2 * kPairScores + key * kTile;
+      if (tile + 1 < tiles) {
+        score<kFirst>(k, stride, q, tile_bytes, count, sums, done, fetch);
+      } else {
+        if (done != s.spare) store_sums(done);
+        done = s.spare;
+        score_tile<kFirst>(k, stride, q, count, sums, fetch);
       }
-      k += kStep * 2;
-      q += kTileBytes;
-      fetch();
-    }
-    float* out = scores + key * kTile;
-    _tile_stored(0, out, 64);
-    _tile_stored(1, out + kTile * kTile, 64);
-    if constexpr (kQueryTiles == 2) {
-      _tile_stored(2, out + kAttentionBlock * kTile, 64);
-      _tile_stored(3, out + (kAttentionBlock + kTile) * kTile, 64);
     }
   }
+  if (done != s.spare) store_sums(done);
 }
 
 struct Softmax {
@@ -298,93 +381,133 @@ class PendingOut {
   int64_t next_ = 0;
 };
 
+// Products of a pair's probabilities by 32 columns. As in score, the sums of the call before are stored meanwhile, to
+// `done`; from there they go on into the state.
 template <int kQueryTiles>
-void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, float* out, PendingOut& pending,
-                  Fetch& fetch) {
-  asm volatile("" : : : "memory");  // g++ 12 does not say that tile loads read memory
+void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, float* done, int done_tiles,
+                  PendingOut& pending, Fetch& fetch) {
+  _tile_loadd(4, p, 64);
+  _tile_loadd(6, values, 64);
+  _tile_stored(0, done, 64);
   _tile_zero(0);
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_loadd(7, values + kTileBytes, 64);
+  _tile_stored(1, done + kTileFloats, 64);
   _tile_zero(1);
-  if constexpr (kQueryTiles == 2) {
-    _tile_zero(2);
-    _tile_zero(3);
+  _tile_dpbf16ps(1, 4, 7);
+  if (done_tiles == 2) {
+    _tile_stored(2, done + 2 * kTileFloats, 64);
+    _tile_stored(3, done + 3 * kTileFloats, 64);
   }
-  for (int64_t step = 0; step < steps; ++step) {
-    _tile_loadd(4, p + step * kTileBytes, 64);
-    _tile_loadd(6, values + 2 * step * kTileBytes, 64);
+  if constexpr (kQueryTiles == 2) {
+    _tile_loadd(5, p + kSteps * kTileBytes, 64);
+    _tile_zero(2);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_zero(3);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  fetch();
+  for (int64_t step = 1; step < steps; ++step) {
+    p += kTileBytes;
+    values += 2 * kTileBytes;
+    _tile_loadd(4, p, 64);
+    _tile_loadd(6, values, 64);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, values + (2 * step + 1) * kTileBytes, 64);
+    _tile_loadd(7, values + kTileBytes, 64);
     _tile_dpbf16ps(1, 4, 7);
     if constexpr (kQueryTiles == 2) {
-      _tile_loadd(5, p + (kSteps + step) * kTileBytes, 64);
+      _tile_loadd(5, p + kSteps * kTileBytes, 64);
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
     }
-    pending.finish(2 * kTile / kSteps);
+    pending.finish(kRowsAStep);
     fetch();
   }
   pending.finish_all();
-  _tile_stored(0, out, 64);
-  _tile_stored(1, out + kTile * kTile, 64);
-  if constexpr (kQueryTiles == 2) {
-    _tile_stored(2, out + 2 * kTile * kTile, 64);
-    _tile_stored(3, out + 3 * kTile * kTile, 64);
+}
+
+// Keys that any query of each pair sees.
+void describe(const AttentionBlock& a, int64_t first, int64_t tiles, QueryPair* pairs) {
+  for (int64_t tile = 0; tile < tiles; tile += 2) {
+    QueryPair& pair = pairs[tile / 2];
+    pair.row = first + tile * kTile;
+    pair.keys = 0;
+    for (int64_t i = pair.row; i < pair.row + 2 * kTile; ++i) {
+      pair.keys = a.visible[i] > pair.keys ? a.visible[i] : pair.keys;
+    }
   }
 }
 
-// Scores and probabilities of the pair that begins with `row`.
-template <int kQueryTiles>
-void prepare(const AttentionBlock& a, int64_t row, const Scratch& s, std::byte* probabilities, QueryPair& pair,
-             Fetch& fetch) {
-  pair.row = row;
-  pair.keys = 0;
-  for (int64_t i = row; i < row + kQueryTiles * kTile; ++i) {
-    pair.keys = a.visible[i] > pair.keys ? a.visible[i] : pair.keys;
+void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, Fetch& fetch) {
+  PendingOut pending(a);
+  float* out = s.out;
+  float* next_out = s.out + 4 * kTileFloats;
+  float* done = s.spare;
+  const QueryPair* done_pair = nullptr;
+  int64_t done_column = 0;
+  int done_tiles = 0;
+  for (int64_t column = 0; column < a.v_dim; column += kStep) {
+    pack_values(a, column, s.values);
+    asm volatile("" : : : "memory");  // the same as in score_pass
+    for (int64_t tile = 0; tile < tiles; tile += 2) {
+      const QueryPair& pair = s.pairs[tile / 2];
+      if (pair.keys == 0 && a.fold) continue;
+      const std::byte* probabilities = s.probabilities + tile * kSteps * kTileBytes;
+      const int64_t steps = (pair.keys + kStep - 1) / kStep;
+      const int count = tile + 1 < tiles ? 2 : 1;
+      if (done_pair != nullptr) pending.set(*done_pair, done_tiles, done_column, done);
+      if (count == 2) {
+        weigh_values<2>(probabilities, s.values, steps, done, done_tiles, pending, fetch);
+      } else {
+        weigh_values<1>(probabilities, s.values, steps, done, done_tiles, pending, fetch);
+      }
+      done_pair = &pair;
+      done_column = column;
+      done_tiles = count;
+      done = out;
+      out = next_out;
+      next_out = done;
+    }
   }
-  if (pair.keys == 0 && a.fold) return;
-  score<kQueryTiles>(a, pair.keys, a.queries + row * a.qk_dim * 2, s.scores, fetch);
-  for (int64_t tile = 0; tile < kQueryTiles; ++tile) {
-    finish_scores(a, pair.keys, row + tile * kTile, s.scores + tile * kAttentionBlock * kTile,
-                  probabilities + tile * kSteps * kTileBytes, pair.factors[tile]);
+  if (done_pair == nullptr) return;
+  _tile_stored(0, done, 64);
+  _tile_stored(1, done + kTileFloats, 64);
+  if (done_tiles == 2) {
+    _tile_stored(2, done + 2 * kTileFloats, 64);
+    _tile_stored(3, done + 3 * kTileFloats, 64);
   }
+  pending.set(*done_pair, done_tiles, done_column, done);
+  pending.finish_all();
 }
 
 // Rows [first, first + 2 * kTile * kMostPairs) of the queries.
 void attend(const AttentionBlock& a, int64_t first, const Scratch& s, Fetch& fetch) {
   const int64_t left = (a.rows - first + kTile - 1) / kTile;
   const int64_t tiles = left < 2 * kMostPairs ? left : 2 * kMostPairs;
-  constexpr int64_t kPairTileBytes = 2 * kSteps * kTileBytes;
-  for (int64_t tile = 0; tile < tiles; tile += 2) {
-    QueryPair& pair = s.pairs[tile / 2];
-    std::byte* probabilities = s.probabilities + tile / 2 * kPairTileBytes;
-    if (tile + 1 < tiles) {
-      prepare<2>(a, first + tile * kTile, s, probabilities, pair, fetch);
+  describe(a, first, tiles, s.pairs);
+  const std::byte* queries = a.queries + first * a.qk_dim * 2;
+  const int64_t steps = a.qk_dim / kStep;
+  const int64_t passes = (steps + kPassSteps - 1) / kPassSteps;
+  for (int64_t pass = 0; pass < passes; ++pass) {
+    const int64_t step = steps * pass / passes;
+    const int64_t count = steps * (pass + 1) / passes - step;
+    if (pass == 0) {
+      score_pass<true>(a, queries, tiles, step, count, s, fetch);
     } else {
-      prepare<1>(a, first + tile * kTile, s, probabilities, pair, fetch);
+      score_pass<false>(a, queries, tiles, step, count, s, fetch);
     }
   }
-  PendingOut pending(a);
-  float* out = s.out;
-  float* next_out = s.out + 4 * kTile * kTile;
-  for (int64_t column = 0; column < a.v_dim; column += kStep) {
-    pack_values(a, column, s.values);
-    for (int64_t tile = 0; tile < tiles; tile += 2) {
-      const QueryPair& pair = s.pairs[tile / 2];
-      if (pair.keys == 0 && a.fold) continue;
-      const std::byte* probabilities = s.probabilities + tile / 2 * kPairTileBytes;
-      const int64_t steps = (pair.keys + kStep - 1) / kStep;
-      const int count = tile + 1 < tiles ? 2 : 1;
-      if (count == 2) {
-        weigh_values<2>(probabilities, s.values, steps, out, pending, fetch);
-      } else {
-        weigh_values<1>(probabilities, s.values, steps, out, pending, fetch);
-      }
-      pending.set(pair, count, column, out);
-      float* const filled = out;
-      out = next_out;
-      next_out = filled;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    QueryPair& pair = s.pairs[tile / 2];
+    if (pair.keys == 0 && a.fold) continue;
+    std::byte* probabilities = s.probabilities + tile * kSteps * kTileBytes;
+    if (pair.keys == 0) {  // of which weigh_values takes a step all the same
+      for (int64_t i = 0; i < kTile; ++i) _mm512_store_si512(probabilities + i * 64, _mm512_setzero_si512());
     }
+    finish_scores(a, pair.keys, first + tile * kTile, s.scores + tile * kAttentionBlock * kTile, probabilities,
+                  pair.factors[tile % 2]);
   }
-  pending.finish_all();
+  weigh_all(a, tiles, s, fetch);
 }
 
 }  // namespace
