@@ -16,7 +16,7 @@ bool escapes_welcome() {
 }  // namespace
 
 AnswerStream::AnswerStream(const Tokenizer* tokenizer, const AnswerOptions& options)
-    : style_(options.style), matcher_(options.stop), parser_({.starts_in_reasoning = options.reasoning_open}) {
+    : style_(options.style), matcher_(options.stop), parser_(options.output) {
   if (tokenizer != nullptr) decoder_.emplace(*tokenizer);
 }
 
@@ -31,11 +31,12 @@ TokenAction AnswerStream::take(int32_t id) {
   return matcher_.matched() ? TokenAction::kStop : TokenAction::kContinue;
 }
 
-void AnswerStream::finish() {
+void AnswerStream::finish(FinishReason reason) {
   if (decoder_) {
     show(matcher_.push(decoder_->flush()));
     show(matcher_.flush());
-    show_deltas(parser_.finish(OutputEnd::kStop));
+    const bool stopped = reason == FinishReason::kStopToken || reason == FinishReason::kStopString;
+    show_deltas(parser_.finish(stopped ? OutputEnd::kStop : OutputEnd::kCut));
   }
   set_dim(false);
   if (line_open_) print("\n");
@@ -50,13 +51,18 @@ void AnswerStream::show(const std::string& text) {
 
 void AnswerStream::show_deltas(const OutputDeltas& deltas) {
   for (const OutputDelta& delta : deltas) {
-    const bool reasoning = delta.kind == DeltaKind::kReasoning;
-    const bool first_of_answer = delta.kind == DeltaKind::kContent && content().empty() && !parsed_.reasoning.empty();
+    const bool after_reasoning = parsed_.content.empty() && parsed_.calls.empty() && !parsed_.reasoning.empty();
     parsed_.add(delta);
-    if (style_ != AnswerStyle::kForReading || (!reasoning && delta.kind != DeltaKind::kContent)) continue;
-    set_dim(reasoning);
-    if (first_of_answer) print("\n\n");
-    print(delta.text);
+    if (style_ != AnswerStyle::kForReading || delta.kind == DeltaKind::kDiagnostic) continue;
+    set_dim(delta.kind == DeltaKind::kReasoning);
+    if (after_reasoning && delta.kind != DeltaKind::kReasoning) print("\n\n");
+    if (delta.kind == DeltaKind::kToolCallBegin) {
+      print((line_open_ ? "\n" : "") + delta.text + '(');
+    } else if (delta.kind == DeltaKind::kToolCallEnd) {
+      print(")\n");
+    } else {
+      print(delta.text);
+    }
   }
 }
 

@@ -15,13 +15,13 @@ namespace glimmer {
 
 enum class AnswerStyle {
   kAsGenerated,  // every character, tags of reasoning and tool calls among them
-  kForReading,   // for a terminal: reasoning dimmed, without its tags
+  kForReading,   // for a terminal: reasoning dimmed, tool calls as name({"arguments"}), without tags
   kCollected,    // printed by nobody
 };
 
 struct AnswerOptions {
   AnswerStyle style = AnswerStyle::kAsGenerated;
-  bool reasoning_open = false;    // the prompt ends with an open <think>
+  OutputParserOptions output;     // how the output is to be read
   std::vector<std::string> stop;  // ends before the first of these
 };
 
@@ -31,12 +31,11 @@ class AnswerStream {
   // `tokenizer` must outlive the stream.
   AnswerStream(const Tokenizer* tokenizer, const AnswerOptions& options);
 
-  TokenAction take(int32_t id);  // kStop once a stop string is complete
-  void finish();                 // prints what was held back, and ends the line
+  TokenAction take(int32_t id);      // kStop once a stop string is complete
+  void finish(FinishReason reason);  // prints what was held back, and ends the line
 
   const std::string& text() const { return text_; }  // as generated, without what a stop string cut off
-  const std::string& reasoning() const { return parsed_.reasoning; }
-  const std::string& content() const { return parsed_.content; }  // the answer without the reasoning
+  const ParsedOutput& parsed() const { return parsed_; }
   const std::string& stop_string() const { return matcher_.match(); }
 
  private:

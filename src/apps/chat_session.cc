@@ -45,17 +45,17 @@ void ChatSession::answer(const std::string& user_text) {
 void ChatSession::generate(const std::string& prompt) {
   ++settings_.generation.sampling.seed;  // another draw each turn, the same ones for the same conversation and seed
   sequence_.start(tokenizer_.encode(prompt, {.add_special_tokens = false}), settings_.generation);
-  AnswerStream stream(
-      &tokenizer_,
-      {.style = settings_.style, .reasoning_open = prompt_opens_reasoning(prompt), .stop = settings_.stop});
+  AnswerStream stream(&tokenizer_, {.style = settings_.style,
+                                    .output = {.starts_in_reasoning = prompt_opens_reasoning(prompt)},
+                                    .stop = settings_.stop});
   const InterruptGuard interrupt;
   Generator generator(forward_, &interrupt.flag());
   const GenerationTimings timings = generator.run(sequence_, [&](int32_t id) { return stream.take(id); });
-  stream.finish();
+  stream.finish(*sequence_.finish_reason());
   const bool cancelled = sequence_.finish_reason() == FinishReason::kCancelled;
   statistics_ = (cancelled ? "interrupted: " : "") + statistics_line(sequence_, timings);
-  Json message = {{"role", "assistant"}, {"content", stream.content()}};
-  if (!stream.reasoning().empty()) message["reasoning_content"] = stream.reasoning();
+  Json message = {{"role", "assistant"}, {"content", stream.parsed().content}};
+  if (!stream.parsed().reasoning.empty()) message["reasoning_content"] = stream.parsed().reasoning;
   messages_.push_back(std::move(message));
 }
 

@@ -34,7 +34,7 @@ struct RunOptions {
 
 struct Prompt {
   std::vector<int32_t> ids;
-  bool reasoning_open = false;
+  OutputParserOptions output;  // how the answer to it is to be read
 };
 
 struct Timings {
@@ -109,9 +109,15 @@ Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& fo
   inputs["messages"].push_back({{"role", "user"}, {"content", text}});
   if (options.tools) inputs["tools"] = read_tools(*options.tools);
   options.template_flags.apply(inputs);
-  const std::string rendered = load_chat_template(files).render(inputs);
-  return {.ids = tokenizer.encode(rendered, {.add_special_tokens = false}),
-          .reasoning_open = prompt_opens_reasoning(rendered)};
+  const ChatTemplate chat_template = load_chat_template(files);
+  const std::string rendered = chat_template.render(inputs);
+  Prompt prompt{.ids = tokenizer.encode(rendered, {.add_special_tokens = false})};
+  prompt.output.starts_in_reasoning = prompt_opens_reasoning(rendered);
+  if (options.tools) {
+    prompt.output.format = detect_tool_call_format(chat_template);
+    prompt.output.tools = std::make_shared<const ToolSchemas>(inputs["tools"]);
+  }
+  return prompt;
 }
 
 AnswerStyle style_of(const RunOptions& options) {
@@ -137,13 +143,23 @@ Json timings_json(const Timings& timings) {
           {"decode_gb_per_s", t.decode_gb_per_s()}};
 }
 
+// Arguments are JSON text, as in OpenAI's API; of a call that was cut off they are not whole.
+Json tool_calls_json(const ParsedOutput& parsed) {
+  Json calls = Json::array();
+  for (const ParsedOutput::Call& call : parsed.calls) {
+    calls.push_back({{"name", call.name}, {"arguments", call.arguments}});
+  }
+  return calls;
+}
+
 // What the texts say is null for a model without a tokenizer.
 Json answer_json(const Sequence& sequence, const AnswerStream& stream, const Tokenizer* tokenizer) {
   const auto text_or_null = [&](const std::string& text) { return tokenizer != nullptr ? Json(text) : Json(); };
   return {{"ids", sequence.generated()},
           {"text", text_or_null(stream.text())},
-          {"reasoning_content", text_or_null(stream.reasoning())},
-          {"content", text_or_null(stream.content())},
+          {"reasoning_content", text_or_null(stream.parsed().reasoning)},
+          {"content", text_or_null(stream.parsed().content)},
+          {"tool_calls", tool_calls_json(stream.parsed())},
           {"finish_reason", finish_reason_name(*sequence.finish_reason())},
           {"stop_reason", stop_reason(sequence, stream)},
           {"prompt_tokens", sequence.prompt_count()},
@@ -161,7 +177,7 @@ Timings generate(const RunOptions& options, const std::shared_ptr<const ModelSou
   Forward forward(model, context, std::min(Forward::kDefaultChunkTokens, sequence.prompt_count()));
   Generator generator(forward, &interrupt.flag());
   timings.generation = generator.run(sequence, [&](int32_t id) { return stream.take(id); });
-  stream.finish();
+  stream.finish(*sequence.finish_reason());
   return timings;
 }
 
@@ -193,8 +209,7 @@ int run_command(Arguments arguments) {
   if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, files);
   Sequence sequence(config, kv_type_of(options.runtime.context_options().precision));
   sequence.start(std::move(prompt.ids), generation);
-  AnswerStream stream(
-      tokenizer, {.style = style_of(options), .reasoning_open = prompt.reasoning_open, .stop = options.length.stop});
+  AnswerStream stream(tokenizer, {.style = style_of(options), .output = prompt.output, .stop = options.length.stop});
 
   const Timings timings = generate(options, source, sequence, stream);
   if (options.as_json) {

@@ -5,6 +5,7 @@
 
 #include "e2e/command.h"
 #include "e2e/successor_model.h"
+#include "support/paths.h"
 
 namespace glimmer::testing {
 namespace {
@@ -125,6 +126,24 @@ TEST(Run, SystemAndTools) {
   expect_error(glimmer({"run", "-m", model(), "--tools", bad.string(), "Hi"}), 1, "bad.json");
   expect_error(glimmer({"run", "-m", model(), "--tools", number.string(), "Hi"}), 1,
                "expected each tool to be an object");
+}
+
+TEST(Run, JsonTellsToolCalls) {
+  const TempDir dir;
+  const auto tools = dir.write("tools.json", R"([{"name": "kurskuSpaish", "description": "Kursku the spaish",
+      "parameters": {"type": "object", "properties": {"count": {"type": "integer"}, "comment": {"type": "string"}},
+                     "required": ["count", "comment"]}}])");
+  const std::vector<std::string> arguments = {
+      "run",     "-m",           (source_dir() / "models/demo").string(),
+      "-q",      "--greedy",     "--json",
+      "--tools", tools.string(), "Can you kursku the spaish with count = 341 and comment set to 45?"};
+  const Json out = parse_json(glimmer(arguments).out, "output");
+  EXPECT_EQ(out["tool_calls"],
+            Json::parse(R"([{"name": "kurskuSpaish", "arguments": "{\"count\": 341, \"comment\": \"45\"}"}])"));
+  EXPECT_EQ(out["content"], "");
+  EXPECT_NE(out["reasoning_content"], "");
+  EXPECT_THAT(out["text"].get<std::string>(), HasSubstr("<tool_call>kurskuSpaish<arg_key>"));
+  EXPECT_EQ(run_json({"Hi"})["tool_calls"], Json::array());
 }
 
 TEST(Run, PromptFromFileOrPipe) {
