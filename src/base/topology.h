@@ -39,7 +39,7 @@ struct ThreadPlace {
 // may run beside them. So are more threads than processors.
 std::vector<ThreadPlace> place_threads(const Topology& topology, int threads);
 
-// How panels of a matrix are shared among nodes: node i has panels [result[i], result[i + 1]), in multiples of 8 as
+// How panels of a matrix are shared among nodes: node i has panels [result[i], result[i + 1]), in multiples of 16 as
 // tasks take them.
 std::vector<int64_t> share_panels(int64_t panels, int nodes);
 

@@ -42,11 +42,13 @@ int table_unit(const float* table) {
 
 int64_t activation_row_bytes(ActivationType type, int64_t K) {
   GLIMMER_CHECK(type != ActivationType::kF32, "rows of floats have their caller's stride");
+  if (type == ActivationType::kInt8) {  // codes, and of each block a scale and a sum
+    const int64_t codes = (K + kInt8Pad - 1) / kInt8Pad * kInt8Pad;
+    return 64 * ((codes + (K + kInt8Block - 1) / kInt8Block * 8 + 63) / 64 | 1);
+  }
   const int64_t blocks = (K + kActivationBlock - 1) / kActivationBlock;
-  // Of each block of integers its codes, a scale and one or eight sums.
-  const int64_t block_bytes = type == ActivationType::kBF16   ? 2 * kActivationBlock
-                              : type == ActivationType::kInt8 ? kActivationBlock + 8
-                                                              : kActivationBlock + 36;
+  // Of each block of integers its codes, a scale and eight sums.
+  const int64_t block_bytes = type == ActivationType::kBF16 ? 2 * kActivationBlock : kActivationBlock + 36;
   return 64 * ((blocks * block_bytes + 63) / 64 | 1);
 }
 

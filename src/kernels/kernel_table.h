@@ -15,18 +15,20 @@ namespace glimmer::kernels {
 
 // What a product reads on its left side. kF32 is exact; the others are faster and lose what rounding takes:
 //   kBF16  rounded to nearest even
-//   kInt8  integers of 8 bits: for each 128 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to
+//   kInt8  integers of 8 bits: for each 256 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to
 //   nearest
 //          even; scale and codes are 0 where max |x| < 1e-30, and scale is NaN where an x is
 //   kInt8Groups  the same with a scale for each 128 columns, for products with weights' own codes, group by group
 enum class ActivationType : uint8_t { kF32, kBF16, kInt8, kInt8Groups };
 
 inline constexpr int64_t kActivationBlock = 128;
+inline constexpr int64_t kInt8Block = 256;  // of kInt8
+inline constexpr int64_t kInt8Pad = 64;     // its last block is filled up to a multiple of this only
 
 // Rows in such a type, each `row_bytes` long, K columns rounded up to a multiple of 128, Kp:
 //   kF32   K floats; nothing is filled up
 //   kBF16  Kp values, zeros from K on
-//   kInt8  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 128 sums of codes (i32)
+//   kInt8  K codes, zeros up to a multiple of 64, then for each block a scale (f32), then for each a sum of codes (i32)
 //   kInt8Groups  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 16 sums of codes (f32)
 struct Activations {
   ActivationType type = ActivationType::kF32;
@@ -36,12 +38,18 @@ struct Activations {
 // Of rows one after the other, an odd multiple of 64 so that the lines of 16 rows do not compete for cache sets.
 int64_t activation_row_bytes(ActivationType type, int64_t K);  // not kF32
 
-// Where x is kInt8, weights are taken to 8 bits on the way, on one grid for each row and 256 columns of it, so that
-// integer sums run over 128 columns whatever the groups are. With s, o the scale and offset of a group (o = -s * zero
+// Kernels may read rows beyond T up to a multiple of this, if the type is not kF32. What they hold does not matter.
+inline constexpr int64_t kRowsReadAtOnce = 16;
+
+// Where x is kInt8, weights are taken to 8 bits on the way, on one grid for each row and block of columns, so that
+// integer sums run over the block whatever the groups are. With s, o the scale and offset of a group (o = -s * zero
 // point or -s * z where they are not stored; none with a table), and the smallest and largest code or table value lo,
 // hi:
 //   M    = max over the groups of max(|fma(s, lo, o)|, |fma(s, hi, o)|)
 //   step = M * (1 / 127), inv = 127 / M, both 0 where M < 1e-30
+// Of kU4 with zero point 8 and no offsets
+//   w8   = mulhrs((code - 8) * 2^12 + 1, A),  A = rint((s * inv) * 8)
+// and of others
 //   w8   = (w16 + 128) >> 8, where w16 is 2^8 w / step in 16 bits (wrapping around, arithmetic shifts):
 //     kU2..kU6  w16 = code * A + B,  A = rint((s * inv) * 256), B = rint((o * inv) * 256), or -zero_point * A
 //
@@ -58,7 +66,7 @@ int64_t activation_row_bytes(ActivationType type, int64_t K);  // not kF32
 //   kF32   one chain a (t, n) over k, of the decoded weight
 //   kBF16  total = 0; for each 32 columns two fma chains from 0, of the even and the odd columns; their sum is added to
 //          the total. Subnormal numbers count as 0. As TDPBF16PS. For kBF16 weights only.
-//   kInt8  total = 0; for each 128 columns total = fma(float(sum of w8 * code) * scale of x, step, total). All tables
+//   kInt8  total = 0; for each block total = fma(float(sum of w8 * code) * scale of x, step, total). All tables
 //          agree to the bit.
 //   kInt8Groups  total = 0; for each 128 columns part = 0, and for each 32 of them (16 where groups are of 16):
 //          part = fma(scale, float(sum of w's code * x's code), part), part = fma(offset, float(sum of x's codes),
@@ -159,7 +167,7 @@ struct KernelTable {
 
   // The type that linear takes fastest for such weights; kF32 always works, and what this returns.
   ActivationType (*fast_activations)(const WeightLayout& layout);
-  // Columns [begin, end) of T rows, begin a multiple of 128 and end too or K, into rows of `out`. Not kF32.
+  // Columns [begin, end) of T rows, begin a multiple of 256 and end too or K, into rows of `out`. Not kF32.
   void (*encode_activations)(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
                              int64_t end, std::byte* out, int64_t row_bytes);
   void (*linear)(const Linear& args, int64_t panel_begin, int64_t panel_end);

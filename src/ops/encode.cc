@@ -5,8 +5,7 @@
 namespace glimmer {
 namespace {
 
-// Kernels take rows by so many, and may read that many where there are fewer.
-constexpr int64_t kRowsReadAtOnce = 16;
+using kernels::kRowsReadAtOnce;
 
 // Values below which starting threads costs more than they save.
 constexpr int64_t kGrainValues = 16384;

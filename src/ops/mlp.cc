@@ -12,13 +12,13 @@ namespace {
 
 using kernels::Activations;
 using kernels::ActivationType;
-using kernels::kActivationBlock;
+using kernels::kInt8Block;
 
 constexpr int64_t kFloatBytes = sizeof(float);
 constexpr std::array kTypes = {ActivationType::kF32, ActivationType::kBF16, ActivationType::kInt8,
                                ActivationType::kInt8Groups};
 
-// Tokens whose gate and up values lie in a thread's second-level cache together, for kActivationBlock columns.
+// Tokens whose gate and up values lie in a thread's second-level cache together, for kInt8Block columns.
 constexpr int64_t kTokensAtOnce = 256;
 
 // Bytes that a thread copies at least.
@@ -93,7 +93,9 @@ class FusedMlps {
     std::vector<EncodeCall> calls;
     int64_t size_bytes = 0;
     // A network may begin at any row, and read as many as kernels take at once.
-    const auto bytes_of = [&](ActivationType type) { return encoded_bytes(type, hidden_size_, rows_ + 15); };
+    const auto bytes_of = [&](ActivationType type) {
+      return encoded_bytes(type, hidden_size_, rows_ + kernels::kRowsReadAtOnce - 1);
+    };
     for (const ActivationType type : kTypes) {
       if (!wanted[index_of(type)] || type == ActivationType::kF32) continue;
       calls.push_back({.type = type, .x = x_, .x_stride = hidden_size_, .tokens = rows_, .columns = hidden_size_});
@@ -177,7 +179,7 @@ class FusedMlps {
   }
 
   bool encodes_afterwards(const Network& network) const {
-    return network.down_type != ActivationType::kF32 && task_columns_ < kActivationBlock;
+    return network.down_type != ActivationType::kF32 && task_columns_ < kInt8Block;
   }
 
   void place_acts() {
@@ -222,7 +224,7 @@ class FusedMlps {
       }
       tasks_of_node.push_back(tasks - tasks_before);
     }
-    ctx_.reserve_scratch(2 * kTokensAtOnce * kActivationBlock);
+    ctx_.reserve_scratch(2 * kTokensAtOnce * kInt8Block);
     ctx_.pool().parallel_for(tasks_of_node, 1, [&](int64_t task, int64_t, int worker) {
       const auto after = std::upper_bound(pieces.begin(), pieces.end(), task,
                                           [](int64_t value, const Piece& piece) { return value < piece.first_task; });
@@ -296,7 +298,7 @@ class FusedMlps {
   int64_t hidden_size_;
   MlpScratch& scratch_;
   std::vector<Network> networks_;
-  int64_t task_columns_ = kActivationBlock;
+  int64_t task_columns_ = kInt8Block;
   std::array<const std::byte*, kTypes.size()> encoded_{};
 };
 

@@ -74,11 +74,11 @@ TEST(Topology, MoreThreadsThanProcessorsAreFree) {
 
 TEST(Topology, PanelsAreSharedInHalvesOfWholeTasks) {
   EXPECT_THAT(share_panels(96, 2), ElementsAre(0, 48, 96));
-  EXPECT_THAT(share_panels(88, 2), ElementsAre(0, 40, 88));
+  EXPECT_THAT(share_panels(88, 2), ElementsAre(0, 32, 88));
   EXPECT_THAT(share_panels(5, 2), ElementsAre(0, 0, 5));
   EXPECT_THAT(share_panels(0, 2), ElementsAre(0, 0, 0));
   EXPECT_THAT(share_panels(100, 1), ElementsAre(0, 100));
-  EXPECT_THAT(share_panels(100, 4), ElementsAre(0, 24, 48, 72, 100));
+  EXPECT_THAT(share_panels(100, 4), ElementsAre(0, 16, 48, 64, 100));
 }
 
 TEST(Topology, OfThisMachineHasTheProcessorsThatWeMayUse) {

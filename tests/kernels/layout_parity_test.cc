@@ -208,13 +208,14 @@ std::vector<float> magnitudes(const WeightMatrix& w) {
 
 bool same_bits(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-// x in a type, in memory that ends with it.
+// x in a type, in memory that ends with it and with the rows that kernels may read beyond.
 class Encoded {
  public:
   // Floats are `columns` a row and 3 apart.
   Encoded(const KernelTable& table, ActivationType type, const std::vector<float>& x, int64_t T, int64_t columns)
       : row_bytes_(type == ActivationType::kF32 ? 4 * (columns + 3) : activation_row_bytes(type, columns)),
-        bytes_(T * row_bytes_ - (type == ActivationType::kF32 ? 12 : 0)) {
+        bytes_((type == ActivationType::kF32 ? T : T + kRowsReadAtOnce - 1) * row_bytes_ -
+               (type == ActivationType::kF32 ? 12 : 0)) {
     value = {.type = type, .data = bytes_.data(), .row_bytes = row_bytes_};
     if (type != ActivationType::kF32) {
       table.encode_activations(type, x.data(), columns, T, columns, 0, columns, bytes_.data(), row_bytes_);
@@ -387,7 +388,7 @@ TEST_P(LayoutParity, EncodesActivations) {
        {WeightLayout{.codes = kU4, .scales = WeightScales::kF16, .group = 32}, WeightLayout{.codes = kBF16}}) {
     const ActivationType type = table().fast_activations(layout);
     if (type == ActivationType::kF32) continue;
-    for (const int64_t columns : {1, 7, 63, 64, 127, 128, 129, 300, 1000, 1024}) {
+    for (const int64_t columns : {1, 7, 63, 64, 127, 128, 129, 255, 256, 257, 300, 1000, 1024}) {
       std::vector<float> x = random(kTokens * columns);
       for (int64_t i = 0; i < columns; ++i) {
         x[columns + i] *= 1e-31F;
@@ -396,7 +397,7 @@ TEST_P(LayoutParity, EncodesActivations) {
       }
       const std::vector<std::byte> want = encoded(reference(), type, x, kTokens, columns);
       EXPECT_TRUE(encoded(table(), type, x, kTokens, columns) == want) << columns << " columns";
-      EXPECT_TRUE(encoded(table(), type, x, kTokens, 128) == want) << columns << " columns in parts";
+      EXPECT_TRUE(encoded(table(), type, x, kTokens, 256) == want) << columns << " columns in parts";
     }
   }
 }
@@ -410,10 +411,10 @@ TEST_P(LayoutParity, WhatIsNotFiniteMakesTheScaleOfItsColumnsSo) {
       std::vector<float> x = random(kColumnsOfX);
       x[at] = bad;
       const std::vector<std::byte> got = encoded(table(), type, x, 1, kColumnsOfX);
-      std::vector<float> scales(3);
-      std::memcpy(scales.data(), got.data() + 3 * kActivationBlock, 3 * sizeof(float));
-      for (int64_t i = 0; i < 3; ++i) {
-        EXPECT_EQ(std::isfinite(scales[i]), i != at / kActivationBlock) << bad << " at " << at;
+      std::vector<float> scales(2);
+      std::memcpy(scales.data(), got.data() + 5 * kInt8Pad, 2 * sizeof(float));
+      for (int64_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(std::isfinite(scales[i]), i != at / kInt8Block) << bad << " at " << at;
       }
     }
   }

@@ -50,178 +50,8 @@ class Tiles {
 // g++ 12 does not say that tile loads read memory: what was stored before them must be there.
 [[gnu::always_inline]] inline void finish_stores() { asm volatile("" : : : "memory"); }
 
-constexpr int64_t kHalvesOfStretch = kStretch / kActivationBlock;
-constexpr int64_t kChunkStretches =
-    2;  // of weights that are bytes at a time, so that all stays in the first-level cache
 constexpr int64_t kLineBytes = 64;
-constexpr int64_t kAheadBytes = 4096;
-
-// Asks for the codes of the next chunk, a few lines at a time while this one is made and multiplied: a core has room
-// for 16 lines on their way.
-class Fetch {
- public:
-  void begin(const uint8_t* const (&from)[2], int panels, int64_t bytes) {
-    from_[0] = from[0];
-    from_[1] = from[1];
-    panels_ = panels;
-    lines_ = bytes / kLineBytes;
-    at_ = 0;
-  }
-  // The rest is to be asked for in so many calls.
-  void divide(int64_t calls) { a_call_ = (lines_ - at_ + calls - 1) / calls; }
-  [[gnu::always_inline]] void operator()() { lines(a_call_); }
-  [[gnu::always_inline]] void lines(int64_t count) {
-    const int64_t end = at_ + count < lines_ ? at_ + count : lines_;
-    for (; at_ < end; ++at_) {
-      for (int p = 0; p < panels_; ++p) {
-        _mm_prefetch(reinterpret_cast<const char*>(from_[p] + at_ * kLineBytes), _MM_HINT_T0);
-      }
-    }
-  }
-
- private:
-  const uint8_t* from_[2] = {};
-  int panels_ = 0;
-  int64_t lines_ = 0;
-  int64_t at_ = 0;
-  int64_t a_call_ = 0;
-};
-
-// Some stretches of two panels as signed bytes.
-struct Chunk {
-  alignas(64) uint8_t bytes[2][kChunkStretches * kStretch / 4 * kLineBytes];
-  __m512 step[2][kChunkStretches];
-  int64_t first_stretch;
-  int64_t stretches;
-  int64_t halves;  // of the chunk
-};
-
-template <typename Codes>
-void fill_panel(const Linear& a, const Int8Rule& rule, int64_t panel, int slot, Chunk& chunk, Fetch& fetch) {
-  const uint8_t* base = panel_at(a.w, panel);
-  const int64_t blocks = (a.w.columns + kBlockColumns - 1) / kBlockColumns;
-  for (int64_t i = 0; i < chunk.stretches; ++i) {
-    const int64_t stretch = chunk.first_stretch + i;
-    const int64_t left = blocks - stretch * kStretchBlocks;
-    const int64_t here = left < kStretchBlocks ? left : kStretchBlocks;
-    StretchMap map;
-    prepare_stretch(a.w, rule, base, stretch, map);
-    chunk.step[slot][i] = map.step;
-    const uint8_t* at = base + a.w.scale_bytes + stretch * kStretchBlocks * Codes::kBytes;
-    auto* out = reinterpret_cast<__m512i*>(chunk.bytes[slot]) + i * kStretchBlocks * kBlockLines;
-    for (int64_t b = 0; b < here; ++b, at += Codes::kBytes, out += kBlockLines) {
-      fetch.lines(1);
-      __m512i lines[kBlockLines];
-      Codes::lines(rule, map, (b * kBlockColumns) >> map.group_shift, (b * kBlockColumns + 16) >> map.group_shift, at,
-                   lines);
-      for (int64_t line = 0; line < kBlockLines; ++line) _mm512_store_si512(out + line, lines[line]);
-    }
-    for (int64_t line = here * kBlockLines; line < kStretchBlocks * kBlockLines; ++line) {
-      _mm512_store_si512(out + line - here * kBlockLines, _mm512_setzero_si512());
-    }
-  }
-}
-
-// Sums of two tiles of tokens and two panels over half a stretch, of the tile unit.
-struct TileSums {
-  alignas(64) int32_t of[2][2][kTileTokens][kPanelRows];  // by tile, panel
-};
-
-// What the tokens that go over a chunk together keep, filled up to 4 of them. Totals do not rest in y, whose rows may
-// lie a power of two apart, and scales lie here token by token.
-constexpr int64_t kTokensAtOnce = 512;
-constexpr int64_t kScales = 32768;
-struct TokenState {
-  alignas(64) float total[kTokensAtOnce][2][kPanelRows];
-  alignas(64) float scale[kScales];  // [halves of K][tokens_at_once]
-  int64_t tokens_at_once;
-};
-
-// Adds sums of half a stretch, scaled, to the totals of tokens, four tokens a call, so that calls fit between the
-// instructions of the tile unit: they run beside those only if they are close in the program. Holds copies, which the
-// compiler keeps in registers as no store can change them.
-template <int kPanels>
-class TakeUp {
- public:
-  [[gnu::always_inline]] TakeUp(const TokenState& state, const TileSums& sums, const Chunk& chunk, int64_t half,
-                                int64_t t, int64_t tokens)
-      : tokens_(tokens),
-        scale_(state.scale + (chunk.first_stretch * kHalvesOfStretch + half) * state.tokens_at_once + t),
-        sums_(&sums),
-        total_(const_cast<float (*)[2][kPanelRows]>(state.total + t)),
-        first_step_(chunk.step[0][half / kHalvesOfStretch]),
-        second_step_(kPanels > 1 ? chunk.step[1][half / kHalvesOfStretch] : _mm512_setzero_ps()) {}
-
-  [[gnu::always_inline]] void four_from(int64_t token) const {
-    if (token >= tokens_) return;
-    const auto& sums = sums_->of[token / kTileTokens];
-#pragma GCC unroll 4
-    for (int64_t i = token; i < token + 4; ++i) {
-      const __m512 factor = _mm512_set1_ps(scale_[i]);
-      take_up(sums[0][i % kTileTokens], factor, first_step_, total_[i][0]);
-      if (kPanels > 1) take_up(sums[1][i % kTileTokens], factor, second_step_, total_[i][1]);
-    }
-  }
-
- private:
-  [[gnu::always_inline]] static void take_up(const int32_t* sum, __m512 factor, __m512 step, float* total) {
-    const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(load_line(sum)), factor);
-    _mm512_store_ps(total, _mm512_fmadd_ps(value, step, _mm512_load_ps(total)));
-  }
-
-  int64_t tokens_;
-  const float* scale_;
-  const TileSums* sums_;
-  float (*total_)[2][kPanelRows];
-  __m512 first_step_;
-  __m512 second_step_;
-};
-
-// Half a stretch. What `between` does while the last products run is spread among them: by then the sums of the half
-// before are stored.
-template <int kTiles, int kPanels, typename Between>
-[[gnu::always_inline]] inline void multiply_half(const uint8_t* x, int64_t row_bytes,
-                                                 const uint8_t* const (&weights)[2], TileSums& sums,
-                                                 const Between& between) {
-  finish_stores();
-  const uint8_t* x1 = x + kTileTokens * row_bytes;
-  _tile_zero(0);
-  if (kPanels > 1) _tile_zero(1);
-  if (kTiles > 1) _tile_zero(2);
-  if (kTiles > 1 && kPanels > 1) _tile_zero(3);
-  _tile_loadd(4, x, row_bytes);
-  _tile_loadd(6, weights[0], kLineBytes);
-  _tile_dpbssd(0, 4, 6);
-  if (kPanels > 1) {
-    _tile_loadd(7, weights[1], kLineBytes);
-    _tile_dpbssd(1, 4, 7);
-  }
-  if (kTiles > 1) {
-    _tile_loadd(5, x1, row_bytes);
-    _tile_dpbssd(2, 5, 6);
-    if (kPanels > 1) _tile_dpbssd(3, 5, 7);
-  }
-  _tile_loadd(4, x + 64, row_bytes);
-  _tile_loadd(6, weights[0] + kTileLines * kLineBytes, kLineBytes);
-  _tile_dpbssd(0, 4, 6);
-  between(0);
-  if (kPanels > 1) {
-    _tile_loadd(7, weights[1] + kTileLines * kLineBytes, kLineBytes);
-    _tile_dpbssd(1, 4, 7);
-  }
-  between(1);
-  if (kTiles > 1) {
-    _tile_loadd(5, x1 + 64, row_bytes);
-    _tile_dpbssd(2, 5, 6);
-  }
-  between(2);
-  if (kTiles > 1 && kPanels > 1) _tile_dpbssd(3, 5, 7);
-  between(3);
-  _tile_stored(0, sums.of[0][0], kLineBytes);
-  if (kPanels > 1) _tile_stored(1, sums.of[0][1], kLineBytes);
-  if (kTiles > 1) _tile_stored(2, sums.of[1][0], kLineBytes);
-  if (kTiles > 1 && kPanels > 1) _tile_stored(3, sums.of[1][1], kLineBytes);
-}
+constexpr int64_t kAheadBytes = 4096;  // of a panel that are asked for before they are read
 
 inline __mmask16 rows_mask(const WeightMatrix& w, int64_t panel) {
   const int64_t left = w.rows - panel * kPanelRows;
@@ -246,115 +76,328 @@ inline void store_total(const Linear& a, int64_t panel, int64_t token, const flo
   }
 }
 
-// Tokens [t, t + tokens) of the state, at most 32, over a chunk of `kPanels` panels. Sums of a half are taken up while
-// the tile unit works on the next.
-template <int kTiles, int kPanels>
-void multiply_chunk(const Int8Rows& x, int64_t first_token, int64_t t, int64_t tokens, const Chunk& chunk,
-                    TokenState& state, Fetch& fetch) {
-  constexpr int64_t kFours = kTiles * kTileTokens / 4;
-  TileSums sums;
-  const uint8_t* from = x.codes(first_token + t) + chunk.first_stretch * kStretch;
-  const auto multiply = [&](int64_t half, const auto& between) __attribute__((always_inline)) {
-    const int64_t at = half * kActivationBlock;
-    const uint8_t* const weights[2] = {chunk.bytes[0] + at / 4 * kLineBytes, chunk.bytes[1] + at / 4 * kLineBytes};
-    multiply_half<kTiles, kPanels>(from + at, x.row_bytes, weights, sums, between);
-    fetch();
+// ---- kInt8 ----
+//
+// A unit of work is 32 tokens by two panels by a stretch: 16 products of tiles. While the tile unit makes them, the
+// vector unit takes up the sums of the unit before, and makes bytes of the codes of the stretch that comes next.
+
+constexpr int64_t kStretchBytes = kStretch * kPanelRows;
+constexpr int64_t kUnitTokens = 2 * kTileTokens;
+constexpr int64_t kBlockTokens = 128;      // whose totals lie in the first-level cache while they go over a segment
+constexpr int64_t kSegmentStretches = 16;  // whose bytes lie in the second-level cache while blocks of tokens pass
+
+// Stretches of two panels as signed bytes, in a ring.
+struct Bytes {
+  struct Stretch {
+    alignas(64) uint8_t panel[2][kStretchBytes];
+    __m512 step[2];
+    // What is written next to what is read must not lie whole pages from it.
+    uint8_t apart[2048 - 2 * sizeof(__m512)];
   };
-  multiply(0, [](int64_t) {});
-  for (int64_t half = 1; half < chunk.halves; ++half) {
-    const TakeUp<kPanels> before(state, sums, chunk, half - 1, t, tokens);
-    multiply(
-        half, [&](int64_t quarter) __attribute__((always_inline)) {
-          for (int64_t i = quarter * kFours / 4; i < (quarter + 1) * kFours / 4; ++i) before.four_from(4 * i);
-        });
-  }
-  const TakeUp<kPanels> last(state, sums, chunk, chunk.halves - 1, t, tokens);
-  for (int64_t i = 0; i < kFours; ++i) last.four_from(4 * i);
-}
+  Stretch ring[kSegmentStretches + 1];
+};
 
-template <int kPanels>
-void multiply_tokens(const Int8Rows& x, int64_t first_token, int64_t count, const Chunk& chunk, Tiles& tiles,
-                     TokenState& state, Fetch& fetch) {
-  for (int64_t t = 0; t < count; t += 2 * kTileTokens) {
-    const int64_t tokens = count - t < 2 * kTileTokens ? count - t : 2 * kTileTokens;
-    if (tokens > kTileTokens) {
-      tiles.configure(kTileTokens, tokens - kTileTokens);
-      multiply_chunk<2, kPanels>(x, first_token, t, tokens, chunk, state, fetch);
-    } else {
-      tiles.configure(tokens, 1);
-      multiply_chunk<1, kPanels>(x, first_token, t, tokens, chunk, state, fetch);
-    }
-  }
-}
-
-// The codes that follow a chunk: of the same panels, or with the scales of the two panels after them. That may be
-// beyond the matrix, where fetching does nothing.
+// Makes bytes of two panels, stretch by stretch and pair by pair, a block of 32 columns at a time.
 template <typename Codes>
-void next_codes(const Linear& a, int64_t panel, int panels, const Chunk& chunk, Fetch& fetch) {
-  const int64_t next = (chunk.first_stretch + chunk.stretches) * kStretch;
-  const bool same = next < a.w.columns;
-  const int64_t codes = kChunkStretches * kStretchBlocks * Codes::kBytes;
-  const int64_t begin = same ? a.w.scale_bytes + next / kBlockColumns * Codes::kBytes : panels * a.w.panel_bytes;
-  const int64_t bytes = same ? codes : a.w.scale_bytes + codes;
-  const uint8_t* const from[2] = {panel_at(a.w, panel) + begin, panel_at(a.w, panel) + a.w.panel_bytes + begin};
-  fetch.begin(from, panels, bytes);
-}
-
-// One or two panels for up to state.tokens_at_once tokens.
-template <WeightCodes kCodes>
-void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int panels, int64_t token, int64_t tokens,
-                     Tiles& tiles, TokenState& state) {
-  const Int8Rows x(a);
-  const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
-  for (int64_t t = 0; t < tokens; ++t) {
-    _mm512_store_ps(state.total[t][0], _mm512_setzero_ps());
-    _mm512_store_ps(state.total[t][1], _mm512_setzero_ps());
-  }
-  Chunk chunk;
-  Fetch fetch;
-  for (int64_t stretch = 0; stretch < stretches; stretch += kChunkStretches) {
-    chunk.first_stretch = stretch;
-    chunk.stretches = stretches - stretch < kChunkStretches ? stretches - stretch : kChunkStretches;
-    const int64_t columns = x.columns - stretch * kStretch;
-    constexpr int64_t kMost = kChunkStretches * kHalvesOfStretch;
-    chunk.halves = columns < kMost * kActivationBlock ? columns / kActivationBlock : kMost;
-    next_codes<BlockCodes<kCodes>>(a, panel, panels, chunk, fetch);
-    for (int p = 0; p < panels; ++p) fill_panel<BlockCodes<kCodes>>(a, rule, panel + p, p, chunk, fetch);
-    fetch.divide((tokens + 2 * kTileTokens - 1) / (2 * kTileTokens) * chunk.halves);
-    if (panels == 2) {
-      multiply_tokens<2>(x, token, tokens, chunk, tiles, state, fetch);
-    } else {
-      multiply_tokens<1>(x, token, tokens, chunk, tiles, state, fetch);
+class Filler {
+ public:
+  Filler(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end)
+      : a_(a), rule_(rule), panel_(panel_begin), panel_end_(panel_end) {
+    const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
+    scale_lines_ = (a.w.scale_bytes + stretches * kLineBytes - 1) / (stretches * kLineBytes);
+    for (int64_t p = 0; p < 2; ++p) {
+      ahead_[p] = panel_at(a.w, panel_begin + p);
+      ahead_end_[p] = ahead_[p] + a.w.panel_bytes;
+      ask(p, kAheadBytes / kLineBytes);
     }
   }
-  for (int64_t t = 0; t < tokens; ++t) {
-    for (int p = 0; p < panels; ++p) store_total(a, panel + p, token + t, state.total[t][p]);
+
+  // Goes to the next stretch, if there is one: its bytes come into `out`, a block each `slots_a_block` calls.
+  void begin(Bytes::Stretch& out, int64_t slots) {
+    count_ = next_ = 0;
+    if (panel_ >= panel_end_) return;
+    out_ = &out;
+    const int64_t blocks = (a_.w.columns + kBlockColumns - 1) / kBlockColumns;
+    const int64_t left = blocks - stretch_ * kStretchBlocks;
+    blocks_ = left < kStretchBlocks ? left : kStretchBlocks;
+    panels_ = panel_end_ - panel_ < 2 ? 1 : 2;
+    count_ = blocks_ * panels_;
+    slots_ = wait_ = slots / count_ > 1 ? slots / count_ : 1;
+    for (int64_t p = 0; p < panels_; ++p) {
+      const uint8_t* base = panel_at(a_.w, panel_ + p);
+      ask(p, scale_lines_);
+      prepare_stretch(a_.w, rule_, base, stretch_, map_[p]);
+      out.step[p] = map_[p].step;
+      codes_[p] = base + a_.w.scale_bytes + stretch_ * kStretchBlocks * Codes::kBytes;
+    }
+  }
+
+  [[gnu::always_inline]] void slot() {
+    if (--wait_ != 0) return;
+    wait_ = slots_;
+    if (next_ < count_) block();
+  }
+
+  void finish() {
+    if (count_ == 0) return;
+    while (next_ < count_) block();
+    for (int64_t p = 0; p < panels_ && blocks_ % 2 != 0; ++p) {  // tiles are 64 columns
+      auto* to = reinterpret_cast<__m512i*>(out_->panel[p]) + blocks_ * kBlockLines;
+      for (int64_t i = 0; i < kBlockLines; ++i) _mm512_store_si512(to + i, _mm512_setzero_si512());
+    }
+    if (++stretch_ * kStretch < a_.w.columns) return;
+    stretch_ = 0;
+    panel_ += 2;
+  }
+
+ private:
+  // Of one panel, which take turns.
+  [[gnu::noinline]] void block() {
+    const int64_t p = panels_ == 2 ? next_ & 1 : 0;
+    const int64_t column = (panels_ == 2 ? next_ >> 1 : next_) * kBlockColumns;
+    ++next_;
+    ask(p, Codes::kBytes / kLineBytes);
+    auto& to = reinterpret_cast<__m512i(&)[kBlockLines]>(out_->panel[p][column * kPanelRows]);
+    Codes::lines(rule_, map_[p], column >> map_[p].group_shift, (column + 16) >> map_[p].group_shift,
+                 codes_[p] + column / kBlockColumns * Codes::kBytes, to);
+  }
+
+  // For lines of panel p of the pair that will be read soon. Past its end comes that of the next pair.
+  void ask(int64_t p, int64_t lines) {
+    for (int64_t i = 0; i < lines; ++i)
+      _mm_prefetch(reinterpret_cast<const char*>(ahead_[p] + i * kLineBytes), _MM_HINT_T0);
+    ahead_[p] += lines * kLineBytes;
+    if (ahead_[p] >= ahead_end_[p]) {
+      ahead_[p] += a_.w.panel_bytes;
+      ahead_end_[p] += 2 * a_.w.panel_bytes;
+    }
+  }
+
+  const Linear& a_;
+  const Int8Rule& rule_;
+  int64_t panel_;
+  int64_t panel_end_;
+  int64_t stretch_ = 0;
+  int64_t scale_lines_;
+  int64_t panels_ = 0;
+  int64_t blocks_ = 0;
+  int64_t count_ = 0;
+  int64_t next_ = 0;
+  int64_t slots_ = 1;
+  int64_t wait_ = 1;
+  const uint8_t* codes_[2] = {};
+  const uint8_t* ahead_[2];
+  const uint8_t* ahead_end_[2];
+  Bytes::Stretch* out_ = nullptr;
+  StretchMap map_[2];
+};
+
+struct NoFiller {
+  void slot() {}
+};
+
+// Totals of tokens, filled up to whole units, and their scales. Totals do not rest in y, whose rows may lie a power of
+// two apart, and scales lie here token by token.
+constexpr int64_t kTokensAtOnce = 512;
+constexpr int64_t kScales = 32768;
+struct TokenState {
+  alignas(64) float total[kTokensAtOnce][2][kPanelRows];
+  alignas(64) float scale[kScales];  // [blocks of K][room]
+  int64_t room;
+};
+
+// Sums of a unit, and what they are scaled with and added to. That of fewer tokens is filled up with tokens of scale 0.
+struct Sums {
+  alignas(64) int32_t of[2][2][kTileTokens][kPanelRows] = {};  // by tile of tokens, panel
+  const float* scale = nullptr;
+  float (*total)[2][kPanelRows] = nullptr;
+  __m512 step[2] = {};
+};
+
+// Adds sums to totals, two tokens a call, so that calls fit between the instructions of the tile unit: they run beside
+// those only if they are close in the program. Holds copies, which the compiler keeps in registers as no store can
+// change them.
+class TakeUp {
+ public:
+  [[gnu::always_inline]] explicit TakeUp(const Sums& sums)
+      : of_(sums.of), scale_(sums.scale), total_(sums.total), first_step_(sums.step[0]), second_step_(sums.step[1]) {}
+
+  [[gnu::always_inline]] void two_tokens(uint64_t t) const {
+#pragma GCC unroll 2
+    for (uint64_t i = t; i < t + 2; ++i) {
+      const __m512 factor = _mm512_set1_ps(scale_[i]);
+      take_up(of_[i / kTileTokens][0][i % kTileTokens], factor, first_step_, total_[i][0]);
+      take_up(of_[i / kTileTokens][1][i % kTileTokens], factor, second_step_, total_[i][1]);
+    }
+  }
+
+ private:
+  [[gnu::always_inline]] static void take_up(const int32_t* sum, __m512 factor, __m512 step, float* total) {
+    const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(load_line(sum)), factor);
+    _mm512_store_ps(total, _mm512_fmadd_ps(value, step, _mm512_load_ps(total)));
+  }
+
+  const int32_t (*of_)[2][kTileTokens][kPanelRows];
+  const float* scale_;
+  float (*total_)[2][kPanelRows];
+  __m512 first_step_;
+  __m512 second_step_;
+};
+
+void take_up_all(const Sums& sums) {
+  const TakeUp before(sums);
+  for (uint64_t t = 0; t < kUnitTokens; t += 2) before.two_tokens(t);
+}
+
+// `steps` of 64 columns. Calls meanwhile(i) for i < 4 * steps, after each place of a product.
+template <int kTiles, typename Meanwhile>
+[[gnu::always_inline]] inline void multiply_tiles(const uint8_t* x, int64_t row_bytes, const uint8_t* first,
+                                                  const uint8_t* second, int64_t steps, const Meanwhile& meanwhile) {
+  finish_stores();
+  _tile_zero(0);
+  _tile_zero(1);
+  if (kTiles > 1) _tile_zero(2);
+  if (kTiles > 1) _tile_zero(3);
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < steps; ++i) {
+    _tile_loadd(4, x + 64 * i, row_bytes);
+    _tile_loadd(6, first + i * kTileLines * kLineBytes, kLineBytes);
+    _tile_dpbssd(0, 4, 6);
+    meanwhile(4 * i);
+    _tile_loadd(7, second + i * kTileLines * kLineBytes, kLineBytes);
+    _tile_dpbssd(1, 4, 7);
+    meanwhile(4 * i + 1);
+    if (kTiles > 1) {
+      _tile_loadd(5, x + kTileTokens * row_bytes + 64 * i, row_bytes);
+      _tile_dpbssd(2, 5, 6);
+    }
+    meanwhile(4 * i + 2);
+    if (kTiles > 1) _tile_dpbssd(3, 5, 7);
+    meanwhile(4 * i + 3);
+  }
+}
+
+template <int kTiles>
+[[gnu::always_inline]] inline void store_tiles(Sums& sums) {
+  _tile_stored(0, sums.of[0][0], kLineBytes);
+  _tile_stored(1, sums.of[0][1], kLineBytes);
+  if (kTiles > 1) _tile_stored(2, sums.of[1][0], kLineBytes);
+  if (kTiles > 1) _tile_stored(3, sums.of[1][1], kLineBytes);
+}
+
+template <int kTiles, typename Fill>
+[[gnu::always_inline]] inline void multiply_unit(const uint8_t* x, int64_t row_bytes, const uint8_t* first,
+                                                 const uint8_t* second, int64_t steps, Sums& sums, Fill& fill) {
+  constexpr int64_t kSteps = kStretch / kInt8Pad;
+  if (steps == kSteps) {
+    const TakeUp before(sums);
+    multiply_tiles<kTiles>(
+        x, row_bytes, first, second, kSteps, [&](int64_t i) __attribute__((always_inline)) {
+          before.two_tokens(static_cast<uint64_t>(2 * i));
+          fill.slot();
+        });
+  } else {
+    take_up_all(sums);
+    multiply_tiles<kTiles>(x, row_bytes, first, second, steps, [&](int64_t) { fill.slot(); });
+  }
+  store_tiles<kTiles>(sums);
+}
+
+// Tokens [begin, end) over one stretch.
+template <typename Fill>
+void multiply_stretch(const Int8Rows& x, int64_t first_token, int64_t begin, int64_t end, int64_t stretch,
+                      const Bytes::Stretch& bytes, bool is_pair, TokenState& state, Sums& sums, Fill& fill) {
+  const int64_t columns = x.columns - stretch * kStretch;
+  const int64_t steps = (columns < kStretch ? columns : kStretch) / kInt8Pad;
+  const uint8_t* second = bytes.panel[is_pair ? 1 : 0];
+  for (int64_t t = begin; t < end; t += kUnitTokens) {
+    const uint8_t* from = x.codes(first_token + t) + stretch * kStretch;
+    if (end - t > kTileTokens) {
+      multiply_unit<2>(from, x.row_bytes, bytes.panel[0], second, steps, sums, fill);
+    } else {
+      multiply_unit<1>(from, x.row_bytes, bytes.panel[0], second, steps, sums, fill);
+    }
+    sums.scale = state.scale + stretch * state.room + t;
+    sums.total = state.total + t;
+    sums.step[0] = bytes.step[0];
+    sums.step[1] = bytes.step[1];
   }
 }
 
 void take_scales(const Int8Rows& x, int64_t token, int64_t tokens, TokenState& state) {
-  for (int64_t half = 0; half < x.columns / kActivationBlock; ++half) {
-    float* to = state.scale + half * state.tokens_at_once;
-    for (int64_t t = 0; t < tokens; ++t) to[t] = x.scales(token + t)[half];
-    for (int64_t t = tokens; t % 4 != 0; ++t) to[t] = 0;
+  for (int64_t block = 0; block < x.blocks; ++block) {
+    float* to = state.scale + block * state.room;
+    for (int64_t t = 0; t < tokens; ++t) to[t] = x.scales(token + t)[block];
+    for (int64_t t = tokens; t % kUnitTokens != 0; ++t) to[t] = 0;
   }
 }
 
-template <WeightCodes kCodes>
-void linear_int8(const Linear& a, int64_t panel_begin, int64_t panel_end) {
-  const Int8Rule rule = int8_rule(a.w.layout, Int8Sign::kSigned);
+// `tokens` tokens from `token` on, whose scales are in `state`.
+template <typename Codes>
+void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end, int64_t token,
+                     int64_t tokens, Bytes& bytes, TokenState& state) {
+  const Int8Rows x(a);
+  // A single block of tokens needs no bytes twice, and those of two stretches lie in the first-level cache.
+  const int64_t segment = tokens <= kBlockTokens ? 1 : kSegmentStretches;
+  const auto at = [&](int64_t item) -> Bytes::Stretch& { return bytes.ring[item % (segment + 1)]; };
+  Filler<Codes> fill(a, rule, panel_begin, panel_end);
+  NoFiller no_fill;
+  Sums sums;
+  sums.scale = state.scale;
+  sums.total = state.total;
+  const int64_t first_tokens = tokens < kBlockTokens ? tokens : kBlockTokens;
+  const int64_t units = (first_tokens + kUnitTokens - 1) / kUnitTokens;
+  int64_t item = 0;
+  fill.begin(at(0), 1);
+  fill.finish();
+  for (int64_t panel = panel_begin; panel < panel_end; panel += 2) {
+    const bool is_pair = panel_end - panel > 1;
+    for (int64_t t = 0; t < state.room; ++t) {
+      _mm512_store_ps(state.total[t][0], _mm512_setzero_ps());
+      _mm512_store_ps(state.total[t][1], _mm512_setzero_ps());
+    }
+    for (int64_t begin = 0; begin < x.blocks; begin += segment) {
+      const int64_t end = x.blocks - begin < segment ? x.blocks : begin + segment;
+      for (int64_t t = 0; t < tokens; t += kBlockTokens) {
+        const int64_t t_end = tokens - t < kBlockTokens ? tokens : t + kBlockTokens;
+        for (int64_t i = begin; i < end; ++i) {
+          const Bytes::Stretch& stretch = at(item + i - begin);
+          if (t == 0) {
+            fill.begin(at(item + i - begin + 1), units * kStretch / kInt8Pad * 4);
+            multiply_stretch(x, token, 0, t_end, i, stretch, is_pair, state, sums, fill);
+            fill.finish();
+          } else {
+            multiply_stretch(x, token, t, t_end, i, stretch, is_pair, state, sums, no_fill);
+          }
+        }
+      }
+      item += end - begin;
+    }
+    take_up_all(sums);
+    // What the first unit of the next panels takes up must be nothing.
+    __builtin_memset(sums.of, 0, sizeof sums.of);
+    sums.step[0] = sums.step[1] = _mm512_setzero_ps();
+    for (int64_t t = 0; t < tokens; ++t) {
+      store_total(a, panel, token + t, state.total[t][0]);
+      if (is_pair) store_total(a, panel + 1, token + t, state.total[t][1]);
+    }
+  }
+}
+
+template <typename Codes>
+void linear_int8(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
   const Int8Rows x(a);
   Tiles tiles;
+  tiles.configure(kTileTokens, kTileTokens);
   TokenState state;
-  const int64_t room = kScales / (x.columns / kActivationBlock) / kTileTokens * kTileTokens;
+  Bytes bytes;
+  const int64_t room = kScales / x.blocks / kUnitTokens * kUnitTokens;
   const int64_t most = room < kTokensAtOnce ? room : kTokensAtOnce;
-  state.tokens_at_once = a.T < most ? (a.T + 3) / 4 * 4 : most;
+  state.room = a.T < most ? (a.T + kUnitTokens - 1) / kUnitTokens * kUnitTokens : most;
   for (int64_t t = 0; t < a.T; t += most) {
     const int64_t tokens = a.T - t < most ? a.T - t : most;
     take_scales(x, t, tokens, state);
-    for (int64_t panel = panel_begin; panel < panel_end; panel += 2) {
-      multiply_panels<kCodes>(a, rule, panel, panel_end - panel < 2 ? 1 : 2, t, tokens, tiles, state);
-    }
+    multiply_panels<Codes>(a, rule, panel_begin, panel_end, t, tokens, bytes, state);
   }
   _mm_sfence();
 }
@@ -497,7 +540,7 @@ void linear_bf16(const Linear& a, int64_t panel_begin, int64_t panel_end) {
 // Fewer tokens than this are faster without tiles.
 constexpr int64_t kLeastTokens = 4;
 // More would leave no room for the scales of a tile of tokens.
-constexpr int64_t kMostColumns = kScales / kTileTokens * kActivationBlock;
+constexpr int64_t kMostColumns = kScales / kUnitTokens * kInt8Block;
 
 }  // namespace
 
@@ -510,21 +553,23 @@ void linear(const Linear& a, int64_t panel_begin, int64_t panel_end) {
   if (a.x.type == ActivationType::kF32) return avx512::linear_f32(a, panel_begin, panel_end);
   if (a.x.type == ActivationType::kBF16) return linear_bf16(a, panel_begin, panel_end);
   if (a.T < kLeastTokens || a.w.columns > kMostColumns) return avx512::linear_int8(a, panel_begin, panel_end);
+  const Int8Rule rule = int8_rule(a.w.layout, Int8Sign::kSigned);
+  if (rule.is_centred4) return linear_int8<CentredCodes4>(a, rule, panel_begin, panel_end);
   switch (a.w.layout.codes) {
     case WeightCodes::kU2:
-      return linear_int8<WeightCodes::kU2>(a, panel_begin, panel_end);
+      return linear_int8<BlockCodes<WeightCodes::kU2>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU3:
-      return linear_int8<WeightCodes::kU3>(a, panel_begin, panel_end);
+      return linear_int8<BlockCodes<WeightCodes::kU3>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU4:
-      return linear_int8<WeightCodes::kU4>(a, panel_begin, panel_end);
+      return linear_int8<BlockCodes<WeightCodes::kU4>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU5:
-      return linear_int8<WeightCodes::kU5>(a, panel_begin, panel_end);
+      return linear_int8<BlockCodes<WeightCodes::kU5>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU6:
-      return linear_int8<WeightCodes::kU6>(a, panel_begin, panel_end);
+      return linear_int8<BlockCodes<WeightCodes::kU6>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU8:
-      return linear_int8<WeightCodes::kU8>(a, panel_begin, panel_end);
+      return linear_int8<BlockCodes<WeightCodes::kU8>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kTable4:
-      return linear_int8<WeightCodes::kTable4>(a, panel_begin, panel_end);
+      return linear_int8<BlockCodes<WeightCodes::kTable4>>(a, rule, panel_begin, panel_end);
     default:
       __builtin_unreachable();
   }

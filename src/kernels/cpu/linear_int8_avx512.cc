@@ -29,7 +29,16 @@ void store_panel(const Linear& a, int64_t panel, int64_t t, __m512 total) {
   _mm512_mask_storeu_ps(a.y + t * a.y_stride + n, mask, total);
 }
 
-constexpr int64_t kBlocksOfHalf = kActivationBlock / kBlockColumns;
+// The lines of a block as unsigned bytes.
+template <typename Codes>
+[[gnu::always_inline]] inline void unsigned_lines(const Int8Rule& rule, const StretchMap& map, int64_t block,
+                                                  const uint8_t* at, __m512i (&out)[kBlockLines]) {
+  const int64_t column = block * kBlockColumns;
+  Codes::lines(rule, map, column >> map.group_shift, (column + 16) >> map.group_shift, at, out);
+  if (!Codes::kSigned) return;
+  for (__m512i& line : out) line = _mm512_xor_si512(line, _mm512_set1_epi8(static_cast<char>(0x80)));
+}
+
 constexpr int kStreams = 2;  // that a thread reads side by side: more compete for the core's fill buffers
 constexpr int64_t kAheadBytes = 2048;
 
@@ -61,31 +70,23 @@ void one_token_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int6
       prefetch_ahead(base[p] + stretch * scale_bytes, scale_bytes);
       prepare_stretch(a.w, rule, base[p], stretch, map[p]);
     }
-    for (int64_t block = 0; block < blocks; block += kBlocksOfHalf) {
-      const int64_t half = stretch * (kStretch / kActivationBlock) + block / kBlocksOfHalf;
-      const int64_t end = block + kBlocksOfHalf < blocks ? block + kBlocksOfHalf : blocks;
-      __m512i sum[kPanels];
-      for (int p = 0; p < kPanels; ++p) sum[p] = _mm512_set1_epi32(-128 * x.sums(0)[half]);
-      for (int64_t b = block; b < end; ++b) {
-        const uint8_t* from = codes + (stretch * kStretchBlocks + b) * kBlockColumns;
-        const int64_t first = (b * kBlockColumns) >> map[0].group_shift;
-        const int64_t second = (b * kBlockColumns + 16) >> map[0].group_shift;
+    __m512i sum[kPanels];
+    for (int p = 0; p < kPanels; ++p) sum[p] = _mm512_set1_epi32(-128 * x.sums(0)[stretch]);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const uint8_t* from = codes + (stretch * kStretchBlocks + block) * kBlockColumns;
 #pragma GCC unroll 4
-        for (int p = 0; p < kPanels; ++p) {
-          const uint8_t* at = base[p] + a.w.scale_bytes + (stretch * kStretchBlocks + b) * Codes::kBytes;
-          prefetch_ahead(at, Codes::kBytes);
-          __m512i lines[kBlockLines];
-          Codes::lines(rule, map[p], first, second, at, lines);
-#pragma GCC unroll 8
-          for (int i = 0; i < kBlockLines; ++i) {
-            sum[p] = _mm512_dpbusd_epi32(sum[p], lines[i], four_codes(from + 4 * i));
-          }
-        }
-      }
-      const __m512 scale = _mm512_set1_ps(x.scales(0)[half]);
       for (int p = 0; p < kPanels; ++p) {
-        total[p] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[p]), scale), map[p].step, total[p]);
+        const uint8_t* at = base[p] + a.w.scale_bytes + (stretch * kStretchBlocks + block) * Codes::kBytes;
+        prefetch_ahead(at, Codes::kBytes);
+        __m512i lines[kBlockLines];
+        unsigned_lines<Codes>(rule, map[p], block, at, lines);
+#pragma GCC unroll 8
+        for (int i = 0; i < kBlockLines; ++i) sum[p] = _mm512_dpbusd_epi32(sum[p], lines[i], four_codes(from + 4 * i));
       }
+    }
+    const __m512 scale = _mm512_set1_ps(x.scales(0)[stretch]);
+    for (int p = 0; p < kPanels; ++p) {
+      total[p] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[p]), scale), map[p].step, total[p]);
     }
   }
   for (int p = 0; p < kPanels; ++p) store_panel(a, panel + p * step, 0, total[p]);
@@ -102,15 +103,15 @@ void one_token(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64
 
 constexpr int64_t kTokensAtOnce = 64;
 
-// kTokens tokens over the bytes of one half of a stretch.
+// kTokens tokens over the bytes of a stretch.
 template <int kTokens>
-void half_stretch(const Int8Rows& x, int64_t token, int64_t half, const __m512i* lines, int64_t count, __m512 step,
-                  __m512* total) {
+void whole_stretch(const Int8Rows& x, int64_t token, int64_t stretch, const __m512i* lines, int64_t count, __m512 step,
+                   __m512* total) {
   __m512i sum[kTokens];
   const uint8_t* codes[kTokens];
   for (int i = 0; i < kTokens; ++i) {
-    sum[i] = _mm512_set1_epi32(-128 * x.sums(token + i)[half]);
-    codes[i] = x.codes(token + i) + half * kActivationBlock;
+    sum[i] = _mm512_set1_epi32(-128 * x.sums(token + i)[stretch]);
+    codes[i] = x.codes(token + i) + stretch * kStretch;
   }
   for (int64_t line = 0; line < count; ++line) {
     const __m512i weights = _mm512_load_si512(lines + line);
@@ -120,7 +121,7 @@ void half_stretch(const Int8Rows& x, int64_t token, int64_t half, const __m512i*
   }
   for (int i = 0; i < kTokens; ++i) {
     const __m512 value = _mm512_cvtepi32_ps(sum[i]);
-    const __m512 scale = _mm512_set1_ps(x.scales(token + i)[half]);
+    const __m512 scale = _mm512_set1_ps(x.scales(token + i)[stretch]);
     total[i] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), step, total[i]);
   }
 }
@@ -144,27 +145,20 @@ void some_tokens(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t t
         _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + i), _MM_HINT_T0);
       }
       __m512i block[kBlockLines];
-      Codes::lines(rule, map, (b * kBlockColumns) >> map.group_shift, (b * kBlockColumns + 16) >> map.group_shift, at,
-                   block);
+      unsigned_lines<Codes>(rule, map, b, at, block);
       for (int i = 0; i < kBlockLines; ++i) lines[b * kBlockLines + i] = block[i];
     }
-    for (int64_t block = 0; block < blocks; block += kBlocksOfHalf) {
-      const int64_t half = stretch * (kStretch / kActivationBlock) + block / kBlocksOfHalf;
-      const int64_t count = (blocks - block < kBlocksOfHalf ? blocks - block : kBlocksOfHalf) * kBlockLines;
-      const __m512i* from = lines + block * kBlockLines;
-      int64_t t = 0;
-      for (; t + 8 <= tokens; t += 8) half_stretch<8>(x, t0 + t, half, from, count, map.step, total + t);
-      for (; t + 2 <= tokens; t += 2) half_stretch<2>(x, t0 + t, half, from, count, map.step, total + t);
-      for (; t < tokens; ++t) half_stretch<1>(x, t0 + t, half, from, count, map.step, total + t);
-    }
+    const int64_t count = blocks * kBlockLines;
+    int64_t t = 0;
+    for (; t + 8 <= tokens; t += 8) whole_stretch<8>(x, t0 + t, stretch, lines, count, map.step, total + t);
+    for (; t + 2 <= tokens; t += 2) whole_stretch<2>(x, t0 + t, stretch, lines, count, map.step, total + t);
+    for (; t < tokens; ++t) whole_stretch<1>(x, t0 + t, stretch, lines, count, map.step, total + t);
   }
   for (int64_t t = 0; t < tokens; ++t) store_panel(a, panel, t0 + t, total[t]);
 }
 
-template <WeightCodes kCodes>
-void multiply(const Linear& a, int64_t panel_begin, int64_t panel_end) {
-  using Codes = BlockCodes<kCodes>;
-  const Int8Rule rule = int8_rule(a.w.layout, Int8Sign::kUnsigned);
+template <typename Codes>
+void multiply(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
   if (a.T == 1) return one_token<Codes>(a, rule, panel_begin, panel_end);
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
     for (int64_t t = 0; t < a.T; t += kTokensAtOnce) {
@@ -173,25 +167,31 @@ void multiply(const Linear& a, int64_t panel_begin, int64_t panel_end) {
   }
 }
 
+inline __m512 load_columns(const float* x, int64_t columns) {
+  const __mmask16 mask = columns >= 16 ? 0xFFFF : columns <= 0 ? 0 : static_cast<__mmask16>((1U << columns) - 1);
+  return _mm512_maskz_loadu_ps(mask, x);
+}
+
+// A block of up to 256 columns, filled up.
 void encode_block(const float* x, int64_t columns, uint8_t* codes, float* scale, int32_t* sum) {
-  constexpr int kVectors = kActivationBlock / 16;
-  __m512 value[kVectors];
-  __m512 most = _mm512_setzero_ps();
-  __mmask16 is_nan = 0;
-  for (int i = 0; i < kVectors; ++i) {
-    const int64_t left = columns - 16 * i;
-    const __mmask16 mask = left >= 16 ? 0xFFFF : left <= 0 ? 0 : static_cast<__mmask16>((1U << left) - 1);
-    value[i] = _mm512_maskz_loadu_ps(mask, x + 16 * i);
-    most = _mm512_max_ps(most, _mm512_abs_ps(value[i]));
-    is_nan |= _mm512_cmp_ps_mask(value[i], value[i], _CMP_UNORD_Q);
+  const int64_t vectors = (columns + kInt8Pad - 1) / kInt8Pad * (kInt8Pad / 16);
+  // As integers, floats without their signs are in order, and NaN is above infinity.
+  __m512i most = _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < vectors; ++i) {
+    const __m512 value = load_columns(x + 16 * i, columns - 16 * i);
+    most = _mm512_max_epu32(most, _mm512_castps_si512(_mm512_abs_ps(value)));
   }
-  const float largest = is_nan != 0 ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
+  const auto bits = static_cast<uint32_t>(_mm512_reduce_max_epu32(most));
+  float largest;
+  __builtin_memcpy(&largest, &bits, sizeof largest);
   const bool some = !(largest < 1e-30F);
   *scale = some ? largest / 127.0F : 0.0F;
   const __m512 inverse = _mm512_set1_ps(some ? 127.0F / largest : 0.0F);
   __m512i total = _mm512_setzero_si512();
-  for (int i = 0; i < kVectors; ++i) {
-    const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(value[i], inverse));
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < vectors; ++i) {
+    const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(load_columns(x + 16 * i, columns - 16 * i), inverse));
     total = _mm512_add_epi32(total, code);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + 16 * i), _mm512_cvtsepi32_epi8(code));
   }
@@ -208,48 +208,55 @@ __m256i to_bf16(__m512 x) {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, is_nan, quiet), 16));
 }
 
+void encode_int8(const float* x, int64_t K, int64_t begin, int64_t end, uint8_t* row) {
+  const int64_t padded = (K + kInt8Pad - 1) / kInt8Pad * kInt8Pad;
+  const int64_t blocks = (K + kInt8Block - 1) / kInt8Block;
+  auto* scales = reinterpret_cast<float*>(row + padded);
+  auto* sums = reinterpret_cast<int32_t*>(scales + blocks);
+  for (int64_t k = begin; k < end; k += kInt8Block) {
+    const int64_t columns = end - k < kInt8Block ? end - k : kInt8Block;
+    encode_block(x + k, columns, row + k, scales + k / kInt8Block, sums + k / kInt8Block);
+  }
+}
+
+void encode_bf16(const float* x, int64_t begin, int64_t end, uint8_t* row) {
+  for (int64_t k = begin; k < end || k % kActivationBlock != 0; k += 16) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 2 * k), to_bf16(load_columns(x + k, end - k)));
+  }
+}
+
 }  // namespace
 
 void encode_activations(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
                         int64_t end, std::byte* out, int64_t row_bytes) {
-  const int64_t padded = (K + kActivationBlock - 1) / kActivationBlock * kActivationBlock;
   for (int64_t t = 0; t < T; ++t) {
     auto* row = reinterpret_cast<uint8_t*>(out + t * row_bytes);
-    const float* from = x + t * x_stride;
-    for (int64_t k = begin; k < end; k += kActivationBlock) {
-      const int64_t columns = end - k < kActivationBlock ? end - k : kActivationBlock;
-      if (type == ActivationType::kInt8) {
-        auto* scales = reinterpret_cast<float*>(row + padded);
-        auto* sums = reinterpret_cast<int32_t*>(scales + padded / kActivationBlock);
-        encode_block(from + k, columns, row + k, scales + k / kActivationBlock, sums + k / kActivationBlock);
-        continue;
-      }
-      for (int64_t i = 0; i < kActivationBlock; i += 16) {
-        const int64_t left = columns - i;
-        const __mmask16 mask = left >= 16 ? 0xFFFF : left <= 0 ? 0 : static_cast<__mmask16>((1U << left) - 1);
-        const __m256i value = to_bf16(_mm512_maskz_loadu_ps(mask, from + k + i));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 2 * (k + i)), value);
-      }
+    if (type == ActivationType::kInt8) {
+      encode_int8(x + t * x_stride, K, begin, end, row);
+    } else {
+      encode_bf16(x + t * x_stride, begin, end, row);
     }
   }
 }
 
 void linear_int8(const Linear& a, int64_t panel_begin, int64_t panel_end) {
+  const Int8Rule rule = int8_rule(a.w.layout, Int8Sign::kUnsigned);
+  if (rule.is_centred4) return multiply<CentredCodes4>(a, rule, panel_begin, panel_end);
   switch (a.w.layout.codes) {
     case WeightCodes::kU2:
-      return multiply<WeightCodes::kU2>(a, panel_begin, panel_end);
+      return multiply<BlockCodes<WeightCodes::kU2>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU3:
-      return multiply<WeightCodes::kU3>(a, panel_begin, panel_end);
+      return multiply<BlockCodes<WeightCodes::kU3>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU4:
-      return multiply<WeightCodes::kU4>(a, panel_begin, panel_end);
+      return multiply<BlockCodes<WeightCodes::kU4>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU5:
-      return multiply<WeightCodes::kU5>(a, panel_begin, panel_end);
+      return multiply<BlockCodes<WeightCodes::kU5>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU6:
-      return multiply<WeightCodes::kU6>(a, panel_begin, panel_end);
+      return multiply<BlockCodes<WeightCodes::kU6>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kU8:
-      return multiply<WeightCodes::kU8>(a, panel_begin, panel_end);
+      return multiply<BlockCodes<WeightCodes::kU8>>(a, rule, panel_begin, panel_end);
     case WeightCodes::kTable4:
-      return multiply<WeightCodes::kTable4>(a, panel_begin, panel_end);
+      return multiply<BlockCodes<WeightCodes::kTable4>>(a, rule, panel_begin, panel_end);
     default:
       __builtin_unreachable();
   }

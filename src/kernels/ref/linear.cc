@@ -15,10 +15,11 @@ namespace glimmer::kernels::ref {
 namespace {
 
 constexpr int64_t kBlock = kActivationBlock;
-constexpr int64_t kStretch = 2 * kBlock;  // columns of a row whose weights share a step
-constexpr int64_t kSumColumns = 16;       // of a sum of codes in kInt8Groups
+constexpr int64_t kSumColumns = 16;  // of a sum of codes in kInt8Groups
 
 int64_t block_count(int64_t K) { return (K + kBlock - 1) / kBlock; }
+int64_t int8_block_count(int64_t K) { return (K + kInt8Block - 1) / kInt8Block; }
+int64_t int8_padded(int64_t K) { return (K + kInt8Pad - 1) / kInt8Pad * kInt8Pad; }
 
 void encode_bf16(const float* x, int64_t begin, int64_t end, std::byte* row) {
   for (int64_t i = begin; i < block_count(end) * kBlock; ++i) {
@@ -27,9 +28,10 @@ void encode_bf16(const float* x, int64_t begin, int64_t end, std::byte* row) {
   }
 }
 
-// Returns the scale. It is NaN, and the codes 0, if the block is not finite: so is then all that it is multiplied with.
-float encode_int8_block(const float* x, int64_t count, int8_t* codes) {
-  std::fill_n(codes, kBlock, int8_t{0});
+// Returns the scale. It is NaN, and the codes 0, if the block is not finite: so
+// is then all that it is multiplied with.
+float encode_int8_block(const float* x, int64_t count, int64_t padded, int8_t* codes) {
+  std::fill_n(codes, padded, int8_t{0});
   float largest = 0;
   for (int64_t i = 0; i < count; ++i) {
     if (!std::isfinite(x[i])) return std::numeric_limits<float>::quiet_NaN();
@@ -41,22 +43,32 @@ float encode_int8_block(const float* x, int64_t count, int8_t* codes) {
   return largest / 127.0F;
 }
 
-// `Sum`: of each kSumColumns codes one is stored.
-template <typename Sum, int64_t kSumColumns>
 void encode_int8(const float* x, int64_t K, int64_t begin, int64_t end, std::byte* row) {
+  auto* codes = reinterpret_cast<int8_t*>(row);
+  auto* scales = reinterpret_cast<float*>(row + int8_padded(K));
+  auto* sums = reinterpret_cast<int32_t*>(scales + int8_block_count(K));
+  for (int64_t column = begin; column < end; column += kInt8Block) {
+    const int64_t count = std::min(kInt8Block, end - column);
+    scales[column / kInt8Block] = encode_int8_block(x + column, count, int8_padded(count), codes + column);
+    sums[column / kInt8Block] = std::accumulate(codes + column, codes + column + count, 0);
+  }
+}
+
+void encode_int8_groups(const float* x, int64_t K, int64_t begin, int64_t end, std::byte* row) {
   const int64_t blocks = block_count(K);
   auto* codes = reinterpret_cast<int8_t*>(row);
   auto* scales = reinterpret_cast<float*>(row + blocks * kBlock);
-  auto* sums = reinterpret_cast<Sum*>(scales + blocks);
+  auto* sums = scales + blocks;
   for (int64_t column = begin; column < end; column += kBlock) {
-    scales[column / kBlock] = encode_int8_block(x + column, std::min(kBlock, end - column), codes + column);
+    scales[column / kBlock] = encode_int8_block(x + column, std::min(kBlock, end - column), kBlock, codes + column);
     for (int64_t i = column; i < column + kBlock; i += kSumColumns) {
-      sums[i / kSumColumns] = static_cast<Sum>(std::accumulate(codes + i, codes + i + kSumColumns, 0));
+      sums[i / kSumColumns] = static_cast<float>(std::accumulate(codes + i, codes + i + kSumColumns, 0));
     }
   }
 }
 
-// Rows of weights are widened a part at a time, for some tokens at once: a kernel allocates nothing.
+// Rows of weights are widened a part at a time, for some tokens at once: a
+// kernel allocates nothing.
 constexpr int64_t kColumns = 1024;
 constexpr int64_t kTokens = 16;
 
@@ -122,7 +134,11 @@ int16_t mulhrs(int a, int b) { return wrapped((a * b + (1 << 14)) >> 15); }
 // Weights taken to 8 bits.
 class Int8Weights {
  public:
-  explicit Int8Weights(const WeightMatrix& w) : w_(w), codes_(w) {
+  explicit Int8Weights(const WeightMatrix& w)
+      : w_(w),
+        codes_(w),
+        is_centred4_(w.layout.codes == WeightCodes::kU4 && w.layout.offsets == WeightOffsets::kZeroPoint &&
+                     w.layout.zero_point == 8) {
     // Without scales, values are the codes.
     codes_.layout.scales = WeightScales::kNone;
     if (w.layout.codes != WeightCodes::kTable4) {
@@ -137,20 +153,19 @@ class Int8Weights {
     for (int i = 0; i < 16; ++i) table_[i] = rounded(table[i] / table_largest_ * 32767.0F);
   }
 
-  // Of columns [begin, end) of a row, a stretch. Returns their step.
-  float stretch(int64_t row, int64_t begin, int64_t end, int8_t* out) const {
+  // Of columns [begin, end) of a row, a block. Returns their step.
+  float block(int64_t row, int64_t begin, int64_t end, int8_t* out) const {
     const float largest = largest_weight(row, begin, end);
     const bool is_zero = largest < 1e-30F;
     const float inverse = is_zero ? 0 : 127.0F / largest;
-    std::array<float, kStretch> codes;
+    std::array<float, kInt8Block> codes;
     decode_weight_columns(codes_, row, begin, end, codes.data());
     for_groups(begin, end, [&](int64_t from, int64_t to) {
       float scale = 0;
       float offset = 0;
       weight_scale(w_, row, from / w_.layout.group, &scale, &offset);
       for (int64_t i = from; i < to; ++i) {
-        const int16_t w16 = to_16_bits(static_cast<int>(codes[i - begin]), scale, offset, inverse);
-        out[i - begin] = static_cast<int8_t>(wrapped(w16 + 128) >> 8);
+        out[i - begin] = to_8_bits(static_cast<int>(codes[i - begin]), scale, offset, inverse);
       }
     });
     return is_zero ? 0 : largest * (1.0F / 127.0F);
@@ -183,6 +198,14 @@ class Int8Weights {
     return largest;
   }
 
+  int8_t to_8_bits(int code, float scale, float offset, float inverse) const {
+    if (is_centred4_) {
+      const int factor = wrapped(rounded(scale * inverse * 8.0F));
+      return static_cast<int8_t>(mulhrs((code - 8) * 4096 + 1, factor));
+    }
+    return static_cast<int8_t>(wrapped(to_16_bits(code, scale, offset, inverse) + 128) >> 8);
+  }
+
   int16_t to_16_bits(int code, float scale, float offset, float inverse) const {
     const float factor = scale * inverse;
     switch (w_.layout.codes) {
@@ -204,36 +227,27 @@ class Int8Weights {
 
   const WeightMatrix& w_;
   WeightMatrix codes_;
+  bool is_centred4_;
   float lowest_ = 0;  // code, or value of the table
   float highest_ = 0;
   float table_largest_ = 0;
   std::array<int, 16> table_ = {};
 };
 
-// The codes of `count` columns, at most kBlock.
-float int8_sum(const int8_t* w, const int8_t* x, int64_t count) {
-  int sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += w[i] * x[i];
-  return static_cast<float>(sum);
-}
-
 void dot_int8(const Linear& a, int64_t n, int64_t t_begin, int64_t tokens, float* out) {
   const Int8Weights weights(a.w);
   const int64_t K = a.w.columns;
   std::fill_n(out, tokens, 0.0F);
-  for (int64_t begin = 0; begin < K; begin += kStretch) {
-    const int64_t end = std::min(begin + kStretch, K);
-    const int64_t middle = std::min(begin + kBlock, end);
-    std::array<int8_t, kStretch> w;
-    const float step = weights.stretch(n, begin, end, w.data());
+  for (int64_t begin = 0; begin < K; begin += kInt8Block) {
+    const int64_t end = std::min(begin + kInt8Block, K);
+    std::array<int8_t, kInt8Block> w;
+    const float step = weights.block(n, begin, end, w.data());
     for (int64_t t = 0; t < tokens; ++t) {
       const std::byte* row = a.x.data + (t_begin + t) * a.x.row_bytes;
-      const auto* x = reinterpret_cast<const int8_t*>(row);
-      const auto* scales = reinterpret_cast<const float*>(row + block_count(K) * kBlock) + begin / kBlock;
-      out[t] = std::fma(int8_sum(w.data(), x + begin, middle - begin) * scales[0], step, out[t]);
-      if (middle < end) {
-        out[t] = std::fma(int8_sum(&w[kBlock], x + middle, end - middle) * scales[1], step, out[t]);
-      }
+      const auto* x = reinterpret_cast<const int8_t*>(row) + begin;
+      const auto* scales = reinterpret_cast<const float*>(row + int8_padded(K));
+      const auto sum = static_cast<float>(std::inner_product(x, x + (end - begin), w.begin(), 0));
+      out[t] = std::fma(sum * scales[begin / kInt8Block], step, out[t]);
     }
   }
 }
@@ -284,8 +298,8 @@ void encode_activations(ActivationType type, const float* x, int64_t x_stride, i
     const float* from = x + t * x_stride;
     std::byte* row = out + t * row_bytes;
     if (type == ActivationType::kBF16) encode_bf16(from, begin, end, row);
-    if (type == ActivationType::kInt8) encode_int8<int32_t, kBlock>(from, K, begin, end, row);
-    if (type == ActivationType::kInt8Groups) encode_int8<float, kSumColumns>(from, K, begin, end, row);
+    if (type == ActivationType::kInt8) encode_int8(from, K, begin, end, row);
+    if (type == ActivationType::kInt8Groups) encode_int8_groups(from, K, begin, end, row);
   }
 }
 
