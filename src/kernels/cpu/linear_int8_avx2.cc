@@ -156,6 +156,7 @@ template <int kFirst, int kCount, typename Codes, int kPanels>
           }
           const I products = _mm256_maddubs_epi16(weights, signed_codes);
           run[v] = kIndex % Codes::kRun == 0 ? products : _mm256_add_epi16(run[v], products);
+          asm("" : "+x"(run[v]));  // or the compiler makes all products first, and stores them
           if constexpr ((kIndex + 1) % Codes::kRun == 0 || kIndex + 1 == kCount) {
             const I wide = _mm256_madd_epi16(run[v], ones);
             total[v] = kIndex < Codes::kRun ? wide : _mm256_add_epi32(total[v], wide);
@@ -313,6 +314,7 @@ void add_stretch(const XRows& x, int64_t t, const Stretch& s, const Block<kPanel
     w.scales[p] = &block.scales[p];
   }
   Sums<kPanels> sums;
+#pragma GCC unroll 8
   for (int v = 0; v < kPanels * kParts; ++v) sums[v] = Simd::load(total + v * kW);
   const int64_t blocks = (s.count + kBlockColumns - 1) / kBlockColumns;
   for (int64_t first = 0; first < blocks; first += kHalfBlocks) {
@@ -325,6 +327,7 @@ void add_stretch(const XRows& x, int64_t t, const Stretch& s, const Block<kPanel
     }
     fold<kPanels>(part, x.scales(t)[s.begin / kActivationBlock + first / kHalfBlocks], sums);
   }
+#pragma GCC unroll 8
   for (int v = 0; v < kPanels * kParts; ++v) Simd::store(total + v * kW, sums[v]);
 }
 
