@@ -27,9 +27,9 @@ class ServedModel {
   struct Parts {
     std::string id;  // what /v1/models calls it
     Tokenizer tokenizer;
-    std::optional<ChatTemplate> chat_template;  // absent: completions only
-    GenerationConfig generation_config;
-    std::vector<int32_t> stop_ids;  // that end a turn
+    std::optional<ChatTemplate> chat_template = {};  // absent: completions only
+    GenerationConfig generation_config = {};
+    std::vector<int32_t> stop_ids = {};  // that end a turn
     int64_t vocab_size = 0;
     int64_t max_context_tokens = 0;  // Engine::max_context_tokens()
     int64_t created = 0;             // Unix time in seconds
