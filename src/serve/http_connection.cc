@@ -89,6 +89,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   void tell_writable();
   void answered();
   void record();
+  void release_body();
   void release_request();
   void end_politely();
   bool hung_up();
@@ -115,6 +116,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   bool keep_alive_ = false;
   bool in_flight_ = false;
   int64_t body_bytes_ = 0;
+  int64_t buffered_bytes_ = 0;  // of those, that are still in memory
   int status_ = 0;
   int64_t sent_bytes_ = 0;
   std::string_view outcome_;
@@ -230,6 +232,7 @@ bool Connection::begin_request() {
   http_1_0_ = false;
   keep_alive_ = false;
   status_ = 0;
+  body_bytes_ = 0;
   sent_bytes_ = 0;
   outcome_ = "ok";
   enter(State::kHead);
@@ -326,8 +329,8 @@ bool Connection::parse_body() {
   if (!parser_->is_done()) {
     if (!in_.empty() && !feed_parser()) return true;
     const auto size = static_cast<int64_t>(parser_->get().body().size());
-    core_.buffered_bytes += size - body_bytes_;
-    body_bytes_ = size;
+    core_.buffered_bytes += size - buffered_bytes_;
+    body_bytes_ = buffered_bytes_ = size;
     if (core_.buffered_bytes > core_.limits.max_buffered_bytes) {
       return refuse(503, "the server holds too many bodies of requests at present"), true;
     }
@@ -383,7 +386,7 @@ void Connection::refuse(int status, const std::string& message) {
 }
 
 void Connection::send_refusal(const HttpAnswer& answer) {
-  parser_.reset();
+  release_body();
   enter(State::kAnswering);
   exchange_->begun = true;
   send_whole(answer.status, answer.content_type, answer.body, answer.headers);
@@ -519,12 +522,16 @@ void Connection::record() {
                           .outcome = outcome_});
 }
 
+void Connection::release_body() {
+  core_.buffered_bytes -= std::exchange(buffered_bytes_, 0);
+  parser_.reset();
+}
+
 void Connection::release_request() {
   if (in_flight_) --core_.in_flight;
   in_flight_ = false;
-  core_.buffered_bytes -= body_bytes_;
   body_bytes_ = 0;
-  parser_.reset();
+  release_body();
   // Callbacks hold what the endpoint keeps for the request, the exchange too.
   if (const std::shared_ptr<ExchangeState> state = std::move(exchange_)) {
     state->ended = true;

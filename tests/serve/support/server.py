@@ -127,14 +127,14 @@ def send(connection, *args, **kwargs):
 
 
 def read_all(connection):
-    data = b""
+    data = bytearray()
     while True:
         try:
             piece = connection.recv(1 << 16)
         except ConnectionResetError:
-            return data
+            return bytes(data)
         if not piece:
-            return data
+            return bytes(data)
         data += piece
 
 
@@ -142,24 +142,26 @@ class Reader:
     """Reads answers off a connection, one after the other."""
 
     def __init__(self, connection):
-        self.connection, self.data = connection, b""
+        self.connection, self.data = connection, bytearray()
 
     def more(self):
-        piece = self.connection.recv(1 << 16)
+        piece = self.connection.recv(1 << 20)
         if not piece:
-            raise EOFError(f"the server closed the connection after {self.data!r}")
+            raise EOFError(f"the server closed the connection after {bytes(self.data[:1000])!r}")
         self.data += piece
 
     def until(self, end):
-        while end not in self.data:
+        while (at := self.data.find(end)) < 0:
             self.more()
-        found, self.data = self.data.split(end, 1)
+        found = bytes(self.data[:at])
+        del self.data[:at + len(end)]
         return found
 
     def exactly(self, count):
         while len(self.data) < count:
             self.more()
-        found, self.data = self.data[:count], self.data[count:]
+        found = bytes(self.data[:count])
+        del self.data[:count]
         return found
 
     def head(self):
@@ -181,10 +183,10 @@ class Reader:
         if method == "HEAD" or status in (100, 204):
             return Answer(status, headers, b"")
         if named.get("transfer-encoding") == "chunked":
-            body = b""
+            pieces = []
             while piece := self.chunk():
-                body += piece
-            return Answer(status, headers, body)
+                pieces.append(piece)
+            return Answer(status, headers, b"".join(pieces))
         return Answer(status, headers, self.exactly(int(named["content-length"])))
 
 

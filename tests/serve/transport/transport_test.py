@@ -249,6 +249,7 @@ def test_bodies_of_all_requests_together_are_bounded():
             assert answer.status == 503 and int(answer.header("Retry-After")) > 0
             first.sendall(b"x")
             assert Reader(first).answer().status == 200
+        server.wait_for_log("status=200")  # then it is given back
         assert server.ask("POST", "/v1/echo", body=b"x" * 90000).status == 200
 
 
@@ -308,16 +309,16 @@ def test_connections_beyond_the_limit_are_told(strict):
 # ---- streams ----
 
 def test_a_stream_waits_for_its_reader(server):
-    with server.connect(receive_buffer=65536) as connection:
-        send(connection, "GET", "/v1/stream/5000")
+    with server.connect(receive_buffer=1 << 20) as connection:  # much less than the stream has
+        send(connection, "GET", "/v1/stream/10000")
         reader = Reader(connection)
         assert reader.head()[0] == 200
         time.sleep(0.3)
-        body = b""
+        pieces = []
         while piece := reader.chunk():
-            body += piece
-        events = body.decode().split("\n\n")[:-1]
-        assert [event.split()[3] for event in events] == [str(i) for i in range(5000)]
+            pieces.append(piece)
+        events = b"".join(pieces).decode().split("\n\n")[:-1]
+        assert [event.split()[3] for event in events] == [str(i) for i in range(10000)]
         send(connection, "GET", "/v1/text/1")  # the connection lives on
         assert reader.answer().body == b"x"
 
@@ -387,11 +388,11 @@ def test_requests_that_wait_behind_a_stream_are_bounded(server):
 
 
 def test_memory_of_a_body_is_given_back(server):
-    for _ in range(20):
+    for _ in range(10):
         assert len(server.ask("POST", "/v1/echo", body=b"x" * (30 << 20)).body) == 30 << 20
     text = server.ask("GET", "/metrics").body.decode()
     assert metric(text, "glimmer_http_buffered_bytes") == 0
-    assert metric(text, "process_resident_memory_bytes") < 400 << 20
+    assert metric(text, "process_resident_memory_bytes") < 250 << 20
 
 
 # ---- faults of endpoints ----
@@ -550,6 +551,7 @@ def tls_connection(server, certificate, low=ssl.TLSVersion.TLSv1_2, high=ssl.TLS
     return context.wrap_socket(server.connect(), server_hostname="localhost")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TLS 1.1, which must fail
 def test_tls(certificate):
     with Server(BINARY, "--tls-cert", str(certificate / "cert.pem"), "--tls-key", str(certificate / "key.pem"),
                 "--read-timeout", "1") as server:
@@ -688,10 +690,10 @@ def test_draining_lets_streams_end_and_takes_nothing_new():
         for connection, reader in ((other, idle), (third, idle_too)):
             send(connection, "GET", "/ready")
             assert reader.answer().status == 200
-        reader = start_stream(streaming, "/v1/count/20")
+        reader = start_stream(streaming, "/v1/count/40")
         reader.chunk()
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for_log("event=draining in_flight=1")
+        server.wait_for_log(r"event=draining in_flight=\d")
         time.sleep(0.05)
         with pytest.raises(ConnectionRefusedError):
             server.connect()
@@ -704,7 +706,7 @@ def test_draining_lets_streams_end_and_takes_nothing_new():
         pieces = []
         while piece := reader.chunk():
             pieces.append(piece)
-        assert pieces[-1] == b"data: 19\n\n"
+        assert pieces[-1] == b"data: 39\n\n"
         assert server.process.wait(10) == 0
         assert "event=ended cut_short=0" in server.log()
 
