@@ -12,6 +12,7 @@
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "engine/engine.h"
+#include "serve/background.h"
 #include "serve/served_model.h"
 #include "serve/service.h"
 #include "source/side_files.h"
@@ -33,10 +34,19 @@ struct EngineFlags {
   EngineOptions resolve(const ModelSource& source, Precision precision) const;  // throws kUsage
 };
 
+// What one request may ask for.
+struct RequestLimitFlags {
+  ApiLimits limits;
+
+  void add(Flags& flags);
+  void check() const;  // throws kUsage
+};
+
 struct ServeOptions {
   ModelFlags model;
   RuntimeFlags runtime;
   EngineFlags engine;
+  RequestLimitFlags limits;
   ServeFlags serve;
   std::optional<std::string> name;
   bool log_prompts = false;
@@ -54,6 +64,30 @@ void EngineFlags::add(Flags& flags) {
       .add("--kv-dir", kv_dir, "FOLDER", "Keep there what memory has no room for, and find it after a restart")
       .add("--kv-disk", kv_disk_gb, "GB", "The most that --kv-dir takes (default: 16)")
       .add_switch("--no-prefix-cache", no_prefix_cache, "Read every prompt from its beginning");
+}
+
+void RequestLimitFlags::add(Flags& flags) {
+  flags.group("Limits of a request")
+      .add("--max-n", limits.max_n, "N", "Answers to one prompt (default: 16)")
+      .add("--max-prompts", limits.max_prompts, "N", "Prompts of a completion, times n (default: 256)")
+      .add("--max-messages", limits.max_messages, "N", "Messages of a conversation (default: 16384)")
+      .add("--max-tools", limits.max_tools, "N", "Tools declared (default: 512)")
+      .add("--max-schema", limits.max_schema_bytes, "BYTES", "Parameters of a tool (default: 262144)")
+      .add("--max-stop", limits.max_stop_strings, "N", "Stop strings (default: 16)")
+      .add("--max-stop-bytes", limits.max_stop_bytes, "BYTES", "Of a stop string (default: 1024)");
+}
+
+void RequestLimitFlags::check() const {
+  const std::pair<const char*, int64_t> all[] = {{"--max-n", limits.max_n},
+                                                 {"--max-prompts", limits.max_prompts},
+                                                 {"--max-messages", limits.max_messages},
+                                                 {"--max-tools", limits.max_tools},
+                                                 {"--max-schema", limits.max_schema_bytes},
+                                                 {"--max-stop", limits.max_stop_strings},
+                                                 {"--max-stop-bytes", limits.max_stop_bytes}};
+  for (const auto& [flag, value] : all) {
+    if (value < 1) fail(ErrorCode::kUsage, "{} is {}, but must be at least 1", flag, value);
+  }
 }
 
 KvType kv_type_by_name(const std::string& name) {
@@ -102,6 +136,7 @@ void add_flags(Flags& flags, ServeOptions& options) {
   options.serve.add(flags);
   flags.add_switch("--log-prompts", options.log_prompts, "Prompts and answers too, which else are in no log")
       .add_switch("-q,--quiet", options.quiet, "Say nothing of loading");
+  options.limits.add(flags);
   options.engine.add(flags);
   flags.add_switch("--separate-keys", options.separate_keys,
                    "Share the prefix cache among requests of one API key only");
@@ -163,6 +198,7 @@ int serve_command(Arguments arguments) {
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   options.serve.resolve();
+  options.limits.check();
 
   // What can be wrong is found before the weights are read. The address is taken, so that /health answers and a second
   // server does not load its model in vain.
@@ -183,11 +219,13 @@ int serve_command(Arguments arguments) {
   Engine engine(model, context, engine_options);
   parts.max_context_tokens = engine.max_context_tokens();
   const ServedModel served(std::move(parts));
+  Background background;
   Service service{.engine = engine,
                   .model = served,
-                  .limits = {},
+                  .limits = options.limits.limits,
                   .log_prompts = options.log_prompts,
-                  .separate_keys = options.separate_keys};
+                  .separate_keys = options.separate_keys,
+                  .background = &background};
   const Ending ending{engine, http};
   site.open(service);
   write_output(fmt::format("listening on {}\n", http.url()));

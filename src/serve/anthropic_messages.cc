@@ -1,6 +1,7 @@
 #include "serve/anthropic_messages.h"
 
 #include "base/error.h"
+#include "serve/background.h"
 #include "serve/generation.h"
 #include "serve/schema_anthropic.h"
 #include "serve/service.h"
@@ -156,6 +157,24 @@ Json block_json(const AnswerPart& part, const MessageFormatOptions& options) {
   return {{"type", "text"}, {"text", part.text}};
 }
 
+ReadRequest read_request(const Service& service, const std::string& text) {
+  SchemaContext context{service.limits, service.model.vocab_size(), {}};
+  MessageJob read = read_message_request(parse_body(text), context);
+  GenerationJob& job = read.job;
+  job.unknown_fields = std::move(context.remarks);
+  const AnswerIdentity identity = new_identity("msg_", service.model.id());
+  const MessageFormatOptions options{.omit_thinking = read.omit_thinking};
+  AnswerFormat format;
+  format.errors = ErrorShape::kAnthropic;
+  format.call_id_prefix = "toolu_";
+  format.heartbeat = kAnthropicPing;
+  if (job.stream) format.stream = message_stream(identity, options);
+  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
+    return message_object(identity, options, answers.front(), usage);
+  };
+  return {std::move(job), std::move(format)};
+}
+
 }  // namespace
 
 const std::string_view kAnthropicPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
@@ -175,30 +194,20 @@ Json message_object(const AnswerIdentity& identity, const MessageFormatOptions& 
 }
 
 void anthropic_messages(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  MessageJob read = read_message_request(parse_body(exchange->request().body), context);
-  GenerationJob& job = read.job;
-  job.unknown_fields = std::move(context.remarks);
-  const AnswerIdentity identity = new_identity("msg_", service.model.id());
-  const MessageFormatOptions options{.omit_thinking = read.omit_thinking};
-  AnswerFormat format;
-  format.errors = ErrorShape::kAnthropic;
-  format.call_id_prefix = "toolu_";
-  format.heartbeat = kAnthropicPing;
-  if (job.stream) format.stream = message_stream(identity, options);
-  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
-    return message_object(identity, options, answers.front(), usage);
-  };
-  start_generation(service, std::move(exchange), std::move(job), std::move(format));
+  answer_by_generation(service, std::move(exchange), read_request);
 }
 
 void anthropic_count_tokens(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  const Chat chat = read_count_tokens(parse_body(exchange->request().body), context);
-  exchange->notes().remarks = std::move(context.remarks);
-  const PreparedPrompt prompt = service.model.prepare(chat);
-  exchange->notes().prompt_tokens = static_cast<int64_t>(prompt.ids.size());
-  exchange->respond(200, "application/json", dump_json({{"input_tokens", prompt.ids.size()}}));
+  run_aside(service, exchange, [&service, exchange]() -> std::function<void()> {
+    SchemaContext context{service.limits, service.model.vocab_size(), {}};
+    const Chat chat = read_count_tokens(parse_body(exchange->request().body), context);
+    const size_t tokens = service.model.prepare(chat).ids.size();
+    return [exchange, tokens, remarks = std::move(context.remarks)] {
+      exchange->notes().remarks = remarks;
+      exchange->notes().prompt_tokens = static_cast<int64_t>(tokens);
+      exchange->respond(200, "application/json", dump_json({{"input_tokens", tokens}}));
+    };
+  });
 }
 
 Json message_request_schema() { return schema_of(message_request_table()); }

@@ -5,19 +5,41 @@
 
 #include "engine/engine.h"
 #include "serve/answer_reader.h"
+#include "serve/background.h"
 #include "serve/service.h"
 #include "serve/sse.h"
 
 namespace glimmer {
 namespace {
 
+// A request that has been read, with its prompts.
+struct Prepared {
+  ReadRequest request;
+  std::vector<PreparedPrompt> prompts;
+};
+
+// Touches nothing but its arguments: it may run on any thread.
+Prepared prepare(const Service& service, const std::string& body, RequestReader read) {
+  Prepared out{read(service, body), {}};
+  const GenerationJob& job = out.request.job;
+  if (job.is_chat()) {
+    out.prompts.push_back(service.model.prepare(job.chat()));
+  } else {
+    for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job.input)) {
+      out.prompts.push_back(service.model.prepare(prompt));
+    }
+  }
+  return out;
+}
+
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  Generation(Service& service, std::shared_ptr<Exchange> exchange, GenerationJob job, AnswerFormat format)
+  Generation(Service& service, std::shared_ptr<Exchange> exchange, Prepared prepared)
       : service_(service),
         exchange_(std::move(exchange)),
-        job_(std::move(job)),
-        format_(std::move(format)),
+        job_(std::move(prepared.request.job)),
+        format_(std::move(prepared.request.format)),
+        prompts_(std::move(prepared.prompts)),
         tools_(job_.is_chat() && !job_.chat().tools.empty()
                    ? std::make_shared<const ToolSchemas>(Json(job_.chat().tools))
                    : nullptr) {}
@@ -25,7 +47,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   ~Generation() { cancel(); }
 
   void start() {
-    prepare();
+    note_prompts();
     for (size_t i = 0; i < prompts_.size(); ++i) {
       for (int64_t k = 0; k < job_.n; ++k) add_choice(i, k);
     }
@@ -55,17 +77,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
     bool done = false;
   };
 
-  void prepare() {
+  void note_prompts() {
     RequestNotes& notes = exchange_->notes();
     notes.model = job_.model;
     notes.remarks = std::move(job_.unknown_fields);
-    if (job_.is_chat()) {
-      prompts_.push_back(service_.model.prepare(job_.chat()));
-    } else {
-      for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job_.input)) {
-        prompts_.push_back(service_.model.prepare(prompt));
-      }
-    }
     for (const PreparedPrompt& prompt : prompts_) {
       const auto tokens = static_cast<int64_t>(prompt.ids.size());
       usage_.prompt_tokens += tokens;
@@ -253,8 +268,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::shared_ptr<Exchange> exchange_;
   GenerationJob job_;
   AnswerFormat format_;
-  std::shared_ptr<const ToolSchemas> tools_;
   std::vector<PreparedPrompt> prompts_;
+  std::shared_ptr<const ToolSchemas> tools_;
   std::vector<std::unique_ptr<Choice>> choices_;
   AnswerUsage usage_;
   std::string out_;                         // what goes to the client next
@@ -263,8 +278,14 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
 }  // namespace
 
-void start_generation(Service& service, std::shared_ptr<Exchange> exchange, GenerationJob job, AnswerFormat format) {
-  std::make_shared<Generation>(service, std::move(exchange), std::move(job), std::move(format))->start();
+void answer_by_generation(Service& service, std::shared_ptr<Exchange> exchange, RequestReader read) {
+  run_aside(service, exchange, [&service, exchange, read]() -> std::function<void()> {
+    auto prepared = std::make_shared<Prepared>(prepare(service, exchange->request().body, read));
+    return [&service, exchange, prepared] {
+      if (exchange->closed()) return;
+      std::make_shared<Generation>(service, exchange, std::move(*prepared))->start();
+    };
+  });
 }
 
 void check_context(int64_t prompt_tokens, int64_t max_context_tokens, ErrorShape shape) {

@@ -13,10 +13,17 @@
 
 namespace glimmer {
 
-// Prepares the prompts, submits job.n requests for each, and answers the exchange when they are done, or streams. What
-// is wrong with the request is thrown before anything is answered: ApiError, or as Engine::submit. When the client is
-// gone, its requests end.
-void start_generation(Service& service, std::shared_ptr<Exchange> exchange, GenerationJob job, AnswerFormat format);
+// What a request is read to.
+struct ReadRequest {
+  GenerationJob job;
+  AnswerFormat format;
+};
+using RequestReader = ReadRequest (*)(const Service& service, const std::string& body);
+
+// Reads the request, prepares its prompts, submits job.n requests for each, and answers the exchange when they are
+// done, or streams. What is wrong with the request is told before anything else is answered: ApiError, or as
+// Engine::submit. When the client is gone, its requests end.
+void answer_by_generation(Service& service, std::shared_ptr<Exchange> exchange, RequestReader read);
 
 // ApiError 400 if the prompt leaves no room for an answer in the context.
 void check_context(int64_t prompt_tokens, int64_t max_context_tokens, ErrorShape shape);

@@ -113,6 +113,22 @@ Json message_json(const Answer& answer) {
   return message;
 }
 
+ReadRequest read_request(const Service& service, const std::string& text) {
+  SchemaContext context{service.limits, service.model.vocab_size(), {}};
+  GenerationJob job = read_chat_completion(parse_body(text), context);
+  job.unknown_fields = std::move(context.remarks);
+  const AnswerIdentity identity = new_identity("chatcmpl-", service.model.id());
+  const ChatFormatOptions options{
+      .answers = job.n, .include_usage = job.include_usage, .logprobs = job.top_logprobs >= 0};
+  AnswerFormat format;
+  format.heartbeat = kSseComment;
+  if (job.stream) format.stream = chat_stream(identity, options);
+  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
+    return chat_object(identity, options, answers, usage);
+  };
+  return {std::move(job), std::move(format)};
+}
+
 }  // namespace
 
 std::unique_ptr<AnswerStream> chat_stream(const AnswerIdentity& identity, const ChatFormatOptions& options) {
@@ -133,19 +149,7 @@ Json chat_object(const AnswerIdentity& identity, const ChatFormatOptions& option
 }
 
 void chat_completions(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  GenerationJob job = read_chat_completion(parse_body(exchange->request().body), context);
-  job.unknown_fields = std::move(context.remarks);
-  const AnswerIdentity identity = new_identity("chatcmpl-", service.model.id());
-  const ChatFormatOptions options{
-      .answers = job.n, .include_usage = job.include_usage, .logprobs = job.top_logprobs >= 0};
-  AnswerFormat format;
-  format.heartbeat = kSseComment;
-  if (job.stream) format.stream = chat_stream(identity, options);
-  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
-    return chat_object(identity, options, answers, usage);
-  };
-  start_generation(service, std::move(exchange), std::move(job), std::move(format));
+  answer_by_generation(service, std::move(exchange), read_request);
 }
 
 Json chat_completion_request_schema() { return schema_of(chat_completion_table()); }

@@ -110,6 +110,32 @@ class CompletionStream : public AnswerStream {
   std::vector<int64_t> offsets_;
 };
 
+ReadRequest read_request(const Service& service, const std::string& text) {
+  SchemaContext context{service.limits, service.model.vocab_size(), {}};
+  GenerationJob job = read_completion(parse_body(text), context);
+  job.unknown_fields = std::move(context.remarks);
+  const AnswerIdentity identity = new_identity("cmpl-", service.model.id());
+  CompletionFormatOptions options;
+  options.include_usage = job.include_usage;
+  options.logprobs = job.top_logprobs >= 0;
+  if (job.echo) {
+    for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job.input)) {
+      const auto* written = std::get_if<std::string>(&prompt);
+      const std::string echo =
+          written != nullptr ? *written : service.model.tokenizer().decode(std::get<std::vector<int32_t>>(prompt));
+      for (int64_t i = 0; i < job.n; ++i) options.echoes.push_back(echo);
+    }
+  }
+  AnswerFormat format;
+  format.reads_output = false;
+  format.heartbeat = kSseComment;
+  if (job.stream) format.stream = completion_stream(identity, options);
+  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
+    return completion_object(identity, options, answers, usage);
+  };
+  return {std::move(job), std::move(format)};
+}
+
 }  // namespace
 
 std::unique_ptr<AnswerStream> completion_stream(const AnswerIdentity& identity,
@@ -133,29 +159,7 @@ Json completion_object(const AnswerIdentity& identity, const CompletionFormatOpt
 }
 
 void completions(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  GenerationJob job = read_completion(parse_body(exchange->request().body), context);
-  job.unknown_fields = std::move(context.remarks);
-  const AnswerIdentity identity = new_identity("cmpl-", service.model.id());
-  CompletionFormatOptions options;
-  options.include_usage = job.include_usage;
-  options.logprobs = job.top_logprobs >= 0;
-  if (job.echo) {
-    for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job.input)) {
-      const auto* text = std::get_if<std::string>(&prompt);
-      const std::string echo =
-          text != nullptr ? *text : service.model.tokenizer().decode(std::get<std::vector<int32_t>>(prompt));
-      for (int64_t i = 0; i < job.n; ++i) options.echoes.push_back(echo);
-    }
-  }
-  AnswerFormat format;
-  format.reads_output = false;
-  format.heartbeat = kSseComment;
-  if (job.stream) format.stream = completion_stream(identity, options);
-  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
-    return completion_object(identity, options, answers, usage);
-  };
-  start_generation(service, std::move(exchange), std::move(job), std::move(format));
+  answer_by_generation(service, std::move(exchange), read_request);
 }
 
 Json completion_request_schema() { return schema_of(completion_table()); }

@@ -215,6 +215,24 @@ class ResponseStream : public AnswerStream {
   AnswerFinish finish_;
 };
 
+ReadRequest read_request(const Service& service, const std::string& text) {
+  SchemaContext context{service.limits, service.model.vocab_size(), {}};
+  ResponseJob read = read_response(parse_body(text), context);
+  GenerationJob& job = read.job;
+  job.unknown_fields = std::move(context.remarks);
+  const AnswerIdentity identity = new_identity("resp_", service.model.id());
+  const ResponseFormatOptions options{
+      .echo = std::move(read.echo), .logprobs = job.top_logprobs >= 0, .new_id = random_id};
+  AnswerFormat format;
+  // The stream has no event that says nothing: a comment keeps it alive.
+  format.heartbeat = kSseComment;
+  if (job.stream) format.stream = response_stream(identity, options);
+  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
+    return response_object(identity, options, answers.front(), usage);
+  };
+  return {std::move(job), std::move(format)};
+}
+
 }  // namespace
 
 std::unique_ptr<AnswerStream> response_stream(const AnswerIdentity& identity, const ResponseFormatOptions& options) {
@@ -235,21 +253,7 @@ Json response_object(const AnswerIdentity& identity, const ResponseFormatOptions
 }
 
 void responses(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  ResponseJob read = read_response(parse_body(exchange->request().body), context);
-  GenerationJob& job = read.job;
-  job.unknown_fields = std::move(context.remarks);
-  const AnswerIdentity identity = new_identity("resp_", service.model.id());
-  const ResponseFormatOptions options{
-      .echo = std::move(read.echo), .logprobs = job.top_logprobs >= 0, .new_id = random_id};
-  AnswerFormat format;
-  // The stream has no event that says nothing: a comment keeps it alive.
-  format.heartbeat = kSseComment;
-  if (job.stream) format.stream = response_stream(identity, options);
-  format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {
-    return response_object(identity, options, answers.front(), usage);
-  };
-  start_generation(service, std::move(exchange), std::move(job), std::move(format));
+  answer_by_generation(service, std::move(exchange), read_request);
 }
 
 Json response_request_schema() { return schema_of(response_table()); }

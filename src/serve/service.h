@@ -5,6 +5,7 @@
 
 namespace glimmer {
 
+class Background;
 class Engine;
 class ServedModel;
 
@@ -13,7 +14,8 @@ struct Service {
   const ServedModel& model;
   ApiLimits limits;
   bool log_prompts = false;
-  bool separate_keys = false;  // prefixes are not shared between API keys: cache_scope is the request's key_id
+  bool separate_keys = false;        // prefixes are not shared between API keys: cache_scope is the request's key_id
+  Background* background = nullptr;  // for large requests; null: they are read where the others are
 };
 
 }  // namespace glimmer

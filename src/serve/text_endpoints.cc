@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/utf8.h"
+#include "serve/background.h"
 #include "serve/schema_openai.h"
 #include "serve/served_model.h"
 #include "serve/service.h"
@@ -90,11 +91,8 @@ Json piece_json(std::string_view bytes) {
 Json type_json(const char* name) { return {{"type", name}}; }
 Json list_json(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
 
-}  // namespace
-
-void tokenize(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  const Json json = parse_body(exchange->request().body);
+Json tokens_of(const Service& service, const std::string& text, SchemaContext& context) {
+  const Json json = parse_body(text);
   const Fields body(json, "", tokenize_table(), &context.remarks);
   const std::vector<int32_t> ids = encode(body, service.model, context);
   const Tokenizer& tokenizer = service.model.tokenizer();
@@ -111,28 +109,45 @@ void tokenize(Service& service, std::shared_ptr<Exchange> exchange) {
     out["token_strs"] = Json::array();
     for (const int32_t id : ids) out["token_strs"].push_back(tokenizer.id_to_token(id).value_or(""));
   }
-  exchange->notes().remarks = std::move(context.remarks);
-  exchange->respond(200, "application/json", dump_json(out));
+  return out;
 }
 
-void detokenize(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  const Json json = parse_body(exchange->request().body);
+Json text_of(const Service& service, const std::string& text, SchemaContext& context) {
+  const Json json = parse_body(text);
   const Fields body(json, "", detokenize_table(), &context.remarks);
   std::vector<int32_t> ids = read_token_ids(*body.find("tokens"), "tokens", context);
-  const std::string text =
+  const std::string decoded =
       service.model.tokenizer().decode(ids, {.skip_special = body.boolean("skip_special_tokens", false)});
-  exchange->notes().remarks = std::move(context.remarks);
-  exchange->respond(200, "application/json", dump_json({{"prompt", text}, {"content", text}}));
+  return {{"prompt", decoded}, {"content", decoded}};
 }
 
-void apply_template(Service& service, std::shared_ptr<Exchange> exchange) {
-  SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  const Json json = parse_body(exchange->request().body);
+Json rendered(const Service& service, const std::string& text, SchemaContext& context) {
+  const Json json = parse_body(text);
   const Fields body(json, "", apply_template_table(), &context.remarks);
   const PreparedPrompt prompt = service.model.prepare(read_chat(body, context));
-  exchange->notes().remarks = std::move(context.remarks);
-  exchange->respond(200, "application/json", dump_json({{"prompt", prompt.text}}));
+  return {{"prompt", prompt.text}};
+}
+
+void answer(Service& service, std::shared_ptr<Exchange> exchange,
+            Json (*answer_to)(const Service& service, const std::string& text, SchemaContext& context)) {
+  run_aside(service, exchange, [&service, exchange, answer_to]() -> std::function<void()> {
+    SchemaContext context{service.limits, service.model.vocab_size(), {}};
+    std::string body = dump_json(answer_to(service, exchange->request().body, context));
+    return [exchange, body = std::move(body), remarks = std::move(context.remarks)] {
+      exchange->notes().remarks = remarks;
+      exchange->respond(200, "application/json", body);
+    };
+  });
+}
+
+}  // namespace
+
+void tokenize(Service& service, std::shared_ptr<Exchange> exchange) { answer(service, std::move(exchange), tokens_of); }
+
+void detokenize(Service& service, std::shared_ptr<Exchange> exchange) { answer(service, std::move(exchange), text_of); }
+
+void apply_template(Service& service, std::shared_ptr<Exchange> exchange) {
+  answer(service, std::move(exchange), rendered);
 }
 
 Json tokenize_request_schema() { return schema_of(tokenize_table()); }
