@@ -258,9 +258,10 @@ async def run_idle(server, options):
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     holder.connect((server.host, server.port))
-    body = json.dumps({"prompt": "Once upon a time", "max_tokens": 2000, "stream": True, "ignore_eos": True, "n": 1,
-                       "logprobs": 5, "temperature": 0}).encode()
-    holder.sendall(request_bytes("POST", "/v1/completions", {}, body))
+    # Its tokens are so large that they do not fit into all buffers together: the engine has to let it rest.
+    body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "max_completion_tokens": 2000, "stream": True,
+                       "ignore_eos": True, "logprobs": True, "top_logprobs": 20, "temperature": 0}).encode()
+    holder.sendall(request_bytes("POST", "/v1/chat/completions", {}, body))
     await asyncio.sleep(1.5)
     clients = [Client(server) for _ in range(options.idle)]
     for client in clients:

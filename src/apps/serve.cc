@@ -25,7 +25,6 @@ namespace fs = std::filesystem;
 struct EngineFlags {
   EngineOptions options;
   std::optional<double> kv_memory_gb;
-  std::optional<std::string> kv_type;
   std::optional<std::string> kv_dir;
   std::optional<double> kv_disk_gb;
   bool no_prefix_cache = false;
@@ -60,7 +59,6 @@ void EngineFlags::add(Flags& flags) {
       .add("--max-waiting", options.max_waiting, "N", "That wait for their turn; more are refused (default: 256)")
       .add("--chunk", options.chunk_tokens, "TOKENS", "Of prompts, read between two tokens of others (default: 512)")
       .add("--kv-memory", kv_memory_gb, "GB", "For keys and values (default: half of the memory that is free)")
-      .add("--kv-type", kv_type, "NAME", "Of keys and values: bf16 or f32 (default: as --precision has it)")
       .add("--kv-dir", kv_dir, "FOLDER", "Keep there what memory has no room for, and find it after a restart")
       .add("--kv-disk", kv_disk_gb, "GB", "The most that --kv-dir takes (default: 16)")
       .add_switch("--no-prefix-cache", no_prefix_cache, "Read every prompt from its beginning");
@@ -90,12 +88,6 @@ void RequestLimitFlags::check() const {
   }
 }
 
-KvType kv_type_by_name(const std::string& name) {
-  if (name == "bf16") return KvType::kBF16;
-  if (name == "f32") return KvType::kF32;
-  fail(ErrorCode::kUsage, "--kv-type is '{}', but must be bf16 or f32", name);
-}
-
 int64_t bytes_of(double gigabytes, const char* flag) {
   if (!(gigabytes > 0 && gigabytes <= 1e6)) fail(ErrorCode::kUsage, "{} is {}, but must be above 0", flag, gigabytes);
   return static_cast<int64_t>(gigabytes * 1e9);
@@ -118,7 +110,6 @@ std::string fingerprint(const ModelSource& source, Precision precision) {
 EngineOptions EngineFlags::resolve(const ModelSource& source, Precision precision) const {
   EngineOptions resolved = options;
   if (kv_memory_gb) resolved.kv_bytes = bytes_of(*kv_memory_gb, "--kv-memory");
-  if (kv_type) resolved.kv_type = kv_type_by_name(*kv_type);
   if (kv_disk_gb && !kv_dir) fail(ErrorCode::kUsage, "--kv-disk needs --kv-dir");
   if (kv_dir) {
     if (no_prefix_cache) fail(ErrorCode::kUsage, "--kv-dir and --no-prefix-cache exclude each other");
@@ -209,7 +200,7 @@ int serve_command(Arguments arguments) {
   RequestLog log(log_format_by_name(options.serve.log_format));
   Site site(options.serve.site_options(), routes(), log);
   HttpServer http(options.serve.http, site);
-  site.count_transport([&http] { return http.counts(); });
+  site.watch(http);
 
   Context context(options.runtime.context_options());
   std::optional<InterruptGuard> interrupt(std::in_place);

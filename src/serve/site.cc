@@ -50,7 +50,10 @@ Site::Site(const SiteOptions& options, std::span<const Route> table, RequestLog&
 
 void Site::open(Service& service) { service_ = &service; }
 
-void Site::count_transport(std::function<TransportCounts()> counts) { transport_counts_ = std::move(counts); }
+TransportCounts Site::transport_counts() const {
+  const HttpServer* http = http_;
+  return http != nullptr ? http->counts() : TransportCounts{};
+}
 
 bool Site::is_allowed_origin(const std::string& origin) const {
   return std::any_of(cors_origins_.begin(), cors_origins_.end(),

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,7 +30,7 @@ class Site final : public HttpApplication {
 
   void open(Service& service);  // the model is loaded; it must outlive the HTTP server
   void drain() { draining_ = true; }
-  void count_transport(std::function<TransportCounts()> counts);  // before the first request
+  void watch(const HttpServer& http) { http_ = &http; }  // for its counts; it must outlive all requests
 
   bool draining() const { return draining_; }
   bool ready() const { return service_ != nullptr && !draining_; }
@@ -39,7 +38,7 @@ class Site final : public HttpApplication {
   Service* service() const { return service_; }  // null until open()
   std::span<const Route> table() const { return table_; }
   Metrics& metrics() { return metrics_; }
-  TransportCounts transport_counts() const { return transport_counts_ ? transport_counts_() : TransportCounts{}; }
+  TransportCounts transport_counts() const;
 
   std::optional<HttpAnswer> admit(HttpRequest& head) override;
   void handle(std::shared_ptr<Exchange> exchange) override;
@@ -60,7 +59,7 @@ class Site final : public HttpApplication {
   std::span<const Route> table_;
   RequestLog& log_;
   Metrics metrics_;
-  std::function<TransportCounts()> transport_counts_;
+  std::atomic<const HttpServer*> http_{nullptr};
   std::atomic<Service*> service_{nullptr};
   std::atomic<bool> draining_{false};
 };

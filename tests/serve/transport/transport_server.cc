@@ -168,7 +168,7 @@ int run(Arguments arguments) {
   RequestLog log(log_format_by_name(serve.log_format));
   Site site(serve.site_options(), kTable, log);
   HttpServer http(serve.http, site);
-  site.count_transport([&http] { return http.counts(); });
+  site.watch(http);
   // None of these endpoints looks at what it is given.
   alignas(std::max_align_t) static std::array<char, 64> nothing;
   Service service{*reinterpret_cast<Engine*>(nothing.data()), *reinterpret_cast<ServedModel*>(nothing.data()), {}};
