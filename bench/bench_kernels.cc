@@ -156,7 +156,7 @@ class AttentionBench {
   static constexpr int64_t kV = 512;
 
   AttentionBench(Context& ctx, int64_t past_tokens, int64_t tokens) : ctx_(ctx), past_(past_tokens), tokens_(tokens) {
-    layout_ = {.type = kv_type_of(ctx.precision()), .kv_heads = 1, .qk_dim = kQk, .v_dim = kV, .values_in_keys = true};
+    layout_ = {.type = ctx.kv_type(), .kv_heads = 1, .qk_dim = kQk, .v_dim = kV, .values_in_keys = true};
     const int64_t blocks = (past_ + tokens_ + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock;
     memory_ = Buffer(static_cast<size_t>(blocks * layout_.block_bytes()));
     for (int64_t i = 0; i < blocks; ++i) blocks_.push_back(memory_.as<std::byte>() + i * layout_.block_bytes());

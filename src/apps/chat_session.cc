@@ -15,7 +15,7 @@ ChatSession::ChatSession(Forward& forward, const Tokenizer& tokenizer, const Cha
       tokenizer_(tokenizer),
       chat_template_(chat_template),
       settings_(std::move(settings)),
-      sequence_(forward.model().config(), kv_type_of(forward.context().precision())) {}
+      sequence_(forward.model().config(), forward.context().kv_type()) {}
 
 void ChatSession::set_system(const std::string& text) { system_ = text; }
 void ChatSession::set_thinking(bool enabled) { thinking_ = enabled; }

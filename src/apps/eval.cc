@@ -188,11 +188,15 @@ int kld_command(Arguments arguments) {
               "probability of the text's tokens differs, and both perplexities. Both models are in memory at once, and "
               "beside them keys and values of one window and at most 64 MiB of logits for each.");
   options.model.add(flags);
-  flags.add("--model2", options.other.model, "PATH", "The other model; -m2 is short for it");
+  std::optional<std::string> other_kv_type;
+  flags.add("--model2", options.other.model, "PATH", "The other model; -m2 is short for it")
+      .add("--kv-type2", other_kv_type, "NAME",
+           "Keys and values of the other model (default: as --kv-type); without -m2 the other is the same model");
   add_shared_flags(flags, options);
   flags.examples(
       "  glimmer eval kld -m ~/models/GLM-4.7-Flash -m2 flash-q4.gguf -f wiki.test.raw\n"
-      "  glimmer eval kld -m2 demo-q4.gguf -f models/demo/eval/text.txt --json");
+      "  glimmer eval kld -m2 demo-q4.gguf -f models/demo/eval/text.txt --json\n"
+      "  glimmer eval kld --kv-type bf16 --kv-type2 int8 -f models/demo/eval/text.txt");
   // Flags knows short names of one letter only.
   std::vector<const char*> spelt(arguments.begin(), arguments.end());
   for (const char*& argument : spelt) {
@@ -200,7 +204,12 @@ int kld_command(Arguments arguments) {
   }
   if (!flags.parse(spelt)) return 0;
   options.text.check();
-  if (!options.other.model) fail(ErrorCode::kUsage, "there is no other model: name it with -m2");
+  if (!options.other.model && !other_kv_type) {
+    fail(ErrorCode::kUsage, "there is nothing to compare with: name another model with -m2, or --kv-type2");
+  }
+  if (!options.other.model) options.other.model = options.model.model;
+  std::optional<KvType> other_type;
+  if (other_kv_type) other_type = kv_type_by_name(*other_kv_type);
 
   const EvalModel base(options.model);
   const EvalModel other(options.other);
@@ -218,11 +227,13 @@ int kld_command(Arguments arguments) {
   Forward other_forward(other_model, context, chunk_tokens(windows));
   double seconds = 0;
   const KldResult result = watched(options, interrupt, seconds, [&](const EvaluateCallback& progress) {
-    return measure_kld(base_forward, other_forward, windows, progress);
+    return measure_kld(base_forward, other_forward, windows, progress, other_type);
   });
 
   if (options.as_json) {
     Json json = {{"model", base.name}, {"model2", other.name}};
+    json["kv_type"] = kv_type_name(context.kv_type());
+    json["kv_type2"] = kv_type_name(other_type.value_or(context.kv_type()));
     json.update(kld_json(result));
     json.update(windows_json(windows, options, head));
     add_timing(json, windows, seconds);

@@ -74,6 +74,8 @@ void RuntimeFlags::add_precision(Flags& flags, Precision by_default) {
             by_default == Precision::kFast
                 ? "fast (default): values in 8 bits or bf16 where kernels like them; or exact"
                 : "exact (default): values in float32 throughout; or fast");
+  flags.add("--kv-type", kv_type, "NAME",
+            "Keep keys and values as f32, bf16, int8 or fp8 (default: bf16, with --precision exact f32)");
 }
 
 Context::Options RuntimeFlags::context_options() const {
@@ -81,7 +83,10 @@ Context::Options RuntimeFlags::context_options() const {
   if (threads < 0 || threads > kMaxThreads) {
     fail(ErrorCode::kUsage, "--threads is {}, but must be in [1, {}] (0: all)", threads, kMaxThreads);
   }
-  return {.backend = backend, .threads = static_cast<int>(threads), .precision = precision_by_name(precision)};
+  Context::Options options{
+      .backend = backend, .threads = static_cast<int>(threads), .precision = precision_by_name(precision)};
+  if (kv_type) options.kv_type = kv_type_by_name(*kv_type);
+  return options;
 }
 
 void SamplingFlags::add(Flags& flags) {

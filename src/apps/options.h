@@ -24,11 +24,12 @@ struct ModelFlags {
   std::filesystem::path folder_or_file() const;
 };
 
-// --backend, -t/--threads and, where a command lets one choose, --precision.
+// --backend, -t/--threads and, where a command lets one choose, --precision and --kv-type.
 struct RuntimeFlags {
   std::string backend;
   int64_t threads = 0;
   std::string precision = "fast";
+  std::optional<std::string> kv_type;
 
   void add(Flags& flags);
   void add_precision(Flags& flags, Precision by_default);

@@ -45,7 +45,7 @@ struct TypePlan {
 
 TypePlan plan_type(const CardModel& model, const QuantType& type, int64_t context, const Machine& machine) {
   TypePlan out{.type = &type, .size = size_in_type(model, type)};
-  out.plan = make_plan({.work = workload_of(model.config, out.size.memory, Precision::kFast),
+  out.plan = make_plan({.work = workload_of(model.config, out.size.memory, kv_type_of(Precision::kFast)),
                         .weights_bytes = out.size.memory_bytes,
                         .context_tokens = context,
                         .available_bytes = machine.memory.available_bytes,

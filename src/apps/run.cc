@@ -207,7 +207,7 @@ int run_command(Arguments arguments) {
   generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
   generation.max_new_tokens = options.length.max_tokens;
   if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, files);
-  Sequence sequence(config, kv_type_of(options.runtime.context_options().precision));
+  Sequence sequence(config, options.runtime.context_options().kept_kv_type());
   sequence.start(std::move(prompt.ids), generation);
   AnswerStream stream(tokenizer, {.style = style_of(options), .output = prompt.output, .stop = options.length.stop});
 

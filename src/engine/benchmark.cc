@@ -34,9 +34,15 @@ class ExpertCounter final : public Tap {
   size_t layers_ = 0;
 };
 
-// Values of the size that keys and values have, in the cache's own type.
+// Values of the size that keys and values have, in the cache's own type. Codes and scales mix: bytes about 0x38 are
+// small positive numbers as either.
 std::vector<std::byte> random_cache_values(KvType type, uint64_t seed) {
   constexpr size_t kValues = size_t{1} << 18;
+  if (type == KvType::kInt8 || type == KvType::kF8E4M3) {
+    std::vector<std::byte> codes(kValues);
+    for (size_t i = 0; i < kValues; ++i) codes[i] = static_cast<std::byte>(0x38 + random_bits(seed, i) % 4);
+    return codes;
+  }
   std::vector<std::byte> bytes(kValues * (type == KvType::kF32 ? 4 : 2));
   for (size_t i = 0; i < kValues; ++i) {
     const auto value = static_cast<float>(random_unit(seed, i) * 2 - 1);
@@ -106,9 +112,9 @@ class Runner {
   Runner(const Model& model, const BenchOptions& options)
       : model_(model),
         options_(options),
-        work_(workload_of(model.config(), model.weight_bytes(), options.context.precision)) {
+        work_(workload_of(model.config(), model.weight_bytes(), options.context.kept_kv_type())) {
     const Needs needs = needs_of(options);
-    const KvType type = kv_type_of(options.context.precision);
+    const KvType type = options.context.kept_kv_type();
     const std::vector<std::byte> values = random_cache_values(type, options.seed);
     for (int64_t i = 0; i < needs.caches; ++i) {
       check_cancelled();
@@ -131,6 +137,7 @@ class Runner {
     Context::Options context_options = options_.context;
     context_options.threads = threads;
     Context context(context_options);
+    context.set_cancelled(options_.cancelled);
     Forward forward(model_, context, std::max(options_.chunk_tokens, largest(options_.batches)));
     const std::vector<BenchTest> tests = tests_of(options_, threads);
     std::vector<std::vector<double>> tok_s(tests.size());
@@ -263,7 +270,7 @@ int64_t bench_cache_bytes(const ModelConfig& config, const BenchOptions& options
   const Needs needs = needs_of(options);
   const auto blocks = [](int64_t tokens) { return (tokens + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock; };
   const int64_t all = blocks(needs.tokens) + (needs.caches - 1) * blocks(needs.filled + options.decode_tokens);
-  return all * kernels::kAttentionBlock * KvCache::bytes_per_token(config, kv_type_of(options.context.precision));
+  return all * kernels::kAttentionBlock * KvCache::bytes_per_token(config, options.context.kept_kv_type());
 }
 
 BenchReport run_benchmark(const Model& model, const BenchOptions& options) {

@@ -50,7 +50,7 @@ int64_t pages_that_fit(const EngineOptions& options, const KvPool& pool) {
 
 std::shared_ptr<KvPool> make_pool(const Model& model, const Context& context, const EngineOptions& options) {
   check_options(options);
-  const KvType type = options.kv_type.value_or(kv_type_of(context.precision()));
+  const KvType type = options.kv_type.value_or(context.kv_type());
   const KvPool sizes(model.config(), type);
   return std::make_shared<KvPool>(model.config(), type, pages_that_fit(options, sizes));
 }

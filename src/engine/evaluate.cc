@@ -244,7 +244,7 @@ KldResult summarize_comparisons(std::span<const TokenComparison> all) {
 
 PerplexityResult measure_perplexity(Forward& forward, const TextWindows& windows, const EvaluateCallback& progress) {
   check_ids(windows, forward.model().config());
-  KvCache kv(forward.model().config(), kv_type_of(forward.context().precision()));
+  KvCache kv(forward.model().config(), forward.context().kv_type());
   std::vector<double> nll;
   double sum = 0;
   const std::vector<Piece> pieces = pieces_of(windows, forward.chunk_tokens(), logit_tokens_of(forward));
@@ -264,7 +264,8 @@ PerplexityResult measure_perplexity(Forward& forward, const TextWindows& windows
   return summarize_nll(nll);
 }
 
-KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows, const EvaluateCallback& progress) {
+KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows, const EvaluateCallback& progress,
+                      std::optional<KvType> other_kv_type) {
   const ModelConfig& base_config = base.model().config();
   const ModelConfig& other_config = other.model().config();
   if (base_config.vocab_size != other_config.vocab_size) {
@@ -272,8 +273,8 @@ KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows,
          base_config.source, other_config.vocab_size, other_config.source);
   }
   check_ids(windows, base_config);
-  KvCache base_kv(base_config, kv_type_of(base.context().precision()));
-  KvCache other_kv(other_config, kv_type_of(other.context().precision()));
+  KvCache base_kv(base_config, base.context().kv_type());
+  KvCache other_kv(other_config, other_kv_type.value_or(other.context().kv_type()));
   std::vector<TokenComparison> all;
   double nll_sum = 0;
   double kld_sum = 0;

@@ -113,7 +113,9 @@ PerplexityResult measure_perplexity(Forward& forward, const TextWindows& windows
 
 // Runs both models side by side, piece by piece, so both are in memory at once (mapped weights need not be resident),
 // with keys, values and logits as above for each. KLD of a model against itself is exactly 0.
+// The other's keys and values are of `other_kv_type` if that is given: what it costs to keep them so.
 // Throws as measure_perplexity; kInvalid when the vocabularies differ in size.
-KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows, const EvaluateCallback& progress = {});
+KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows, const EvaluateCallback& progress = {},
+                      std::optional<KvType> other_kv_type = std::nullopt);
 
 }  // namespace glimmer

@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "base/error.h"
+
 namespace glimmer {
 namespace {
 
@@ -11,7 +13,11 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 }  // namespace
 
-Generator::Generator(Forward& forward, const std::atomic<bool>* cancelled) : forward_(forward), cancelled_(cancelled) {}
+Generator::Generator(Forward& forward, const std::atomic<bool>* cancelled) : forward_(forward) {
+  forward_.context().set_cancelled(cancelled);
+}
+
+Generator::~Generator() { forward_.context().set_cancelled(nullptr); }
 
 GenerationTimings Generator::run(Sequence& sequence, const TokenCallback& on_token) {
   GenerationTimings timings;
@@ -35,14 +41,16 @@ GenerationTimings Generator::run(Sequence& sequence, const TokenCallback& on_tok
 }
 
 void Generator::step(Sequence& sequence, const TokenCallback& on_token) {
-  if (cancelled()) {
+  const std::span<const int32_t> tokens = sequence.pending(forward_.chunk_tokens());
+  const bool is_last = static_cast<int64_t>(tokens.size()) == sequence.pending_count();
+  ConstTensorView logits;
+  try {
+    logits = forward_.run(tokens, sequence.kv(), is_last ? LogitsFor::kLastToken : LogitsFor::kNone);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kCancelled) throw;
     sequence.finish(FinishReason::kCancelled);
     return;
   }
-  const std::span<const int32_t> tokens = sequence.pending(forward_.chunk_tokens());
-  const bool is_last = static_cast<int64_t>(tokens.size()) == sequence.pending_count();
-  const ConstTensorView logits =
-      forward_.run(tokens, sequence.kv(), is_last ? LogitsFor::kLastToken : LogitsFor::kNone);
   if (!is_last) return;
   const int32_t token = sequence.advance({logits.as<float>(), static_cast<size_t>(logits.shape.element_count())});
   if (sequence.finish_reason() == FinishReason::kStopToken || !on_token) return;

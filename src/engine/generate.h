@@ -30,9 +30,12 @@ using TokenCallback = std::function<TokenAction(int32_t token)>;
 
 class Generator {
  public:
-  // `cancelled` may become true at any time, from any thread or signal handler; it is looked at before each chunk of
-  // the prompt and each token. May be null. Both must outlive the generator.
+  // `cancelled` may become true at any time, from any thread or signal handler; it is looked at between the
+  // layers of the model, through the forward pass's context. May be null. Both must outlive the generator.
   explicit Generator(Forward& forward, const std::atomic<bool>* cancelled = nullptr);
+  ~Generator();
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
 
   // Runs a started sequence to its end. The sequence tells the tokens and the reason, and can be started again.
   // Throws kInvalid for logits that are not finite; what the model throws passes through.
@@ -41,10 +44,8 @@ class Generator {
  private:
   // One chunk of the prompt, or one token. Gives the token that it sampled to the callback.
   void step(Sequence& sequence, const TokenCallback& on_token);
-  bool cancelled() const { return cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed); }
 
   Forward& forward_;
-  const std::atomic<bool>* cancelled_;
 };
 
 }  // namespace glimmer

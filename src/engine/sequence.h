@@ -41,7 +41,7 @@ struct GenerationOptions {
 
 class Sequence {
  public:
-  // `config` must outlive the sequence; `kv_type` goes with the precision of who runs it (kv_type_of).
+  // `config` must outlive the sequence; `kv_type` is that of the context that runs it (Context::kv_type).
   explicit Sequence(const ModelConfig& config, KvType kv_type = KvType::kF32);
   Sequence(const ModelConfig& config, std::shared_ptr<KvPool> pool);  // its cache takes pages of the pool
 

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "model/expected_tensors.h"
+#include "model/kv_cache.h"
 #include "model/summary.h"
 #include "model/tensor_names.h"
 
@@ -41,15 +42,13 @@ WeightBytes weight_bytes_of(const ModelConfig& config, std::span<const SizedTens
   return bytes;
 }
 
-Workload workload_of(const ModelConfig& config, WeightBytes weights, Precision precision) {
-  const int64_t kv_value_bytes = precision == Precision::kFast ? 2 : 4;
-  Workload work{
-      .weights = std::move(weights),
-      .n_routed_experts = config.n_routed_experts,
-      .num_experts_per_tok = config.num_experts_per_tok,
-      .kv_bytes_per_token = config.kv_values_per_token_and_layer() * config.num_hidden_layers * kv_value_bytes,
-      .head_flop = 2.0 * static_cast<double>(config.vocab_size * config.hidden_size),
-      .attention_flop = attention_flop_of(config)};
+Workload workload_of(const ModelConfig& config, WeightBytes weights, KvType kv_type) {
+  Workload work{.weights = std::move(weights),
+                .n_routed_experts = config.n_routed_experts,
+                .num_experts_per_tok = config.num_experts_per_tok,
+                .kv_bytes_per_token = KvCache::bytes_per_token(config, kv_type),
+                .head_flop = 2.0 * static_cast<double>(config.vocab_size * config.hidden_size),
+                .attention_flop = attention_flop_of(config)};
   for (const NamedShape& tensor : expected_tensors(config, KvBForm::kHalves)) {
     if (tensor.shape.rank() != 2) continue;
     const auto flop = 2.0 * static_cast<double>(tensor.shape.element_count());

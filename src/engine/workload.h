@@ -29,7 +29,7 @@ struct Workload {
   double head_flop = 0;       // of the logits of one token
   double attention_flop = 0;  // of one query with one key and its value, all heads and layers (MLA: absorbed)
 };
-Workload workload_of(const ModelConfig& config, WeightBytes weights, Precision precision);
+Workload workload_of(const ModelConfig& config, WeightBytes weights, KvType kv_type);
 
 // How many experts of a layer some of `tokens` tokens choose, if all are as likely.
 double expected_experts(const Workload& work, int64_t tokens);

@@ -83,8 +83,23 @@ struct Linear {
   int64_t T = 0;
 };
 
-// Keys and values in memory.
-enum class KvType : uint8_t { kF32, kBF16 };
+// Keys and values in memory. Attention takes floats; of codes decode_kv makes bf16 first: code * scale, rounded to f32
+// and then to nearest even. Codes have an f32 scale for each kKvGroup columns of a row, the last group may be shorter:
+//   kInt8     scale = max |x| / 127, code = x * (127 / max |x|) rounded to nearest even
+//   kF8E4M3   scale = max |x| / 448, code = x * (448 / max |x|) rounded to nearest even
+// Scale and codes are 0 where max |x| < 1e-30; where an x is not finite the scale is NaN.
+enum class KvType : uint8_t { kF32, kBF16, kInt8, kF8E4M3 };
+
+inline constexpr int64_t kKvGroup = 64;
+
+struct KvDecode {
+  KvType type = KvType::kInt8;
+  const std::byte* codes = nullptr;  // [rows, dim]
+  const float* scales = nullptr;     // [rows, groups]
+  int64_t rows = 0;
+  int64_t dim = 0;
+  uint16_t* out = nullptr;  // [rows, dim]
+};
 
 // Attention runs over blocks of this many keys, at positions that are multiples of it whoever computes them. Blocks are
 // folded in their order within a span, and spans in theirs, so that it does not show how the work was divided.
@@ -173,6 +188,7 @@ struct KernelTable {
   void (*linear)(const Linear& args, int64_t panel_begin, int64_t panel_end);
   // out[i] = row row_begin + i of the weights as f32, rows out_stride apart
   void (*decode_rows)(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
+  void (*decode_kv)(const KvDecode& args);
   void (*attention_queries)(const AttentionQueries& args);
   void (*attention_block)(const AttentionBlock& args);
   void (*attention_fold)(const AttentionFold& args);

@@ -35,7 +35,7 @@ class Forward {
   //   result [sequences or tokens, vocab_size] f32 in the batch's order (empty for kNone), valid until the next call
   // A sequence's logits do not depend on what else is in the batch, nor on how its tokens were divided among calls.
   // Throws kInvalid for an id outside [0, vocab_size) and kLimit when a sequence would outgrow
-  // max_position_embeddings; the caches then hold what they held.
+  // max_position_embeddings, and kCancelled when the context is cancelled; the caches then hold what they held.
   ConstTensorView run(std::span<const SequenceTokens> batch, LogitsFor logits_for = LogitsFor::kLastToken);
   // The same of one sequence.
   ConstTensorView run(std::span<const int32_t> tokens, KvCache& kv, LogitsFor logits_for = LogitsFor::kLastToken);

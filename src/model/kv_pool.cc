@@ -62,6 +62,8 @@ void KvPool::copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const {
     const int64_t at = head * layout_.head_bytes();
     copy(at, layout_.qk_dim * value_bytes);
     if (!layout_.values_in_keys) copy(at + layout_.v_offset_bytes(), layout_.v_dim * value_bytes);
+    copy(at + layout_.k_scales_offset_bytes(), layout_.k_groups() * 4);
+    copy(at + layout_.v_scales_offset_bytes(), layout_.v_groups() * 4);
   }
 }
 

@@ -25,13 +25,17 @@ constexpr int64_t kStatePadding = 32;  // AttentionState
 int64_t divided_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
 int64_t rounded_up(int64_t count, int64_t multiple) { return divided_up(count, multiple) * multiple; }
 
-void store_row(const float* x, int64_t count, KvType type, std::byte* out) {
+// Row `row` of the values that begin at `values`, whose scales, if they have any, begin at `scales`.
+void store_row(const float* x, int64_t count, KvType type, int64_t row, std::byte* values, std::byte* scales) {
   if (type == KvType::kF32) {
-    std::memcpy(out, x, static_cast<size_t>(count) * sizeof(float));
-    return;
+    std::memcpy(values + row * count * 4, x, static_cast<size_t>(count) * sizeof(float));
+  } else if (type == KvType::kBF16) {
+    auto* halves = reinterpret_cast<uint16_t*>(values) + row * count;
+    for (int64_t i = 0; i < count; ++i) halves[i] = f32_to_bf16(x[i]);
+  } else {
+    kernels::encode_kv_row(type, x, count, values + row * count,
+                           reinterpret_cast<float*>(scales) + row * kernels::kv_groups(count));
   }
-  auto* halves = reinterpret_cast<uint16_t*>(out);
-  for (int64_t i = 0; i < count; ++i) halves[i] = f32_to_bf16(x[i]);
 }
 
 // Some tokens of a sequence with the heads of one key head: the queries that share keys.
@@ -85,7 +89,9 @@ class Attention {
     const int64_t visible = rounded_up(rows, kStatePadding);
     query_floats_ = kernels::attention_query_bytes(rows, layout_.qk_dim) / 4;
     scratch_floats_ = kernels::attention_scratch_bytes(layout_.qk_dim) / 4;
-    ctx_.reserve_scratch(query_floats_ + scratch_floats_ + visible + 2 * state_floats(rows, layout_.v_dim));
+    decoded_floats_ = layout_.has_codes() ? kAttentionBlock * layout_.row_values() / 2 : 0;
+    ctx_.reserve_scratch(query_floats_ + scratch_floats_ + decoded_floats_ + visible +
+                         2 * state_floats(rows, layout_.v_dim));
     const auto count = static_cast<int64_t>(parts_.size());
     if (divided_) {
       states_ = reinterpret_cast<float*>(
@@ -163,15 +169,16 @@ class Attention {
     const int64_t count = rows.tokens * group_;
     float* queries = ctx_.scratch(worker);
     float* scratch = queries + query_floats_;
-    auto* visible = reinterpret_cast<int32_t*>(scratch + scratch_floats_);
-    float* states = scratch + scratch_floats_ + rounded_up(tokens_at_once_ * group_, kStatePadding);
+    float* decoded = scratch + scratch_floats_;
+    auto* visible = reinterpret_cast<int32_t*>(decoded + decoded_floats_);
+    float* states = decoded + decoded_floats_ + rounded_up(tokens_at_once_ * group_, kStatePadding);
     const AttentionState total = divided_ ? part_state(index, count) : state_at(states, count, layout_.v_dim);
     const AttentionState span =
         state_at(states + state_floats(tokens_at_once_ * group_, layout_.v_dim), count, layout_.v_dim);
 
     const int64_t row = rows.sequence->first_row + rows.first_token;
     ctx_.kernels().attention_queries(
-        {.type = layout_.type,
+        {.type = attended_type(),
          .q = call_.q + row * call_.q_token_stride + rows.kv_head * group_ * call_.q_head_stride,
          .token_stride = call_.q_token_stride,
          .head_stride = call_.q_head_stride,
@@ -183,7 +190,8 @@ class Attention {
     for (int64_t block = p.first_block; block < p.last_block; ++block) {
       const bool in_first_span = block / kSpanBlocks == p.first_block / kSpanBlocks;
       const bool begins = block == p.first_block || block % kSpanBlocks == 0;
-      run_block(rows, block, next_of(index, block), !begins, in_first_span ? total : span, visible, queries, scratch);
+      run_block(rows, block, next_of(index, block), !begins, in_first_span ? total : span, visible, queries, scratch,
+                decoded);
       const bool ends = block + 1 == p.last_block || (block + 1) % kSpanBlocks == 0;
       if (ends && !in_first_span) {
         ctx_.kernels().attention_fold({.into = total, .other = span, .rows = count, .v_dim = layout_.v_dim});
@@ -204,7 +212,7 @@ class Attention {
   }
 
   void run_block(const Rows& rows, int64_t block, const std::byte* next, bool fold, const AttentionState& state,
-                 int32_t* visible, const float* queries, float* scratch) {
+                 int32_t* visible, const float* queries, float* scratch, float* decoded) {
     const int64_t count = rows.tokens * group_;
     const int64_t seen = rows.sequence->past_tokens + rows.first_token + 1 - block * kAttentionBlock;
     std::fill_n(visible, rounded_up(count, kStatePadding), 0);
@@ -212,13 +220,23 @@ class Attention {
       const auto keys = static_cast<int32_t>(std::clamp<int64_t>(seen + t, 0, kAttentionBlock));
       std::fill_n(visible + t * group_, group_, keys);
     }
+    const int32_t keys = visible[count - 1];
     const std::byte* k = rows.sequence->kv.head(block, rows.kv_head);
-    ctx_.kernels().attention_block({.type = layout_.type,
+    const std::byte* v = k + layout_.v_offset_bytes();
+    if (layout_.has_codes()) {
+      auto* wide = reinterpret_cast<uint16_t*>(decoded);
+      decode(k, k + layout_.k_scales_offset_bytes(), layout_.qk_dim, keys, wide);
+      uint16_t* wide_v = layout_.values_in_keys ? wide : wide + kAttentionBlock * layout_.qk_dim;
+      if (!layout_.values_in_keys) decode(v, k + layout_.v_scales_offset_bytes(), layout_.v_dim, keys, wide_v);
+      k = reinterpret_cast<const std::byte*>(wide);
+      v = reinterpret_cast<const std::byte*>(wide_v);
+    }
+    ctx_.kernels().attention_block({.type = attended_type(),
                                     .k = k,
-                                    .v = k + layout_.v_offset_bytes(),
+                                    .v = v,
                                     .k_stride = layout_.qk_dim,
                                     .v_stride = layout_.v_stride(),
-                                    .keys = visible[count - 1],
+                                    .keys = keys,
                                     .qk_dim = layout_.qk_dim,
                                     .v_dim = layout_.v_dim,
                                     .scale = call_.scale,
@@ -230,6 +248,18 @@ class Attention {
                                     .scratch = reinterpret_cast<std::byte*>(scratch),
                                     .next = next,
                                     .next_bytes = next == nullptr ? 0 : layout_.head_bytes()});
+  }
+
+  // What kernels see: codes are decoded first.
+  KvType attended_type() const { return layout_.has_codes() ? KvType::kBF16 : layout_.type; }
+
+  void decode(const std::byte* codes, const std::byte* scales, int64_t dim, int64_t keys, uint16_t* out) {
+    ctx_.kernels().decode_kv({.type = layout_.type,
+                              .codes = codes,
+                              .scales = reinterpret_cast<const float*>(scales),
+                              .rows = keys,
+                              .dim = dim,
+                              .out = out});
   }
 
   // Divides the sums of rows [begin, end) into the output.
@@ -285,7 +315,8 @@ class Attention {
   std::vector<Part> parts_;
   int64_t query_floats_ = 0;
   int64_t scratch_floats_ = 0;
-  float* states_ = nullptr;  // of all parts, if divided
+  int64_t decoded_floats_ = 0;  // of a block of codes, as bf16
+  float* states_ = nullptr;     // of all parts, if divided
 };
 
 }  // namespace
@@ -303,11 +334,11 @@ void store_kv(Context& ctx, const KvRows& rows, std::span<const AttentionSequenc
         const float* k = rows.k + (s.first_row + t) * rows.k_stride;
         for (int64_t h = 0; h < layout.kv_heads; ++h) {
           std::byte* head = s.kv.head(position / kAttentionBlock, h);
-          store_row(k + h * layout.qk_dim, layout.qk_dim, layout.type,
-                    head + in_block * layout.qk_dim * layout.value_bytes());
+          store_row(k + h * layout.qk_dim, layout.qk_dim, layout.type, in_block, head,
+                    head + layout.k_scales_offset_bytes());
           if (layout.values_in_keys) continue;
-          store_row(rows.v + (s.first_row + t) * rows.v_stride + h * layout.v_dim, layout.v_dim, layout.type,
-                    head + layout.v_offset_bytes() + in_block * layout.v_dim * layout.value_bytes());
+          store_row(rows.v + (s.first_row + t) * rows.v_stride + h * layout.v_dim, layout.v_dim, layout.type, in_block,
+                    head + layout.v_offset_bytes(), head + layout.v_scales_offset_bytes());
         }
       }
     });

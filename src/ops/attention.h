@@ -3,17 +3,14 @@
 
 #include <span>
 
+#include "kernels/kv_codes.h"
 #include "ops/context.h"
 
 namespace glimmer {
 
-using kernels::KvType;
-
-// The type of keys and values that goes with a precision.
-inline KvType kv_type_of(Precision precision) { return precision == Precision::kExact ? KvType::kF32 : KvType::kBF16; }
-
 // One layer's keys and values of kAttentionBlock tokens: for each key head its keys [kAttentionBlock, qk_dim] and then
 // its values [kAttentionBlock, v_dim]. Where values are the first v_dim columns of the keys (MLA), there are only keys.
+// Of types with codes the scales of all follow: the keys', then the values', f32 [kAttentionBlock, kv_groups(dim)].
 struct KvLayout {
   KvType type = KvType::kF32;
   int64_t kv_heads = 0;
@@ -21,12 +18,18 @@ struct KvLayout {
   int64_t v_dim = 0;
   bool values_in_keys = false;
 
-  int64_t value_bytes() const { return type == KvType::kF32 ? 4 : 2; }
+  bool has_codes() const { return type == KvType::kInt8 || type == KvType::kF8E4M3; }
+  int64_t value_bytes() const { return type == KvType::kF32 ? 4 : has_codes() ? 1 : 2; }
   int64_t row_values() const { return values_in_keys ? qk_dim : qk_dim + v_dim; }  // of a token and key head
-  int64_t head_bytes() const { return kernels::kAttentionBlock * row_values() * value_bytes(); }
+  int64_t k_groups() const { return has_codes() ? kernels::kv_groups(qk_dim) : 0; }
+  int64_t v_groups() const { return has_codes() && !values_in_keys ? kernels::kv_groups(v_dim) : 0; }
+  int64_t row_bytes() const { return row_values() * value_bytes() + (k_groups() + v_groups()) * 4; }
+  int64_t head_bytes() const { return kernels::kAttentionBlock * row_bytes(); }
   int64_t block_bytes() const { return kv_heads * head_bytes(); }
   int64_t v_stride() const { return values_in_keys ? qk_dim : v_dim; }
   int64_t v_offset_bytes() const { return values_in_keys ? 0 : kernels::kAttentionBlock * qk_dim * value_bytes(); }
+  int64_t k_scales_offset_bytes() const { return kernels::kAttentionBlock * row_values() * value_bytes(); }
+  int64_t v_scales_offset_bytes() const { return k_scales_offset_bytes() + kernels::kAttentionBlock * k_groups() * 4; }
 };
 
 // One sequence's keys and values of a layer: those of tokens [b * kAttentionBlock, ...) lie offset_bytes after
@@ -50,7 +53,8 @@ struct AttentionSequence {
   int64_t past_tokens = 0;
 };
 
-// Stores the keys and values of the new tokens, for bf16 rounded to nearest, ties to even.
+// Stores the keys and values of the new tokens: for bf16 rounded to nearest, ties to even; as codes of 8 bits with
+// scales.
 //   k [rows, kv_heads, qk_dim] f32, rows k_stride values apart; v [rows, kv_heads, v_dim], null with values_in_keys
 struct KvRows {
   const float* k = nullptr;

@@ -9,7 +9,30 @@ namespace {
 
 constexpr std::array kPrecisions = {Precision::kFast, Precision::kExact};
 
+struct NamedKvType {
+  std::string_view name;
+  KvType type;
+};
+constexpr std::array<NamedKvType, 4> kKvTypes = {
+    {{"f32", KvType::kF32}, {"bf16", KvType::kBF16}, {"int8", KvType::kInt8}, {"fp8", KvType::kF8E4M3}}};
+
 }  // namespace
+
+std::string_view kv_type_name(KvType type) {
+  for (const NamedKvType& known : kKvTypes) {
+    if (known.type == type) return known.name;
+  }
+  return "";
+}
+
+KvType kv_type_by_name(std::string_view name) {
+  std::string names;
+  for (const NamedKvType& known : kKvTypes) {
+    if (known.name == name) return known.type;
+    names.append(names.empty() ? "" : ", ").append(known.name);
+  }
+  fail(ErrorCode::kUsage, "there is no type '{}' of keys and values; known: {}", name, names);
+}
 
 std::string_view precision_name(Precision precision) { return precision == Precision::kFast ? "fast" : "exact"; }
 
@@ -25,6 +48,7 @@ Precision precision_by_name(std::string_view name) {
 Context::Context(const Options& options)
     : kernels_(options.backend.empty() ? kernels::best_table() : kernels::table_by_name(options.backend)),
       precision_(options.precision),
+      kv_type_(options.kept_kv_type()),
       pool_(options.threads > 0 ? options.threads : available_threads(),
             options.topology ? *options.topology : process_topology()),
       scratch_(static_cast<size_t>(pool_.threads())) {}

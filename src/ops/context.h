@@ -1,6 +1,7 @@
 // What every operation is handed: which kernels, how exactly, which threads, who listens.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -14,11 +15,20 @@
 namespace glimmer {
 
 // How values are rounded on their way.
-//   kFast   products read activations in the type that the kernels take fastest; keys and values are kept in bf16
+//   kFast   products read activations in the type that the kernels take fastest; keys and values are kept in bf16, if
+//           nothing else is asked for
 //   kExact  float32 throughout
 enum class Precision { kFast, kExact };
+
+using kernels::KvType;
+
 std::string_view precision_name(Precision precision);  // "fast", "exact"
 Precision precision_by_name(std::string_view name);    // throws kUsage, listing the known
+std::string_view kv_type_name(KvType type);            // "f32", "bf16", "int8", "fp8"
+KvType kv_type_by_name(std::string_view name);         // throws kUsage, listing the known
+
+// The type of keys and values that goes with a precision where none is asked for.
+inline KvType kv_type_of(Precision precision) { return precision == Precision::kExact ? KvType::kF32 : KvType::kBF16; }
 
 // What a product with a weight reads: `tokens` rows of `columns` values, x_stride apart.
 struct LinearInput {
@@ -35,12 +45,16 @@ class Context {
     std::string backend;  // a kernel table's name, or empty for the fastest that runs here
     int threads = 0;      // 0: all that this process may use
     Precision precision = Precision::kFast;
+    std::optional<KvType> kv_type;     // of keys and values, if it is not kv_type_of(precision)
     std::optional<Topology> topology;  // if it is not this process's own
+
+    KvType kept_kv_type() const { return kv_type.value_or(kv_type_of(precision)); }
   };
   explicit Context(const Options& options);  // throws kUsage or kUnsupported
 
   const kernels::KernelTable& kernels() const { return kernels_; }
   Precision precision() const { return precision_; }
+  KvType kv_type() const { return kv_type_; }
   ThreadPool& pool() { return pool_; }
 
   // What a product with weights of this layout reads on its left side.
@@ -60,6 +74,11 @@ class Context {
   void set_linear_observer(LinearObserver observer) { linear_observer_ = std::move(observer); }
   const LinearObserver& linear_observer() const { return linear_observer_; }
 
+  // Forward passes look at it between layers, and end with kCancelled. It may become true at any time, from any thread
+  // or signal handler. May be null.
+  void set_cancelled(const std::atomic<bool>* cancelled) { cancelled_ = cancelled; }
+  bool cancelled() const { return cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed); }
+
   void set_tap(Tap* tap) { tap_ = tap; }
   bool tapped() const { return tap_ != nullptr; }
   void record(std::string_view name, ConstTensorView value) {
@@ -69,9 +88,11 @@ class Context {
  private:
   const kernels::KernelTable& kernels_;
   Precision precision_;
+  KvType kv_type_;
   ThreadPool pool_;
   std::vector<Buffer> scratch_;
   Buffer shared_scratch_;
+  const std::atomic<bool>* cancelled_ = nullptr;
   Tap* tap_ = nullptr;
   LinearObserver linear_observer_;
 };

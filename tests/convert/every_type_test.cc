@@ -101,6 +101,22 @@ class EveryType : public ::testing::Test {
   std::vector<int32_t> ids_;
 };
 
+TEST_F(EveryType, KeysAndValuesOf8BitsLoseLittle) {
+  const std::map<KvType, double> most = {{KvType::kBF16, 2e-6}, {KvType::kInt8, 1e-5}, {KvType::kF8E4M3, 2e-4}};
+  Forward base(source_, context_);
+  Forward other(source_, context_);
+  double before = 0;
+  for (const auto& [type, most_kld] : most) {
+    const KldResult result = measure_kld(base, other, TextWindows(ids_, {.context = 256, .max_windows = 3}), {}, type);
+    const double kld = result.kld.value;
+    RecordProperty(std::string(kv_type_name(type)), fmt::format("{:.7f}", kld));
+    EXPECT_LE(kld, most_kld) << kv_type_name(type);
+    EXPECT_GT(kld, before) << kv_type_name(type);  // in the order of their bits of mantissa
+    before = kld;
+  }
+  EXPECT_EQ(measure_kld(base, other, TextWindows(ids_, {.context = 256, .max_windows = 1})).kld.value, 0);
+}
+
 TEST_F(EveryType, RunsAndLosesInLineWithItsBits) {
   const testing::TempDir dir;
   const std::vector<int32_t> expected = greedy(source_);

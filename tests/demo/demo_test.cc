@@ -147,7 +147,7 @@ TEST(DemoModel, KnowsWhat17And25Make) {
     if (!table->supported()) continue;
     Context context({.backend = std::string(table->name)});
     Forward forward(model, context);
-    Sequence sequence(model.config(), kv_type_of(context.precision()));
+    Sequence sequence(model.config(), context.kv_type());
     const Json inputs = {{"messages", {{{"role", "user"}, {"content", "What is 17 + 25?"}}}},
                          {"add_generation_prompt", true}};
     sequence.start(tokenizer.encode(chat_template.render(inputs), {.add_special_tokens = false}),

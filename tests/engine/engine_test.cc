@@ -23,9 +23,7 @@ constexpr int64_t kPage = KvPool::kPageTokens;
 
 GenerationOptions tokens(int64_t count) { return {.max_new_tokens = count}; }
 
-int64_t page_bytes(const LongContextModel& m) {
-  return KvPool(m.model.config(), kv_type_of(m.context.precision())).page_bytes();
-}
+int64_t page_bytes(const LongContextModel& m) { return KvPool(m.model.config(), m.context.kv_type()).page_bytes(); }
 
 // A request and what comes of it, taken as it comes.
 struct Reader {
@@ -127,6 +125,27 @@ TEST_P(EngineOf, ARequestsTokensDependOnNothingElse) {
         }
         if (!prefix_cache) {
           EXPECT_EQ(stats.cached_tokens, 0);
+        }
+      }
+    }
+  }
+}
+
+// Pages of codes are shared, copied and computed again as others are.
+TEST(Engine, KeysAndValuesOf8BitsToo) {
+  for (const char* fixture : {"glm4_moe_lite_base", "glm4_moe_base"}) {
+    for (const KvType type : {KvType::kInt8, KvType::kF8E4M3}) {
+      LongContextModel m(fixture, type);
+      EXPECT_LT(page_bytes(m), KvPool(m.model.config(), KvType::kBF16).page_bytes());
+      const std::vector<Case> cases = some_cases(m);
+      for (const int64_t pages : {4, 1000}) {
+        Engine engine(m.model, m.context, {.max_sequences = 6, .chunk_tokens = 50, .kv_bytes = pages * page_bytes(m)});
+        for (int round = 0; round < 2; ++round) {
+          std::vector<Reader> readers;
+          for (const Case& c : cases) readers.emplace_back(engine, c.prompt, c.generation);
+          for (size_t i = 0; i < cases.size(); ++i) {
+            EXPECT_EQ(readers[i].read_all(), cases[i].expected) << fixture << ", case " << i << ", " << pages;
+          }
         }
       }
     }

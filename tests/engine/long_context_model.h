@@ -18,8 +18,10 @@ class LongContextModel {
  public:
   static constexpr int64_t kContext = 4096;
 
-  explicit LongContextModel(const std::string& fixture, int threads = 2)
-      : context({.backend = "", .threads = threads}), model(load(fixture)) {}
+  explicit LongContextModel(const std::string& fixture, std::optional<KvType> kv_type = std::nullopt)
+      : context({.threads = 2, .kv_type = kv_type}),
+        own_context_({.threads = 1, .kv_type = kv_type}),
+        model(load(fixture)) {}
 
   // Not a multiple of anything, and different for each seed.
   std::vector<int32_t> prompt(int64_t tokens, uint64_t seed) const {
@@ -34,7 +36,7 @@ class LongContextModel {
   // What the model says to a prompt by itself, beside the engine, which may be running.
   std::vector<int32_t> expected(const std::vector<int32_t>& prompt, const GenerationOptions& options) {
     Forward forward(model, own_context_, 512);
-    Sequence sequence(model.config(), kv_type_of(context.precision()));
+    Sequence sequence(model.config(), own_context_.kv_type());
     sequence.start(prompt, options);
     Generator(forward).run(sequence);
     return {sequence.generated().begin(), sequence.generated().end()};
@@ -58,7 +60,7 @@ class LongContextModel {
   }
 
   TempDir folder_;
-  Context own_context_{{.backend = "", .threads = 1}};
+  Context own_context_;
 
  public:
   Model model;

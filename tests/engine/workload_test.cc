@@ -30,28 +30,28 @@ WeightBytes planned_bytes(const ModelConfig& config, std::string_view type) {
 }
 
 TEST(Workload, OfFlashIsWhatItsMakersSizesSay) {
-  const Workload work = workload_of(flash(), {}, Precision::kFast);
+  const Workload work = workload_of(flash(), {}, KvType::kBF16);
   EXPECT_NEAR(work.token_flop, 2 * 3.263e9, 2e7);  // 3.26 G active parameters, but for the head
   EXPECT_EQ(work.head_flop, 2.0 * 154880 * 2048);
   EXPECT_EQ(work.kv_bytes_per_token, 47 * 576 * 2);  // 54 KB
   EXPECT_NEAR(work.attention_flop * 8192, 16.8e9, 5e7);
-  EXPECT_EQ(workload_of(flash(), {}, Precision::kExact).kv_bytes_per_token, 47 * 576 * 4);
+  EXPECT_EQ(workload_of(flash(), {}, KvType::kF32).kv_bytes_per_token, 47 * 576 * 4);
 }
 
 TEST(Workload, OfGqaCountsKeysAndValues) {
   const ModelConfig air = card_config(require_card("air"));
-  const Workload work = workload_of(air, {}, Precision::kFast);
+  const Workload work = workload_of(air, {}, KvType::kBF16);
   EXPECT_EQ(work.kv_bytes_per_token, 184 * 1024);
   EXPECT_EQ(work.attention_flop, 46.0 * 96 * 2 * 2 * 128);
   EXPECT_NEAR(work.token_flop, 2 * 12.18e9, 2e7);
 }
 
 TEST(Workload, ExpertsAreThoseThatSomeTokenChooses) {
-  const Workload work = workload_of(flash(), {}, Precision::kFast);
+  const Workload work = workload_of(flash(), {}, KvType::kBF16);
   EXPECT_DOUBLE_EQ(expected_experts(work, 1), 4);
   EXPECT_NEAR(expected_experts(work, 2), 4 + 4 * 60.0 / 64, 1e-9);
   EXPECT_NEAR(expected_experts(work, 100000), 64, 1e-9);
-  EXPECT_EQ(expected_experts(workload_of(card_config(require_card("GLM-4-9B-0414")), {}, Precision::kFast), 8), 0);
+  EXPECT_EQ(expected_experts(workload_of(card_config(require_card("GLM-4-9B-0414")), {}, KvType::kBF16), 8), 0);
 }
 
 TEST(Workload, AStepAddsUp) {

@@ -72,7 +72,7 @@ float relative_error(std::span<const float> a, std::span<const float> b) {
 }
 
 KvCache cache_of(Forward& forward) {
-  return KvCache(forward.model().config(), kv_type_of(forward.context().precision()));
+  return KvCache(forward.model().config(), forward.context().kv_type());
 }
 
 std::vector<float> run_in_chunks(Forward& forward, std::span<const int32_t> ids, int64_t chunk) {

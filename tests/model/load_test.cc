@@ -138,7 +138,7 @@ TEST(Load, MatricesThatTwoMemoryNodesShareGiveTheSameLogits) {
     for (const Model* model : {&plain, &shared}) {
       Context context({.threads = 4, .topology = machine});
       Forward forward(*model, context);
-      KvCache kv(model->config(), kv_type_of(context.precision()));
+      KvCache kv(model->config(), context.kv_type());
       const ConstTensorView out = forward.run(std::vector<int32_t>{1, 2, 3, 4, 5}, kv, LogitsFor::kAllTokens);
       logits.emplace_back(out.as<float>(), out.as<float>() + out.shape.element_count());
     }

@@ -13,6 +13,7 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* 
 void silu_mul(const float* gate, const float* up, int64_t n, float* out);
 void add_scaled(const float* x, float factor, int64_t n, float* out);
 void rope(const Rope& args);
+void decode_kv(const KvDecode& args);
 void attention_queries(const AttentionQueries& args);
 void attention_block(const AttentionBlock& args);
 void attention_fold(const AttentionFold& args);

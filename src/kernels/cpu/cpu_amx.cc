@@ -14,6 +14,7 @@ extern const KernelTable kAmxTable = {
     .encode_activations = avx512::encode_activations,
     .linear = amx::linear,
     .decode_rows = avx512::decode_rows,
+    .decode_kv = avx512::decode_kv,
     .attention_queries = amx::attention_queries,
     .attention_block = amx::attention_block,
     .attention_fold = avx512::attention_fold,

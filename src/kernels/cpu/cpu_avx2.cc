@@ -40,6 +40,7 @@ extern const KernelTable kAvx2Table = {
     .encode_activations = avx2::encode_activations,
     .linear = avx2::linear,
     .decode_rows = avx2::decode_rows,
+    .decode_kv = avx2::decode_kv,
     .attention_queries = avx2::attention_queries,
     .attention_block = avx2::attention_block,
     .attention_fold = avx2::attention_fold,

@@ -35,6 +35,7 @@ extern const KernelTable kAvx512Table = {
     .encode_activations = avx512::encode_activations,
     .linear = avx512::linear,
     .decode_rows = avx512::decode_rows,
+    .decode_kv = avx512::decode_kv,
     .attention_queries = avx512::attention_queries,
     .attention_block = avx512::attention_block,
     .attention_fold = avx512::attention_fold,

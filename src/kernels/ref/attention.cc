@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/kv_codes.h"
 #include "tensor/dtype.h"
 
 namespace glimmer::kernels::ref {
@@ -15,6 +16,14 @@ double value_at(KvType type, const std::byte* base, int64_t index) {
 }
 
 }  // namespace
+
+void decode_kv(const KvDecode& a) {
+  const int64_t groups = kv_groups(a.dim);
+  for (int64_t i = 0; i < a.rows * a.dim; ++i) {
+    const float scale = a.scales[i / a.dim * groups + i % a.dim / kKvGroup];
+    a.out[i] = f32_to_bf16(kv_code_value(a.type, static_cast<uint8_t>(a.codes[i])) * scale);
+  }
+}
 
 void attention_queries(const AttentionQueries& a) {
   auto* packed = reinterpret_cast<float*>(a.packed);

@@ -5,6 +5,7 @@
 
 namespace glimmer::kernels::ref {
 
+void decode_kv(const KvDecode& args);
 void attention_queries(const AttentionQueries& args);
 void attention_block(const AttentionBlock& args);
 void attention_fold(const AttentionFold& args);

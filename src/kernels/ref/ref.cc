@@ -46,6 +46,7 @@ extern const KernelTable kRefTable = {
     .encode_activations = ref::encode_activations,
     .linear = ref::linear,
     .decode_rows = ref::decode_rows,
+    .decode_kv = ref::decode_kv,
     .attention_queries = ref::attention_queries,
     .attention_block = ref::attention_block,
     .attention_fold = ref::attention_fold,
