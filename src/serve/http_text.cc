@@ -179,7 +179,10 @@ std::string response_head(const ResponseHead& head, const HttpHeaders& headers) 
   const auto add = [&](std::string_view name, std::string_view value) {
     out.append(name).append(": ").append(header_value(value)).append("\r\n");
   };
-  if (!head.request_id.empty()) add("X-Request-Id", head.request_id);
+  if (!head.request_id.empty()) {
+    add("X-Request-Id", head.request_id);
+    add("Request-Id", head.request_id);  // as Anthropic has it
+  }
   if (!head.content_type.empty()) {
     add("Content-Type", head.content_type);
     add("X-Content-Type-Options", "nosniff");

@@ -12,6 +12,7 @@ namespace glimmer {
 namespace {
 
 constexpr size_t kMaxToolName = 128;
+constexpr int64_t kMaxTemplateArgs = 64;
 
 bool is_tool_name(std::string_view name) {
   return !name.empty() && name.size() <= kMaxToolName && std::all_of(name.begin(), name.end(), [](char c) {
@@ -140,6 +141,7 @@ std::vector<std::string> read_stop(const Fields& fields, std::string_view name, 
 void read_template_args(const Fields& fields, Chat& chat) {
   const Json* args = fields.find("chat_template_kwargs");
   if (args == nullptr) return;
+  check_count(fields.path_of("chat_template_kwargs"), args->size(), kMaxTemplateArgs, "arguments");
   for (const auto& [name, value] : args->items()) {
     if (name == "messages" || name == "tools" || name == "documents" || name == "add_generation_prompt") {
       fields.fail_at("chat_template_kwargs", fmt::format("{} is not for this field to give", quoted_name(name)));

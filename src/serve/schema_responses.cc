@@ -284,7 +284,9 @@ Json echo_of(const Fields& body) {
   echo["tool_choice"] = body.has("tool_choice") ? *body.find("tool_choice") : Json("auto");
   echo["parallel_tool_calls"] = body.boolean("parallel_tool_calls", true);
   echo["reasoning"] = {{"effort", nullptr}, {"summary", nullptr}};
-  if (const Json* reasoning = body.find("reasoning")) echo["reasoning"].update(*reasoning);
+  if (const Json* reasoning = body.find("reasoning")) {
+    for (const char* name : {"effort", "summary"}) echo["reasoning"][name] = reasoning->value(name, Json());
+  }
   echo["text"] = {{"format", {{"type", "text"}}}};
   return echo;
 }

@@ -401,6 +401,9 @@ TEST(Schema, SwitchesThinking) {
   EXPECT_EQ(chat.template_args,
             Json({{"reasoning_effort", "low"}, {"clear_thinking", false}, {"enable_thinking", false}}));
   EXPECT_EQ(refusal("chat", {{"chat_template_kwargs", {{"messages", 1}}}}).param, "chat_template_kwargs");
+  Json many = Json::object();
+  for (int i = 0; i < 65; ++i) many["x" + std::to_string(i)] = i;
+  EXPECT_EQ(refusal("chat", {{"chat_template_kwargs", many}}).param, "chat_template_kwargs");
 }
 
 TEST(Schema, ContinuesTheLastMessageWhenAsked) {

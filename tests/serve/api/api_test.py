@@ -163,6 +163,51 @@ def test_survives_every_value_in_every_field(server, client):
     wait_until_idle(server)
 
 
+# Large ones are read elsewhere than small ones, and answered the same.
+@pytest.mark.parametrize("path", MINIMAL)
+def test_reads_large_requests(client, path):
+    pad = "x" * 200_000
+    assert post(client, path).json().keys() == post(client, path, pad=pad).json().keys()
+    wrong = {field: 5 for field in MINIMAL[path] if field not in ("max_tokens", "max_output_tokens")}
+    answer = post(client, path, pad=pad, **wrong)
+    assert answer.status == 400 and "expected" in error_of(answer, path)["message"]
+
+
+# Beyond the queue there is a 429 at once, and what is in it goes on.
+def test_says_when_it_is_busy():
+    with Server(BINARY, "-m", MODEL, "-q", "--max-sequences", "1", "--max-waiting", "1", command=["serve"]) as busy:
+        body = json.dumps({"prompt": "Hello", "max_tokens": 1500, "ignore_eos": True, "stream": True}).encode()
+        held = []
+        for _ in range(2):
+            connection = busy.connect()
+            send(connection, "POST", "/v1/completions", body=body)
+            held.append((connection, Reader(connection)))
+            assert held[-1][1].head()[0] == 200
+        for path in GENERATING:
+            answer = busy.ask("POST", path, body=json.dumps(MINIMAL[path]).encode())
+            assert answer.status == 429 and int(answer.header("Retry-After")) > 0
+            assert error_of(answer, path)["type"] == "rate_limit_error"
+        for connection, _ in held:
+            connection.close()
+        end = time.monotonic() + 10
+        body = json.dumps(MINIMAL["/v1/completions"]).encode()
+        while busy.ask("POST", "/v1/completions", body=body).status != 200:
+            assert time.monotonic() < end, "it stays busy"
+            time.sleep(0.05)
+        wait_until_idle(busy)
+
+
+def test_takes_limits_as_flags():
+    flags = ["--max-n", "2", "--max-messages", "1", "--max-tools", "1", "--max-stop", "1"]
+    tool = {"type": "function", "function": {"name": "f"}}
+    other = {"type": "function", "function": {"name": "g"}}
+    with Server(BINARY, "-m", MODEL, "-q", *flags, command=["serve"]) as strict:
+        client, path = Client(strict), "/v1/chat/completions"
+        for fields in ({"n": 3}, {"messages": HELLO * 2}, {"tools": [tool, other]}, {"stop": ["a", "b"]}):
+            assert error_of(post(client, path, **fields), path)["param"] in fields
+        assert post(client, path, n=2, tools=[tool], stop=["a"]).status == 200
+
+
 # ---- text ----
 
 def test_tokenizes_and_back(client):

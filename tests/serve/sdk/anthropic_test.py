@@ -154,7 +154,7 @@ def test_says_what_is_wrong(create, fields, words):
         create(**fields)
     assert words in caught.value.api_message
     assert caught.value.type == "invalid_request_error"
-    assert caught.value.body["request_id"]
+    assert caught.value.request_id == caught.value.body["request_id"]
 
 
 def test_refuses_wrong_keys_and_models(server, anthropic_client):
