@@ -197,6 +197,32 @@ def test_says_when_it_is_busy():
         wait_until_idle(busy)
 
 
+# The generation rests while its reader does, and nothing is lost or said twice.
+def test_rests_while_nobody_reads():
+    def generated():
+        return metric(slow.ask("GET", "/metrics").body.decode(), "glimmer_generated_tokens_total")
+
+    with Server(BINARY, "-m", MODEL, "-q", "--stream-buffer", "16384", command=["serve"]) as slow:
+        fields = {"prompt": "Hello", "max_tokens": 1900, "ignore_eos": True, "logprobs": 20}
+        whole = slow.ask("POST", "/v1/completions", body=json.dumps(fields).encode()).json()["choices"][0]
+        wait_until_idle(slow)
+        before, last, end = generated(), -1, time.monotonic() + 60
+        with slow.connect(timeout=60, receive_buffer=4096) as connection:
+            send(connection, "POST", "/v1/completions", body=json.dumps({**fields, "stream": True}).encode())
+            while (now := generated()) != last or now == before:
+                assert time.monotonic() < end
+                last = now
+                time.sleep(1)
+            assert 0 < last - before < 1900, "all was generated though nobody read"
+            answer = Reader(connection).answer("POST")
+        chunks = [json.loads(line[6:]) for line in answer.body.decode().split("\n\n") if line.startswith("data: {")]
+        choices = [choice for chunk in chunks for choice in chunk["choices"]]
+        assert "".join(choice["text"] for choice in choices) == whole["text"]
+        tokens = [token for choice in choices if choice["logprobs"] for token in choice["logprobs"]["tokens"]]
+        assert tokens == whole["logprobs"]["tokens"]
+        assert choices[-1]["finish_reason"] == "length"
+
+
 def test_takes_limits_as_flags():
     flags = ["--max-n", "2", "--max-messages", "1", "--max-tools", "1", "--max-stop", "1"]
     tool = {"type": "function", "function": {"name": "f"}}
