@@ -3,6 +3,7 @@
 #include <deque>
 #include <optional>
 
+#include "base/utf8.h"
 #include "engine/engine.h"
 #include "serve/answer_reader.h"
 #include "serve/background.h"
@@ -11,6 +12,8 @@
 
 namespace glimmer {
 namespace {
+
+constexpr size_t kMaxLoggedName = 128;
 
 // A request that has been read, with its prompts.
 struct Prepared {
@@ -79,7 +82,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   void note_prompts() {
     RequestNotes& notes = exchange_->notes();
-    notes.model = job_.model;
+    notes.model = to_valid_utf8(std::string_view(job_.model).substr(0, kMaxLoggedName));
     notes.remarks = std::move(job_.unknown_fields);
     for (const PreparedPrompt& prompt : prompts_) {
       const auto tokens = static_cast<int64_t>(prompt.ids.size());
@@ -127,12 +130,13 @@ class Generation : public std::enable_shared_from_this<Generation> {
     try {
       for (size_t i = 0; i < choices_.size(); ++i) read_choice(static_cast<int64_t>(i));
     } catch (...) {
-      fail(api_error_of(std::current_exception()));
+      if (keep_alive_) fail(api_error_of(std::current_exception()));
       return;
     }
     for (const auto& choice : choices_) {
       if (!choice->done) return;
     }
+    if (!keep_alive_) return;  // a write found the client gone
     end();
   }
 
@@ -140,7 +144,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   void read_choice(int64_t index) {
     Choice& choice = *choices_[static_cast<size_t>(index)];
-    while (!choice.done && has_room()) {
+    while (keep_alive_ && !choice.done && has_room()) {
       if (choice.unread.empty() && !choice.engine_finish && !take_news(choice)) return;
       if (!choice.unread.empty()) {
         choice.reader->take(choice.unread.front());
