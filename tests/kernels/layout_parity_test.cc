@@ -369,6 +369,42 @@ TEST_P(LayoutParity, LinearOfAnyBatch) {
   }
 }
 
+// Leaves values that are not numbers where the next call has its own: on the stack, and in vector registers.
+[[gnu::noinline]] void poison_stack() {
+  volatile float values[200000];
+  for (volatile float& value : values) value = NAN;
+}
+
+TEST_P(LayoutParity, LinearReadsNothingThatACallLeftBefore) {
+  constexpr int64_t kTokens = 130;
+  constexpr int64_t kRows = 5 * kPanelRows - 3;
+  for (const float zero_point : {0.0F, 8.0F}) {
+    const WeightLayout layout = {.codes = kU4, .scales = WeightScales::kF16, .group = 32, .zero_point = zero_point};
+    for (const int64_t columns : {96, 256, 800, 4512}) {
+      const std::vector<float> x = random(kTokens * columns);
+      const RandomWeights weights(layout, kRows, columns, rng_);
+      const ActivationType type = table().fast_activations(layout);
+      const Encoded all(table(), type, x, kTokens, columns);
+      const std::vector<float> want = product(reference(), all.value, weights.matrix, {}, kTokens, 0, 5);
+      const double bound = type == ActivationType::kF32 ? 1e-3 : 0;  // exact otherwise
+      for (const int64_t T : {1, 4, 15, 16, 17, 31, 32, 33, 127, 128, 129, 130}) {
+        for (const int64_t panels : {1, 2, 3, 5}) {
+          const Activations last = last_tokens(all.value, kTokens, T);
+          poison_stack();
+          const std::vector<float> got = product(table(), last, weights.matrix, {}, T, 0, panels);
+          int64_t wrong = 0;
+          for (int64_t i = 0; i < T * kRows; ++i) {
+            if (i % kRows >= panels * kPanelRows) continue;
+            const float wanted = want[(kTokens - T) * kRows + i];
+            wrong += std::abs(got[i] - wanted) <= bound * (1 + std::abs(wanted)) ? 0 : 1;
+          }
+          EXPECT_EQ(wrong, 0) << columns << " columns, " << T << " tokens, " << panels << " panels";
+        }
+      }
+    }
+  }
+}
+
 // Bytes of T rows of x, encoded `part` columns at a time.
 std::vector<std::byte> encoded(const KernelTable& table, ActivationType type, const std::vector<float>& x, int64_t T,
                                int64_t part) {

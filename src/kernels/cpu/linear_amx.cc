@@ -206,12 +206,18 @@ struct TokenState {
   int64_t room;
 };
 
-// Sums of a unit, and what they are scaled with and added to. That of fewer tokens is filled up with tokens of scale 0.
+// Sums of a unit, what they are scaled with and added to, and where results go. That of fewer tokens is filled up with
+// tokens of scale 0.
 struct Sums {
   alignas(64) int32_t of[2][2][kTileTokens][kPanelRows] = {};  // by tile of tokens, panel
   const float* scale = nullptr;
   float (*total)[2][kPanelRows] = nullptr;
   __m512 step[2] = {};
+  __mmask16 add = 0;        // 0 in the first stretch: `total` holds nothing yet
+  uint64_t tokens_out = 0;  // of these the totals are done
+  int64_t token = 0;
+  int64_t panel = 0;
+  bool is_pair = false;
 };
 
 // Adds sums to totals, two tokens a call, so that calls fit between the instructions of the tile unit: they run beside
@@ -219,8 +225,16 @@ struct Sums {
 // change them.
 class TakeUp {
  public:
-  [[gnu::always_inline]] explicit TakeUp(const Sums& sums)
-      : of_(sums.of), scale_(sums.scale), total_(sums.total), first_step_(sums.step[0]), second_step_(sums.step[1]) {}
+  [[gnu::always_inline]] TakeUp(const Linear& a, const Sums& sums)
+      : a_(a),
+        sums_(sums),
+        of_(sums.of),
+        scale_(sums.scale),
+        total_(sums.total),
+        tokens_out_(sums.tokens_out),
+        add_(sums.add),
+        first_step_(sums.step[0]),
+        second_step_(sums.step[1]) {}
 
   [[gnu::always_inline]] void two_tokens(uint64_t t) const {
 #pragma GCC unroll 2
@@ -229,25 +243,38 @@ class TakeUp {
       take_up(of_[i / kTileTokens][0][i % kTileTokens], factor, first_step_, total_[i][0]);
       take_up(of_[i / kTileTokens][1][i % kTileTokens], factor, second_step_, total_[i][1]);
     }
+    if (t < tokens_out_) put_out(a_, sums_, t);
+  }
+
+  [[gnu::always_inline]] void all() const {
+    for (uint64_t t = 0; t < kUnitTokens; t += 2) two_tokens(t);
   }
 
  private:
-  [[gnu::always_inline]] static void take_up(const int32_t* sum, __m512 factor, __m512 step, float* total) {
+  [[gnu::always_inline]] void take_up(const int32_t* sum, __m512 factor, __m512 step, float* total) const {
     const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(load_line(sum)), factor);
-    _mm512_store_ps(total, _mm512_fmadd_ps(value, step, _mm512_load_ps(total)));
+    _mm512_store_ps(total, _mm512_fmadd_ps(value, step, _mm512_maskz_load_ps(add_, total)));
   }
 
+  // Totals t and t + 1, to y.
+  [[gnu::noinline]] static void put_out(const Linear& a, const Sums& sums, uint64_t t) {
+    for (uint64_t i = t; i < t + 2 && i < sums.tokens_out; ++i) {
+      const int64_t token = sums.token + static_cast<int64_t>(i);
+      store_total(a, sums.panel, token, sums.total[i][0]);
+      if (sums.is_pair) store_total(a, sums.panel + 1, token, sums.total[i][1]);
+    }
+  }
+
+  const Linear& a_;
+  const Sums& sums_;
   const int32_t (*of_)[2][kTileTokens][kPanelRows];
   const float* scale_;
   float (*total_)[2][kPanelRows];
+  uint64_t tokens_out_;
+  __mmask16 add_;
   __m512 first_step_;
   __m512 second_step_;
 };
-
-void take_up_all(const Sums& sums) {
-  const TakeUp before(sums);
-  for (uint64_t t = 0; t < kUnitTokens; t += 2) before.two_tokens(t);
-}
 
 // `steps` of 64 columns. Calls meanwhile(i) for i < 4 * steps, after each place of a product.
 template <int kTiles, typename Meanwhile>
@@ -286,41 +313,59 @@ template <int kTiles>
 }
 
 template <int kTiles, typename Fill>
-[[gnu::always_inline]] inline void multiply_unit(const uint8_t* x, int64_t row_bytes, const uint8_t* first,
+[[gnu::always_inline]] inline void multiply_unit(const Linear& a, const uint8_t* x, const uint8_t* first,
                                                  const uint8_t* second, int64_t steps, Sums& sums, Fill& fill) {
   constexpr int64_t kSteps = kStretch / kInt8Pad;
+  const int64_t row_bytes = a.x.row_bytes;
+  const TakeUp before(a, sums);
   if (steps == kSteps) {
-    const TakeUp before(sums);
     multiply_tiles<kTiles>(
         x, row_bytes, first, second, kSteps, [&](int64_t i) __attribute__((always_inline)) {
           before.two_tokens(static_cast<uint64_t>(2 * i));
           fill.slot();
         });
   } else {
-    take_up_all(sums);
+    before.all();
     multiply_tiles<kTiles>(x, row_bytes, first, second, steps, [&](int64_t) { fill.slot(); });
   }
   store_tiles<kTiles>(sums);
 }
 
-// Tokens [begin, end) over one stretch.
+// Tokens [begin, end) of those from first_token on, over one stretch of one or two panels.
+struct Part {
+  int64_t first_token;
+  int64_t begin;
+  int64_t end;
+  int64_t stretch;
+  int64_t panel;
+  bool is_pair;
+};
+
 template <typename Fill>
-void multiply_stretch(const Int8Rows& x, int64_t first_token, int64_t begin, int64_t end, int64_t stretch,
-                      const Bytes::Stretch& bytes, bool is_pair, TokenState& state, Sums& sums, Fill& fill) {
-  const int64_t columns = x.columns - stretch * kStretch;
+void multiply_stretch(const Linear& a, const Part& part, const Bytes::Stretch& bytes, TokenState& state, Sums& sums,
+                      Fill& fill) {
+  const Int8Rows x(a);
+  const int64_t columns = x.columns - part.stretch * kStretch;
   const int64_t steps = (columns < kStretch ? columns : kStretch) / kInt8Pad;
-  const uint8_t* second = bytes.panel[is_pair ? 1 : 0];
-  for (int64_t t = begin; t < end; t += kUnitTokens) {
-    const uint8_t* from = x.codes(first_token + t) + stretch * kStretch;
-    if (end - t > kTileTokens) {
-      multiply_unit<2>(from, x.row_bytes, bytes.panel[0], second, steps, sums, fill);
+  const bool is_last = part.stretch + 1 == x.blocks;
+  const int64_t second = part.is_pair ? 1 : 0;
+  for (int64_t t = part.begin; t < part.end; t += kUnitTokens) {
+    const uint8_t* from = x.codes(part.first_token + t) + part.stretch * kStretch;
+    const int64_t left = part.end - t;
+    if (left > kTileTokens) {
+      multiply_unit<2>(a, from, bytes.panel[0], bytes.panel[second], steps, sums, fill);
     } else {
-      multiply_unit<1>(from, x.row_bytes, bytes.panel[0], second, steps, sums, fill);
+      multiply_unit<1>(a, from, bytes.panel[0], bytes.panel[second], steps, sums, fill);
     }
-    sums.scale = state.scale + stretch * state.room + t;
+    sums.scale = state.scale + part.stretch * state.room + t;
     sums.total = state.total + t;
     sums.step[0] = bytes.step[0];
-    sums.step[1] = bytes.step[1];
+    sums.step[1] = bytes.step[second];
+    sums.add = part.stretch == 0 ? 0 : 0xFFFF;
+    sums.tokens_out = !is_last ? 0 : static_cast<uint64_t>(left < kUnitTokens ? left : kUnitTokens);
+    sums.token = part.first_token + t;
+    sums.panel = part.panel;
+    sums.is_pair = part.is_pair;
   }
 }
 
@@ -342,7 +387,7 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel_begin,
   const auto at = [&](int64_t item) -> Bytes::Stretch& { return bytes.ring[item % (segment + 1)]; };
   Filler<Codes> fill(a, rule, panel_begin, panel_end);
   NoFiller no_fill;
-  Sums sums;
+  Sums sums;  // none at first: what is taken up then is set anew before it is read
   sums.scale = state.scale;
   sums.total = state.total;
   const int64_t first_tokens = tokens < kBlockTokens ? tokens : kBlockTokens;
@@ -351,37 +396,31 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel_begin,
   fill.begin(at(0), 1);
   fill.finish();
   for (int64_t panel = panel_begin; panel < panel_end; panel += 2) {
-    const bool is_pair = panel_end - panel > 1;
-    for (int64_t t = 0; t < state.room; ++t) {
-      _mm512_store_ps(state.total[t][0], _mm512_setzero_ps());
-      _mm512_store_ps(state.total[t][1], _mm512_setzero_ps());
-    }
     for (int64_t begin = 0; begin < x.blocks; begin += segment) {
       const int64_t end = x.blocks - begin < segment ? x.blocks : begin + segment;
       for (int64_t t = 0; t < tokens; t += kBlockTokens) {
         const int64_t t_end = tokens - t < kBlockTokens ? tokens : t + kBlockTokens;
         for (int64_t i = begin; i < end; ++i) {
           const Bytes::Stretch& stretch = at(item + i - begin);
+          const Part part{.first_token = token,
+                          .begin = t,
+                          .end = t_end,
+                          .stretch = i,
+                          .panel = panel,
+                          .is_pair = panel_end - panel > 1};
           if (t == 0) {
             fill.begin(at(item + i - begin + 1), units * kStretch / kInt8Pad * 4);
-            multiply_stretch(x, token, 0, t_end, i, stretch, is_pair, state, sums, fill);
+            multiply_stretch(a, part, stretch, state, sums, fill);
             fill.finish();
           } else {
-            multiply_stretch(x, token, t, t_end, i, stretch, is_pair, state, sums, no_fill);
+            multiply_stretch(a, part, stretch, state, sums, no_fill);
           }
         }
       }
       item += end - begin;
     }
-    take_up_all(sums);
-    // What the first unit of the next panels takes up must be nothing.
-    __builtin_memset(sums.of, 0, sizeof sums.of);
-    sums.step[0] = sums.step[1] = _mm512_setzero_ps();
-    for (int64_t t = 0; t < tokens; ++t) {
-      store_total(a, panel, token + t, state.total[t][0]);
-      if (is_pair) store_total(a, panel + 1, token + t, state.total[t][1]);
-    }
   }
+  TakeUp(a, sums).all();
 }
 
 template <typename Codes>
