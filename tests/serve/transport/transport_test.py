@@ -388,11 +388,11 @@ def test_requests_that_wait_behind_a_stream_are_bounded(server):
 
 
 def test_memory_of_a_body_is_given_back(server):
-    for _ in range(10):
+    for _ in range(30):  # 1.8 GB, in and out
         assert len(server.ask("POST", "/v1/echo", body=b"x" * (30 << 20)).body) == 30 << 20
     text = server.ask("GET", "/metrics").body.decode()
     assert metric(text, "glimmer_http_buffered_bytes") == 0
-    assert metric(text, "process_resident_memory_bytes") < 250 << 20
+    assert metric(text, "process_resident_memory_bytes") < 700 << 20  # the address sanitizer keeps some
 
 
 # ---- faults of endpoints ----
