@@ -308,9 +308,15 @@ TEST(Recipe, TheLastExpressionThatFitsWins) {
       conversion(kDemo, dir.path() / "m.gguf",
                  {.recipe = {.type = "q4_0", .recipe = "uniform", .tensor_types = {"experts=q5_1", "down_proj=q8_0"}}});
   for (const ConvertMatrix& matrix : planned.matrices()) {
-    if (matrix.name.find("mlp.experts.3.down") != std::string::npos) EXPECT_EQ(matrix.type->name, "q8_0");
-    if (matrix.name.find("mlp.experts.3.up") != std::string::npos) EXPECT_EQ(matrix.type->name, "q5_1");
-    if (matrix.name.find("o_proj") != std::string::npos) EXPECT_EQ(matrix.type->name, "q4_0");
+    if (matrix.name.find("mlp.experts.3.down") != std::string::npos) {
+      EXPECT_EQ(matrix.type->name, "q8_0");
+    }
+    if (matrix.name.find("mlp.experts.3.up") != std::string::npos) {
+      EXPECT_EQ(matrix.type->name, "q5_1");
+    }
+    if (matrix.name.find("o_proj") != std::string::npos) {
+      EXPECT_EQ(matrix.type->name, "q4_0");
+    }
   }
 }
 
