@@ -71,9 +71,7 @@ float relative_error(std::span<const float> a, std::span<const float> b) {
   return most / std::max(largest(b), 1e-20F);
 }
 
-KvCache cache_of(Forward& forward) {
-  return KvCache(forward.model().config(), forward.context().kv_type());
-}
+KvCache cache_of(Forward& forward) { return KvCache(forward.model().config(), forward.context().kv_type()); }
 
 std::vector<float> run_in_chunks(Forward& forward, std::span<const int32_t> ids, int64_t chunk) {
   KvCache kv = cache_of(forward);
