@@ -1,5 +1,6 @@
 #include "model/kv_pool.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -7,9 +8,17 @@
 
 namespace glimmer {
 
+namespace {
+
+// Pages are made so many bytes at a time, if one is less: small ones lie on huge pages of memory too.
+constexpr int64_t kSlabBytes = static_cast<int64_t>(2 * kMappedBufferBytes);
+
+}  // namespace
+
 struct KvPool::Shared {
-  int64_t pages = 0;
-  std::vector<Buffer> free;
+  int64_t pages = 0;  // that are referred to
+  std::vector<Buffer> slabs;
+  std::vector<std::byte*> free;
 };
 
 KvLayout kv_layout_of(const ModelConfig& c, KvType type) {
@@ -35,21 +44,26 @@ KvPageRef KvPool::allocate() {
   if (shared_->pages >= max_pages_) {
     fail(ErrorCode::kLimit, "all {} pages of keys and values are in use ({} tokens each)", max_pages_, kPageTokens);
   }
-  Buffer memory;
-  if (shared_->free.empty()) {
-    memory = Buffer(static_cast<size_t>(page_bytes()));
-  } else {
-    memory = std::move(shared_->free.back());
-    shared_->free.pop_back();
-  }
-  KvPageRef page(new KvPage(std::move(memory)), [shared = shared_](KvPage* gone) {
-    --shared->pages;
-    shared->free.push_back(std::move(gone->memory_));
-    delete gone;
-  });
+  if (shared_->free.empty()) add_slab();
+  auto* const page = new KvPage(shared_->free.back());
+  shared_->free.pop_back();
   ++shared_->pages;
-  shared_->free.reserve(static_cast<size_t>(shared_->pages) + shared_->free.size());  // giving back must not throw
-  return page;
+  // Should the reference itself find no memory, it gives the page back the same way.
+  return {page, [shared = shared_](KvPage* gone) {
+            --shared->pages;
+            shared->free.push_back(gone->data());
+            delete gone;
+          }};
+}
+
+void KvPool::add_slab() {
+  const int64_t count = std::clamp<int64_t>(kSlabBytes / page_bytes(), 1, max_pages_ - shared_->pages);
+  Buffer slab(static_cast<size_t>(count * page_bytes()));
+  shared_->free.reserve(static_cast<size_t>(shared_->pages + count));  // giving back must not throw
+  shared_->slabs.push_back(std::move(slab));
+  for (int64_t i = count - 1; i >= 0; --i) {
+    shared_->free.push_back(shared_->slabs.back().as<std::byte>() + i * page_bytes());
+  }
 }
 
 void KvPool::copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const {

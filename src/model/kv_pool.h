@@ -24,13 +24,12 @@ KvLayout kv_layout_of(const ModelConfig& config, KvType type);
 
 class KvPage {
  public:
-  explicit KvPage(Buffer memory) : memory_(std::move(memory)) {}
-  std::byte* data() { return memory_.as<std::byte>(); }
-  const std::byte* data() const { return memory_.as<std::byte>(); }
+  explicit KvPage(std::byte* memory) : memory_(memory) {}
+  std::byte* data() { return memory_; }
+  const std::byte* data() const { return memory_; }
 
  private:
-  friend class KvPool;
-  Buffer memory_;
+  std::byte* memory_;
 };
 using KvPageRef = std::shared_ptr<KvPage>;
 
@@ -55,6 +54,7 @@ class KvPool {
 
  private:
   struct Shared;  // what pages go back to; they may outlive the pool
+  void add_slab();
 
   KvLayout layout_;
   int64_t layers_ = 0;
