@@ -123,7 +123,7 @@ ConstTensorView Forward::run(std::span<const SequenceTokens> batch, LogitsFor lo
   }
   context_.record("embed_tokens", hidden);
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    if (context_.cancelled()) fail(ErrorCode::kCancelled, "cancelled in layer {}", layer);
+    if (context_.cancelled()) fail(ErrorCode::kCancelled, "interrupted in layer {}", layer);
     for (size_t i = 0; i < batch.size(); ++i) sequences_[i].kv = batch[i].kv->layer(layer);
     LayerPass pass{.ctx = context_,
                    .config = config,
