@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/memory_info.h"
+#include "engine/common_prefix.h"
 #include "engine/engine_request.h"
 #include "engine/kv_store.h"
 #include "engine/prefix_cache.h"
@@ -59,11 +60,6 @@ std::unique_ptr<KvStore> make_store(const EngineOptions& options, const KvPool& 
   if (options.kv_dir.empty()) return nullptr;
   const std::string fingerprint = fmt::format("{}|{}", options.kv_fingerprint, static_cast<int>(pool.layout().type));
   return std::make_unique<KvStore>(options.kv_dir, options.kv_dir_bytes, pool.page_bytes(), fingerprint);
-}
-
-int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
-  const auto limit = static_cast<int64_t>(std::min(a.size(), b.size()));
-  return std::mismatch(a.begin(), a.begin() + limit, b.begin()).first - a.begin();
 }
 
 }  // namespace
@@ -277,7 +273,7 @@ bool Engine::Impl::waits_for_prefix(const EngineSequence& request, int64_t cache
   return std::any_of(running_.begin(), running_.end(), [&](const Request& other) {
     const Sequence& sequence = other->sequence;
     if (other->cache_scope != request.cache_scope || !sequence.generated().empty()) return false;
-    const int64_t common = common_prefix(sequence.tokens(), request.sequence.tokens());
+    const auto common = static_cast<int64_t>(common_prefix(sequence.tokens(), request.sequence.tokens()));
     return common >= cached_tokens + KvPool::kPageTokens;
   });
 }

@@ -3,18 +3,13 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/common_prefix.h"
 #include "engine/kv_store.h"
 
 namespace glimmer {
 namespace {
 
 constexpr auto kPageTokens = static_cast<size_t>(KvPool::kPageTokens);
-
-size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
-  const size_t limit = std::min(a.size(), b.size());
-  return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + static_cast<int64_t>(limit), b.begin()).first -
-                             a.begin());
-}
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "engine/common_prefix.h"
 
 namespace glimmer {
 namespace {
@@ -27,13 +28,6 @@ void check_prompt(std::span<const int32_t> prompt, const GenerationOptions& opti
          "the prompt has {} tokens, but the context holds {} (max_position_embeddings) with the answer: shorten it",
          prompt.size(), context);
   }
-}
-
-size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
-  const size_t limit = std::min(a.size(), b.size());
-  size_t n = 0;
-  while (n < limit && a[n] == b[n]) ++n;
-  return n;
 }
 
 }  // namespace
