@@ -250,8 +250,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (!only_table.empty()) kernels::table_by_name(only_table);  // or says which there are
-  const CeilingSample ceilings = measure_ceilings(threads);
-  const Roof roof{ceilings.read_gb_s, ceilings.bf16_tflop_s * 1e3, ceilings.int8_top_s * 1e3};
+  Ceilings ceilings(threads);
+  ceilings.sample();
+  ceilings.release_memory();
+  const Roof roof{ceilings.read_gb_s().max, ceilings.bf16_tflop_s().max * 1e3, ceilings.int8_top_s().max * 1e3};
   const Buffer pool(kPoolBytes);
   // As codes and as scales of any kind these bytes are numbers of moderate size.
   auto* bytes = const_cast<uint8_t*>(pool.as<uint8_t>());

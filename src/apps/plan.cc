@@ -178,6 +178,7 @@ int plan_command(Arguments arguments) {
 
   Machine machine{.memory = memory_info(), .ceilings = Ceilings(threads > 0 ? threads : available_threads())};
   for (int i = 0; i < kCeilingSamples; ++i) machine.ceilings.sample();
+  machine.ceilings.release_memory();
   const TypePlan asked = plan_type(model, type, options.context, machine);
   const std::vector<TypePlan> all = plan_types(model, options.context, machine);
   const auto best = std::find_if(all.begin(), all.end(), [](const TypePlan& plan) { return plan.plan.fits; });

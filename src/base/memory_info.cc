@@ -46,8 +46,9 @@ void PeakMemory::pause() {
   paused_ = true;
 }
 
-void PeakMemory::resume() {
+void PeakMemory::resume(int64_t still_there_bytes) {
   paused_ = false;
+  left_out_bytes_ = still_there_bytes;
   std::ofstream reset("/proc/self/clear_refs");
   from_system_ = static_cast<bool>(reset << "5" << std::flush);  // 5: the peak becomes what is resident now
 }
@@ -55,7 +56,7 @@ void PeakMemory::resume() {
 int64_t PeakMemory::bytes() {
   if (!paused_) {
     const int64_t now = from_system_ ? kib_field("/proc/self/status", "VmHWM:") : resident_bytes();
-    most_bytes_ = std::max(most_bytes_, now);
+    most_bytes_ = std::max(most_bytes_, now - left_out_bytes_);
   }
   return most_bytes_;
 }

@@ -18,12 +18,13 @@ int64_t resident_bytes();  // now
 // them.
 class PeakMemory {
  public:
-  void pause();   // what is allocated from here on does not count
-  void resume();  // it has been freed
+  void pause();                                // what is allocated from here on does not count
+  void resume(int64_t still_there_bytes = 0);  // it has been freed, but for this many bytes that do not count either
   int64_t bytes();
 
  private:
   int64_t most_bytes_ = 0;
+  int64_t left_out_bytes_ = 0;
   bool from_system_ = true;  // the system's own peak covers nothing that was left out
   bool paused_ = false;
 };

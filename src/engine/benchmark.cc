@@ -14,8 +14,6 @@
 namespace glimmer {
 namespace {
 
-constexpr int64_t kWarmUpTokens = 64;
-
 // Counts the experts that each sparse layer's tokens chose.
 class ExpertCounter final : public Tap {
  public:
@@ -142,18 +140,21 @@ class Runner {
     const std::vector<BenchTest> tests = tests_of(options_, threads);
     std::vector<std::vector<double>> tok_s(tests.size());
     std::vector<double> experts;
-    for (const BenchTest& test : tests) experts.push_back(warm_up(forward, context, test));
+    peak_.pause();
     Ceilings ceilings(threads);
+    peak_.resume(ceilings.memory_bytes());
+    for (const BenchTest& test : tests) experts.push_back(warm_up(forward, context, test));
     for (int repeat = 0; repeat < options_.repeats; ++repeat) {
-      peak_.pause();
       ceilings.sample();
-      peak_.resume();
       for (size_t i = 0; i < tests.size(); ++i) {
         if (options_.progress) options_.progress(done_, total_, tests[i].name());
         tok_s[i].push_back(measure(forward, tests[i]));
         ++done_;
       }
     }
+    peak_.pause();
+    ceilings.release_memory();
+    peak_.resume();
     for (size_t i = 0; i < tests.size(); ++i) {
       report_.results.push_back(result_of(tests[i], spread_of(tok_s[i]), experts[i], ceilings));
     }
@@ -174,7 +175,7 @@ class Runner {
   // Touches what the test will use, and tells how many experts a step chooses.
   double warm_up(Forward& forward, Context& context, const BenchTest& test) {
     if (test.prompt > 0) {
-      read_prompt(forward, std::min(test.prompt, kWarmUpTokens));
+      read_prompt(forward, std::min(test.prompt, forward.chunk_tokens()));
       return expected_experts(work_, std::min(test.prompt, forward.chunk_tokens()));
     }
     ExpertCounter counter;

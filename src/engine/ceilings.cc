@@ -9,10 +9,10 @@
 #include <functional>
 #include <thread>
 
+#include "base/check.h"
 #include "base/memory_info.h"
 #include "base/topology.h"
 #include "kernels/ceilings.h"
-#include "tensor/buffer.h"
 
 namespace glimmer {
 namespace {
@@ -58,33 +58,6 @@ double seconds_of(int threads, const std::function<void(int thread)>& body) {
   return now_s() - start;
 }
 
-void measure_reading(int threads, CeilingSample& sample) {
-  constexpr int64_t kPage = int64_t{2} << 20;
-  const int64_t available = memory_info().available_bytes;
-  const int64_t wanted = available > 0 ? std::min(kBufferBytes, available / 4) : kBufferBytes;
-  // A piece a stream, in whole small pages.
-  constexpr int64_t kPieces = 16 * 4096;
-  const int64_t share = std::max<int64_t>(1, wanted / threads / kPieces) * kPieces;
-  Buffer buffer(static_cast<size_t>(share * threads + kPage));
-  std::byte* begin = buffer.as<std::byte>();
-  begin += (kPage - reinterpret_cast<intptr_t>(begin) % kPage) % kPage;
-  seconds_of(threads, [&](int thread) { std::memset(begin + thread * share, 1, static_cast<size_t>(share)); });
-  const kernels::CeilingLoops loops = kernels::ceiling_loops();
-  for (int pass = 0; pass < kReadPasses; ++pass) {
-    for (const int streams : kernels::kReadStreams) {
-      const double seconds = seconds_of(threads, [&](int thread) {
-        volatile uint64_t sink = loops.read(begin + thread * share, share / streams, streams);
-        (void)sink;
-      });
-      const double rate = static_cast<double>(share * threads) / seconds * 1e-9;
-      if (rate > sample.read_gb_s) {
-        sample.read_gb_s = rate;
-        sample.read_streams = streams;
-      }
-    }
-  }
-}
-
 // Operations a second, in T.
 double multiply_rate(int threads, const kernels::MultiplyLoop& loop) {
   int64_t rounds = 1000;
@@ -111,13 +84,46 @@ Spread spread_of(std::vector<double> values) {
   return {.median = median, .min = values.front(), .max = values.back()};
 }
 
-CeilingSample measure_ceilings(int threads) {
+Ceilings::Ceilings(int threads) : threads_(threads) {
+  const int64_t available = memory_info().available_bytes;
+  const int64_t wanted = available > 0 ? std::min(kBufferBytes, available / 4) : kBufferBytes;
+  // A piece a stream, in whole small pages.
+  constexpr int64_t kPieces = 16 * 4096;
+  share_bytes_ = std::max<int64_t>(1, wanted / threads / kPieces) * kPieces;
+  memory_ = Buffer(static_cast<size_t>(share_bytes_ * threads));
+  auto* begin = memory_.as<std::byte>();
+  seconds_of(threads, [&](int thread) {
+    std::memset(begin + thread * share_bytes_, 1, static_cast<size_t>(share_bytes_));
+  });
+}
+
+void Ceilings::release_memory() { memory_ = {}; }
+
+void Ceilings::measure_reading(CeilingSample& sample) const {
+  const auto* begin = memory_.as<std::byte>();
   const kernels::CeilingLoops loops = kernels::ceiling_loops();
-  CeilingSample sample;
-  measure_reading(threads, sample);
-  sample.bf16_tflop_s = multiply_rate(threads, loops.floats);
-  sample.int8_top_s = multiply_rate(threads, loops.integers);
-  return sample;
+  for (int pass = 0; pass < kReadPasses; ++pass) {
+    for (const int streams : kernels::kReadStreams) {
+      const double seconds = seconds_of(threads_, [&](int thread) {
+        volatile uint64_t sink = loops.read(begin + thread * share_bytes_, share_bytes_ / streams, streams);
+        (void)sink;
+      });
+      const double rate = static_cast<double>(share_bytes_ * threads_) / seconds * 1e-9;
+      if (rate > sample.read_gb_s) {
+        sample.read_gb_s = rate;
+        sample.read_streams = streams;
+      }
+    }
+  }
+}
+
+void Ceilings::sample() {
+  GLIMMER_CHECK(memory_bytes() > 0, "a sample after release_memory()");
+  const kernels::CeilingLoops loops = kernels::ceiling_loops();
+  CeilingSample& sample = samples_.emplace_back();
+  measure_reading(sample);
+  sample.bf16_tflop_s = multiply_rate(threads_, loops.floats);
+  sample.int8_top_s = multiply_rate(threads_, loops.integers);
 }
 
 Spread Ceilings::read_gb_s() const { return spread_over(samples_, &CeilingSample::read_gb_s); }

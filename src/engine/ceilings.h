@@ -1,8 +1,11 @@
 // The ceilings of this machine, measured: what bench and plan hold speeds against.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
+
+#include "tensor/buffer.h"
 
 namespace glimmer {
 
@@ -14,21 +17,23 @@ struct Spread {
 };
 Spread spread_of(std::vector<double> values);  // zeros of none
 
-// One measurement takes about a second and 1 GiB of memory, or a quarter of what is available if that is less; the
-// memory is free again afterwards.
+// A measurement takes about a second.
 struct CeilingSample {
   double read_gb_s = 0;  // of the number of streams that read fastest
   int read_streams = 0;  // of each thread
   double bf16_tflop_s = 0;
   double int8_top_s = 0;
 };
-CeilingSample measure_ceilings(int threads);
 
-// Samples taken over a time, since other programs may use the machine too.
+// Samples taken over a time, since other programs may use the machine too. What they read is 1 GiB of memory, or a
+// quarter of what is available if that is less. It is kept between them: memory that comes and goes keeps the system
+// busy for seconds, and what is measured meanwhile is slower for it.
 class Ceilings {
  public:
-  explicit Ceilings(int threads) : threads_(threads) {}
-  void sample() { samples_.push_back(measure_ceilings(threads_)); }
+  explicit Ceilings(int threads);
+  void sample();
+  void release_memory();  // after the last sample
+  int64_t memory_bytes() const { return static_cast<int64_t>(memory_.size_bytes()); }
 
   int threads() const { return threads_; }
   Spread read_gb_s() const;
@@ -37,7 +42,11 @@ class Ceilings {
   int read_streams() const;  // of the fastest sample
 
  private:
+  void measure_reading(CeilingSample& sample) const;
+
   int threads_;
+  Buffer memory_;
+  int64_t share_bytes_ = 0;  // of a thread
   std::vector<CeilingSample> samples_;
 };
 

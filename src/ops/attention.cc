@@ -262,15 +262,21 @@ class Attention {
                               .out = out});
   }
 
-  // Divides the sums of rows [begin, end) into the output.
+  // Divides the sums of rows [begin, end) into the output; the state is used up.
   void finish(const Rows& rows, const AttentionState& state, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t token = rows.sequence->first_row + rows.first_token + i / group_;
       const int64_t head = rows.kv_head * group_ + i % group_;
-      float* out = call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
-      const float* sums = state.out + i * state.out_stride;
+      float* sums = state.out + i * state.out_stride;
+      float* out = call_.out == nullptr ? sums
+                                        : call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
       const float inverse = 1.0F / state.sum[i];
       for (int64_t d = 0; d < layout_.v_dim; ++d) out[d] = sums[d] * inverse;
+      if (call_.out != nullptr) continue;
+      const auto& encoded = call_.encoded_out;
+      ctx_.kernels().encode_activations(encoded.type, out, layout_.v_dim, 1, layout_.v_dim, 0, layout_.v_dim,
+                                        encoded.data + head * encoded.head_bytes + token * encoded.row_bytes,
+                                        encoded.row_bytes);
     }
   }
 

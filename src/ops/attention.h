@@ -72,9 +72,16 @@ struct AttentionCall {
   const float* q = nullptr;  // [rows, heads, qk_dim], strides in values
   int64_t q_token_stride = 0;
   int64_t q_head_stride = 0;
-  float* out = nullptr;  // [rows, heads, v_dim]
+  float* out = nullptr;  // [rows, heads, v_dim]; null: encoded_out
   int64_t out_token_stride = 0;
   int64_t out_head_stride = 0;
+  // Instead of `out`, in the type that a product reads: head h's [rows, v_dim] begin head_bytes after those of h - 1.
+  struct {
+    kernels::ActivationType type = kernels::ActivationType::kF32;  // another
+    std::byte* data = nullptr;
+    int64_t row_bytes = 0;
+    int64_t head_bytes = 0;
+  } encoded_out;
   int64_t heads = 0;
   float scale = 0;
   std::span<const AttentionSequence> sequences;  // of one layout

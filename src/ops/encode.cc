@@ -18,23 +18,22 @@ int64_t encoded_bytes(kernels::ActivationType type, int64_t columns, int64_t tok
 }
 
 void encode(Context& ctx, std::span<const EncodeCall> calls) {
-  int64_t rows = 0;
-  int64_t widest = 1;
+  int64_t most_tokens = 0;
+  int64_t values = 0;
   for (const EncodeCall& call : calls) {
-    rows += call.tokens;
-    widest = std::max(widest, call.columns);
+    most_tokens = std::max(most_tokens, call.tokens);
+    values += call.tokens * call.columns;
   }
-  ctx.pool().parallel_for(rows, std::max<int64_t>(1, kGrainValues / widest), [&](int64_t begin, int64_t end, int) {
-    for (const EncodeCall& call : calls) {
-      const int64_t first = std::max<int64_t>(begin, 0);
-      const int64_t last = std::min(end, call.tokens);
-      if (first < last) {
-        ctx.kernels().encode_activations(call.type, call.x + first * call.x_stride, call.x_stride, last - first,
-                                         call.columns, 0, call.columns, call.out + first * call.row_bytes(),
-                                         call.row_bytes());
+  if (values == 0) return;
+  // Token by token, since the calls may be parts of one row, such as heads: memory is then read in its order.
+  const int64_t grain = std::max<int64_t>(1, kGrainValues * most_tokens / values);
+  ctx.pool().parallel_for(most_tokens, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (const EncodeCall& call : calls) {
+        if (t >= call.tokens) continue;
+        ctx.kernels().encode_activations(call.type, call.x + t * call.x_stride, call.x_stride, 1, call.columns, 0,
+                                         call.columns, call.out + t * call.row_bytes(), call.row_bytes());
       }
-      begin -= call.tokens;
-      end -= call.tokens;
     }
   });
 }

@@ -13,7 +13,14 @@ using kernels::ActivationType;
 int64_t x_stride_of(const LinearCall& call) { return call.x_stride != 0 ? call.x_stride : call.weight->in_features(); }
 
 // Tokens of one task: their activations stay in the second-level cache while panels pass by.
-constexpr int64_t kTokensAtOnce = 512;
+int64_t tokens_at_once(const EncodedLinearCall& call) {
+  constexpr int64_t kMost = 512;
+  constexpr int64_t kFewest = 128;  // fewer would make bytes of codes too often
+  constexpr int64_t kCacheBytes = int64_t{5} << 18;
+  int64_t tokens = kMost;
+  while (tokens > kFewest && tokens * call.x.row_bytes > kCacheBytes) tokens /= 2;
+  return tokens;
+}
 
 // Panels that a thread takes at once: enough to stream some side by side, few enough that tasks even out. A power of
 // two, as kernels take them in blocks of 2, 4 or 8.
@@ -159,7 +166,8 @@ void linear(Context& ctx, std::span<const EncodedLinearCall> calls) {
       if (call.tokens == 0 || node >= node_count(*call.weight)) continue;
       const Piece piece{.call = &call, .panels = panels_of_node(*call.weight, node), .first_task = tasks};
       pieces.push_back(piece);
-      tasks += ranges_of(piece) * ((call.tokens + kTokensAtOnce - 1) / kTokensAtOnce);
+      const int64_t at_once_tokens = tokens_at_once(call);
+      tasks += ranges_of(piece) * ((call.tokens + at_once_tokens - 1) / at_once_tokens);
     }
     tasks_of_node[static_cast<size_t>(node)] = tasks - tasks_before;
   }
@@ -168,9 +176,10 @@ void linear(Context& ctx, std::span<const EncodedLinearCall> calls) {
                                         [](int64_t value, const Piece& piece) { return value < piece.first_task; });
     const Piece& piece = *(after - 1);
     const int64_t index = task - piece.first_task;
-    const int64_t first = index / ranges_of(piece) * kTokensAtOnce;
+    const int64_t tokens = tokens_at_once(*piece.call);
+    const int64_t first = index / ranges_of(piece) * tokens;
     const int64_t begin = piece.panels.begin + index % ranges_of(piece) * at_once;
-    run_panels(ctx, *piece.call, first, std::min(kTokensAtOnce, piece.call->tokens - first), begin,
+    run_panels(ctx, *piece.call, first, std::min(tokens, piece.call->tokens - first), begin,
                std::min(begin + at_once, piece.panels.end));
   });
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace glimmer {
 
@@ -24,7 +25,12 @@ void rope(Context& ctx, const RopeTable& table, const RopeCall& call) {
   ctx.pool().parallel_for(call.tokens, grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t h = 0; h < call.heads; ++h) {
-        ctx.kernels().rope({.x = call.x + t * call.token_stride + h * call.head_stride,
+        float* x = call.x + t * call.token_stride + h * call.head_stride;
+        if (call.out != nullptr) {
+          float* out = call.out + t * call.out_token_stride + h * call.out_head_stride;
+          x = static_cast<float*>(std::memcpy(out, x, static_cast<size_t>(2 * pairs) * sizeof(float)));
+        }
+        ctx.kernels().rope({.x = x,
                             .cos = table.cos + t * pairs,
                             .sin = table.sin + t * pairs,
                             .pairs = pairs,

@@ -20,13 +20,17 @@ struct RopeTable {
 void fill_rope(std::span<const float> inv_freq, float attention_factor, int64_t first_position, int64_t tokens,
                float* cos, float* sin);
 
-// Rotates the first rotary_dim values of each head in place: token t, head h at x + t * token_stride + h * head_stride.
+// Rotates the first rotary_dim values of each head: token t, head h at x + t * token_stride + h * head_stride.
 struct RopeCall {
   float* x = nullptr;
   int64_t tokens = 0;
   int64_t heads = 0;
   int64_t token_stride = 0;
   int64_t head_stride = 0;
+  // Where the rotated values go, laid out in the same way with strides of its own; null: back to x.
+  float* out = nullptr;
+  int64_t out_token_stride = 0;
+  int64_t out_head_stride = 0;
 };
 void rope(Context& ctx, const RopeTable& table, const RopeCall& call);
 

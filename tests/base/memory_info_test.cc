@@ -36,5 +36,18 @@ TEST(PeakMemory, CountsWhatIsGoneAgainButNotWhatIsLeftOut) {
   EXPECT_GT(peak.bytes(), before + static_cast<int64_t>(kBytes / 2));
 }
 
+TEST(PeakMemory, LeavesOutWhatStays) {
+  PeakMemory peak;
+  const int64_t before = peak.bytes();
+  peak.pause();
+  std::unique_ptr<char[]> kept(new char[kBytes]);
+  std::memset(kept.get(), 1, kBytes);
+  peak.resume(kBytes);
+  EXPECT_LT(peak.bytes(), before + static_cast<int64_t>(kBytes / 2));
+  const std::unique_ptr<char[]> memory(new char[kBytes]);
+  std::memset(memory.get(), 1, kBytes);
+  EXPECT_GT(peak.bytes(), before + static_cast<int64_t>(kBytes / 2));
+}
+
 }  // namespace
 }  // namespace glimmer

@@ -59,8 +59,8 @@ inline __mmask16 rows_mask(const WeightMatrix& w, int64_t panel) {
 }
 
 // Rows of y that lie pages apart are written past the caches: a line of each would be read first, and push out another.
-constexpr int64_t kFarStride = 1024;
-constexpr int64_t kFarTokens = 32;
+constexpr int64_t kFarStride = 512;
+constexpr int64_t kFarTokens = 12;
 
 inline void store_total(const Linear& a, int64_t panel, int64_t token, const float* from) {
   const int64_t n = panel * kPanelRows;

@@ -172,15 +172,22 @@ inline __m512 load_columns(const float* x, int64_t columns) {
   return _mm512_maskz_loadu_ps(mask, x);
 }
 
-// A block of up to 256 columns, filled up.
+// Rows mostly come from memory, one after the other.
+constexpr int64_t kAheadFloats = 512;
+
+// A block of up to 256 columns, filled up; of exactly 256 if it is whole.
+template <bool kWhole>
 void encode_block(const float* x, int64_t columns, uint8_t* codes, float* scale, int32_t* sum) {
-  const int64_t vectors = (columns + kInt8Pad - 1) / kInt8Pad * (kInt8Pad / 16);
+  const int64_t vectors = kWhole ? kInt8Block / 16 : (columns + kInt8Pad - 1) / kInt8Pad * (kInt8Pad / 16);
+  const auto load = [&](int64_t i) {
+    return kWhole ? _mm512_loadu_ps(x + 16 * i) : load_columns(x + 16 * i, columns - 16 * i);
+  };
   // As integers, floats without their signs are in order, and NaN is above infinity.
   __m512i most = _mm512_setzero_si512();
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int64_t i = 0; i < vectors; ++i) {
-    const __m512 value = load_columns(x + 16 * i, columns - 16 * i);
-    most = _mm512_max_epu32(most, _mm512_castps_si512(_mm512_abs_ps(value)));
+    _mm_prefetch(reinterpret_cast<const char*>(x + 16 * i + kAheadFloats), _MM_HINT_T0);
+    most = _mm512_max_epu32(most, _mm512_castps_si512(_mm512_abs_ps(load(i))));
   }
   const auto bits = static_cast<uint32_t>(_mm512_reduce_max_epu32(most));
   float largest;
@@ -189,9 +196,9 @@ void encode_block(const float* x, int64_t columns, uint8_t* codes, float* scale,
   *scale = some ? largest / 127.0F : 0.0F;
   const __m512 inverse = _mm512_set1_ps(some ? 127.0F / largest : 0.0F);
   __m512i total = _mm512_setzero_si512();
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int64_t i = 0; i < vectors; ++i) {
-    const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(load_columns(x + 16 * i, columns - 16 * i), inverse));
+    const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(load(i), inverse));
     total = _mm512_add_epi32(total, code);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + 16 * i), _mm512_cvtsepi32_epi8(code));
   }
@@ -215,7 +222,11 @@ void encode_int8(const float* x, int64_t K, int64_t begin, int64_t end, uint8_t*
   auto* sums = reinterpret_cast<int32_t*>(scales + blocks);
   for (int64_t k = begin; k < end; k += kInt8Block) {
     const int64_t columns = end - k < kInt8Block ? end - k : kInt8Block;
-    encode_block(x + k, columns, row + k, scales + k / kInt8Block, sums + k / kInt8Block);
+    if (columns == kInt8Block) {
+      encode_block<true>(x + k, columns, row + k, scales + k / kInt8Block, sums + k / kInt8Block);
+    } else {
+      encode_block<false>(x + k, columns, row + k, scales + k / kInt8Block, sums + k / kInt8Block);
+    }
   }
 }
 

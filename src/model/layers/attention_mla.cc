@@ -1,11 +1,11 @@
 #include "model/layers/attention_mla.h"
 
-#include <cstring>
 #include <utility>
 
 #include "model/layers/decoder_layer.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
+#include "ops/encode.h"
 
 namespace glimmer {
 namespace {
@@ -47,6 +47,7 @@ void project(LayerPass& pass, const MlaWeights& w) {
   }
 }
 
+// The rotated q_pe are in a.q_absorbed already.
 // attn[h] = v_b[h] (sum over t of softmax((k_b[h]^T q_nope[h]) . latent_t + q_pe[h] . k_pe_t) latent_t)
 void attend(LayerPass& pass, const MlaWeights& w) {
   Context& ctx = pass.ctx;
@@ -69,31 +70,52 @@ void attend(LayerPass& pass, const MlaWeights& w) {
                      .y_stride = heads * row});
   }
   linear(ctx, calls);
-  for (int64_t i = 0; i < tokens * heads; ++i) {
-    std::memcpy(absorbed + i * row + c.kv_lora_rank, q + i * qk + c.qk_nope_head_dim,
-                static_cast<size_t>(c.qk_rope_head_dim) * sizeof(float));
+  AttentionCall call{.q = absorbed,
+                     .q_token_stride = heads * row,
+                     .q_head_stride = row,
+                     .heads = heads,
+                     .scale = static_cast<float>(c.attention_scale),
+                     .sequences = pass.sequences};
+  const kernels::ActivationType type = ctx.activation_type(w.v_b.front().weight.layout);
+  const auto y_of = [&](int64_t h) { return pass.a.attn.as<float>() + h * c.v_head_dim; };
+  if (type == kernels::ActivationType::kF32 || ctx.linear_observer()) {
+    call.out = latent_out;
+    call.out_token_stride = heads * c.kv_lora_rank;
+    call.out_head_stride = c.kv_lora_rank;
+    attention(ctx, call);
+    calls.clear();
+    for (int64_t h = 0; h < heads; ++h) {
+      calls.push_back({.weight = &w.v_b[h],
+                       .x = latent_out + h * c.kv_lora_rank,
+                       .y = y_of(h),
+                       .tokens = tokens,
+                       .x_stride = heads * c.kv_lora_rank,
+                       .y_stride = heads * c.v_head_dim});
+    }
+    linear(ctx, calls);
+    return;
   }
-
-  attention(ctx, {.q = absorbed,
-                  .q_token_stride = heads * row,
-                  .q_head_stride = row,
-                  .out = latent_out,
-                  .out_token_stride = heads * c.kv_lora_rank,
-                  .out_head_stride = c.kv_lora_rank,
-                  .heads = heads,
-                  .scale = static_cast<float>(c.attention_scale),
-                  .sequences = pass.sequences});
-
-  calls.clear();
+  // As v_b reads it: written and read as f32 it would be the largest of all activations.
+  const int64_t head_bytes = encoded_bytes(type, c.kv_lora_rank, tokens);
+  Buffer& encoded = pass.a.latent_out_encoded;
+  if (encoded.size_bytes() < static_cast<size_t>(heads * head_bytes)) {
+    encoded = Buffer(static_cast<size_t>(heads * encoded_bytes(type, c.kv_lora_rank, pass.a.latent_out.shape()[0])));
+  }
+  call.encoded_out = {.type = type,
+                      .data = encoded.as<std::byte>(),
+                      .row_bytes = kernels::activation_row_bytes(type, c.kv_lora_rank),
+                      .head_bytes = head_bytes};
+  attention(ctx, call);
+  std::vector<EncodedLinearCall> encoded_calls;
   for (int64_t h = 0; h < heads; ++h) {
-    calls.push_back({.weight = &w.v_b[h],
-                     .x = latent_out + h * c.kv_lora_rank,
-                     .y = pass.a.attn.as<float>() + h * c.v_head_dim,
-                     .tokens = tokens,
-                     .x_stride = heads * c.kv_lora_rank,
-                     .y_stride = heads * c.v_head_dim});
+    encoded_calls.push_back(
+        {.weight = &w.v_b[h],
+         .x = {type, call.encoded_out.data + h * head_bytes, call.encoded_out.row_bytes},
+         .y = y_of(h),
+         .tokens = tokens,
+         .y_stride = heads * c.v_head_dim});
   }
-  linear(ctx, calls);
+  linear(ctx, encoded_calls);
 }
 
 // kv_b_proj as one matrix, a head's keys and then its values, or its two halves by themselves, the keys transposed.
@@ -164,7 +186,10 @@ void attention_mla(LayerPass& pass, const MlaWeights& w) {
         .tokens = tokens,
         .heads = c.num_attention_heads,
         .token_stride = c.num_attention_heads * c.qk_head_dim(),
-        .head_stride = c.qk_head_dim()});
+        .head_stride = c.qk_head_dim(),
+        .out = pass.a.q_absorbed.as<float>() + c.kv_lora_rank,
+        .out_token_stride = c.num_attention_heads * row,
+        .out_head_stride = row});
   rope(ctx, pass.rope, {.x = latent + c.kv_lora_rank, .tokens = tokens, .heads = 1, .token_stride = row});
   store_kv(ctx, {.k = latent, .k_stride = row}, pass.sequences);
   attend(pass, w);
