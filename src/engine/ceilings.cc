@@ -92,9 +92,8 @@ Ceilings::Ceilings(int threads) : threads_(threads) {
   share_bytes_ = std::max<int64_t>(1, wanted / threads / kPieces) * kPieces;
   memory_ = Buffer(static_cast<size_t>(share_bytes_ * threads));
   auto* begin = memory_.as<std::byte>();
-  seconds_of(threads, [&](int thread) {
-    std::memset(begin + thread * share_bytes_, 1, static_cast<size_t>(share_bytes_));
-  });
+  seconds_of(threads,
+             [&](int thread) { std::memset(begin + thread * share_bytes_, 1, static_cast<size_t>(share_bytes_)); });
 }
 
 void Ceilings::release_memory() { memory_ = {}; }

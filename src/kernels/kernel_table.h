@@ -145,9 +145,7 @@ struct AttentionBlock {
   const int32_t* visible = nullptr;  // [rows], 0 .. keys; zeros from there to a multiple of 32
   bool fold = false;                 // whether the result is folded into the state, or is the state
   AttentionState state;
-  std::byte* scratch = nullptr;     // attention_scratch_bytes, aligned to 64 bytes
-  const std::byte* next = nullptr;  // memory that will be read soon, to be fetched meanwhile
-  int64_t next_bytes = 0;
+  std::byte* scratch = nullptr;  // attention_scratch_bytes, aligned to 64 bytes
 };
 
 // Folds `other` into `into`, row by row:

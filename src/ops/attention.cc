@@ -190,8 +190,7 @@ class Attention {
     for (int64_t block = p.first_block; block < p.last_block; ++block) {
       const bool in_first_span = block / kSpanBlocks == p.first_block / kSpanBlocks;
       const bool begins = block == p.first_block || block % kSpanBlocks == 0;
-      run_block(rows, block, next_of(index, block), !begins, in_first_span ? total : span, visible, queries, scratch,
-                decoded);
+      run_block(rows, block, !begins, in_first_span ? total : span, visible, queries, scratch, decoded);
       const bool ends = block + 1 == p.last_block || (block + 1) % kSpanBlocks == 0;
       if (ends && !in_first_span) {
         ctx_.kernels().attention_fold({.into = total, .other = span, .rows = count, .v_dim = layout_.v_dim});
@@ -200,19 +199,8 @@ class Attention {
     if (!divided_) finish(rows, total, 0, count);
   }
 
-  // The memory that this thread will read after a block.
-  const std::byte* next_of(int64_t index, int64_t block) const {
-    const Part& p = part(index);
-    const Rows& rows = rows_[static_cast<size_t>(p.rows)];
-    if (block + 1 < p.last_block) return rows.sequence->kv.head(block + 1, rows.kv_head);
-    if (!divided_ || index + 1 == static_cast<int64_t>(parts_.size())) return nullptr;
-    const Part& next = part(index + 1);
-    const Rows& next_rows = rows_[static_cast<size_t>(next.rows)];
-    return next_rows.sequence->kv.head(next.first_block, next_rows.kv_head);
-  }
-
-  void run_block(const Rows& rows, int64_t block, const std::byte* next, bool fold, const AttentionState& state,
-                 int32_t* visible, const float* queries, float* scratch, float* decoded) {
+  void run_block(const Rows& rows, int64_t block, bool fold, const AttentionState& state, int32_t* visible,
+                 const float* queries, float* scratch, float* decoded) {
     const int64_t count = rows.tokens * group_;
     const int64_t seen = rows.sequence->past_tokens + rows.first_token + 1 - block * kAttentionBlock;
     std::fill_n(visible, rounded_up(count, kStatePadding), 0);
@@ -245,9 +233,7 @@ class Attention {
                                     .visible = visible,
                                     .fold = fold,
                                     .state = state,
-                                    .scratch = reinterpret_cast<std::byte*>(scratch),
-                                    .next = next,
-                                    .next_bytes = next == nullptr ? 0 : layout_.head_bytes()});
+                                    .scratch = reinterpret_cast<std::byte*>(scratch)});
   }
 
   // What kernels see: codes are decoded first.
@@ -268,8 +254,8 @@ class Attention {
       const int64_t token = rows.sequence->first_row + rows.first_token + i / group_;
       const int64_t head = rows.kv_head * group_ + i % group_;
       float* sums = state.out + i * state.out_stride;
-      float* out = call_.out == nullptr ? sums
-                                        : call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
+      float* out =
+          call_.out == nullptr ? sums : call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
       const float inverse = 1.0F / state.sum[i];
       for (int64_t d = 0; d < layout_.v_dim; ++d) out[d] = sums[d] * inverse;
       if (call_.out != nullptr) continue;

@@ -25,6 +25,7 @@ constexpr int64_t kTileFloats = kTile * kTile;
 constexpr int64_t kPairScores = 2 * kAttentionBlock * kTile;
 // Steps of a pass over the dimensions: what 32 keys, or two tiles of queries, have in them stays in the first cache.
 constexpr int64_t kPassSteps = 9;
+constexpr int64_t kFewRows = 64;  // which take less time than the keys take to come from memory
 constexpr float kLowest = -3.40282347e+38F;
 constexpr float kLog2E = 1.44269504F;
 
@@ -89,22 +90,6 @@ __m512 exp2(__m512 x) {
   return _mm512_scalef_ps(p, x);
 }
 
-// Fetches the memory that comes next, a part with each call, evenly over a block.
-class Fetch {
- public:
-  Fetch(const std::byte* next, int64_t bytes, int64_t calls)
-      : at_(next), end_(next + bytes), part_((bytes / calls + 64) / 64 * 64) {}
-  void operator()() {
-    const std::byte* stop = end_ - at_ > part_ ? at_ + part_ : end_;
-    for (; at_ < stop; at_ += 64) _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T0);
-  }
-
- private:
-  const std::byte* at_;
-  const std::byte* end_;
-  int64_t part_;
-};
-
 // What becomes of 16 queries' state: rows of `out` are set, or folded with these factors.
 struct RowFactors {
   alignas(64) float into[kTile];
@@ -161,7 +146,7 @@ void pack_values(const AttentionBlock& a, int64_t column, std::byte* values) {
 // `done` says where they belong, and then where these do.
 template <bool kFirst>
 void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_tile, int64_t count, float* sums,
-           float*& done, Fetch& fetch) {
+           float*& done) {
   constexpr int64_t kNext = kAttentionBlock * kTile;  // from one tile of queries to the next
   _tile_loadd(6, q, 64);
   _tile_loadd(4, k, stride);
@@ -195,7 +180,6 @@ void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_
     _tile_loadd(3, sums + kNext + kTileFloats, 64);
   }
   _tile_dpbf16ps(3, 5, 7);
-  fetch();
   for (int64_t step = 1; step < count; ++step) {
     k += kStep * 2;
     q += kTileBytes;
@@ -207,14 +191,13 @@ void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_
     _tile_loadd(7, q + next_tile, 64);
     _tile_dpbf16ps(2, 4, 7);
     _tile_dpbf16ps(3, 5, 7);
-    fetch();
   }
   done = sums;
 }
 
 // The same for one tile of queries, whose sums are stored at once.
 template <bool kFirst>
-void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t count, float* sums, Fetch& fetch) {
+void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t count, float* sums) {
   if constexpr (kFirst) {
     _tile_zero(0);
     _tile_zero(1);
@@ -230,7 +213,6 @@ void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t 
     _tile_dpbf16ps(1, 5, 6);
     k += kStep * 2;
     q += kTileBytes;
-    fetch();
   }
   _tile_stored(0, sums, 64);
   _tile_stored(1, sums + kTileFloats, 64);
@@ -248,7 +230,7 @@ void store_sums(float* sums) {
 // tiles, these stay there for all keys.
 template <bool kFirst>
 void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles, int64_t step, int64_t count,
-                const Scratch& s, Fetch& fetch) {
+                const Scratch& s) {
   asm volatile("" : : : "memory");  // g++ 12 does not say that tile loads read memory
   const int64_t stride = a.k_stride * 2;
   const int64_t tile_bytes = a.qk_dim / kStep * kTileBytes;
@@ -260,11 +242,11 @@ void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles
       const std::byte* q = queries + tile * tile_bytes + step * kTileBytes;
       float* sums = s.scores + tile / 2 * kPairScores + key * kTile;
       if (tile + 1 < tiles) {
-        score<kFirst>(k, stride, q, tile_bytes, count, sums, done, fetch);
+        score<kFirst>(k, stride, q, tile_bytes, count, sums, done);
       } else {
         if (done != s.spare) store_sums(done);
         done = s.spare;
-        score_tile<kFirst>(k, stride, q, count, sums, fetch);
+        score_tile<kFirst>(k, stride, q, count, sums);
       }
     }
   }
@@ -385,7 +367,7 @@ class PendingOut {
 // `done`; from there they go on into the state.
 template <int kQueryTiles>
 void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, float* done, int done_tiles,
-                  PendingOut& pending, Fetch& fetch) {
+                  PendingOut& pending) {
   _tile_loadd(4, p, 64);
   _tile_loadd(6, values, 64);
   _tile_stored(0, done, 64);
@@ -406,7 +388,6 @@ void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, fl
     _tile_zero(3);
     _tile_dpbf16ps(3, 5, 7);
   }
-  fetch();
   for (int64_t step = 1; step < steps; ++step) {
     p += kTileBytes;
     values += 2 * kTileBytes;
@@ -421,7 +402,6 @@ void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, fl
       _tile_dpbf16ps(3, 5, 7);
     }
     pending.finish(kRowsAStep);
-    fetch();
   }
   pending.finish_all();
 }
@@ -438,7 +418,7 @@ void describe(const AttentionBlock& a, int64_t first, int64_t tiles, QueryPair* 
   }
 }
 
-void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, Fetch& fetch) {
+void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s) {
   PendingOut pending(a);
   float* out = s.out;
   float* next_out = s.out + 4 * kTileFloats;
@@ -457,9 +437,9 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, Fetch& 
       const int count = tile + 1 < tiles ? 2 : 1;
       if (done_pair != nullptr) pending.set(*done_pair, done_tiles, done_column, done);
       if (count == 2) {
-        weigh_values<2>(probabilities, s.values, steps, done, done_tiles, pending, fetch);
+        weigh_values<2>(probabilities, s.values, steps, done, done_tiles, pending);
       } else {
-        weigh_values<1>(probabilities, s.values, steps, done, done_tiles, pending, fetch);
+        weigh_values<1>(probabilities, s.values, steps, done, done_tiles, pending);
       }
       done_pair = &pair;
       done_column = column;
@@ -481,7 +461,7 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, Fetch& 
 }
 
 // Rows [first, first + 2 * kTile * kMostPairs) of the queries.
-void attend(const AttentionBlock& a, int64_t first, const Scratch& s, Fetch& fetch) {
+void attend(const AttentionBlock& a, int64_t first, const Scratch& s) {
   const int64_t left = (a.rows - first + kTile - 1) / kTile;
   const int64_t tiles = left < 2 * kMostPairs ? left : 2 * kMostPairs;
   describe(a, first, tiles, s.pairs);
@@ -492,9 +472,9 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, Fetch& fet
     const int64_t step = steps * pass / passes;
     const int64_t count = steps * (pass + 1) / passes - step;
     if (pass == 0) {
-      score_pass<true>(a, queries, tiles, step, count, s, fetch);
+      score_pass<true>(a, queries, tiles, step, count, s);
     } else {
-      score_pass<false>(a, queries, tiles, step, count, s, fetch);
+      score_pass<false>(a, queries, tiles, step, count, s);
     }
   }
   for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -507,7 +487,7 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, Fetch& fet
     finish_scores(a, pair.keys, first + tile * kTile, s.scores + tile * kAttentionBlock * kTile, probabilities,
                   pair.factors[tile % 2]);
   }
-  weigh_all(a, tiles, s, fetch);
+  weigh_all(a, tiles, s);
 }
 
 }  // namespace
@@ -534,13 +514,31 @@ void attention_queries(const AttentionQueries& a) {
   }
 }
 
+// Brings rows into the second cache, as two streams. Tiles read 16 of them side by side: from memory that is slow, and
+// what prefetches beside them takes the lines that they wait for.
+void read_rows(const std::byte* rows, int64_t size_bytes) {
+  constexpr int64_t kAhead = 2048;
+  const int64_t half = size_bytes / 128 * 64;
+  __m512i all = _mm512_setzero_si512();
+  for (int64_t i = 0; i < half; i += 64) {
+    for (const std::byte* at : {rows + i, rows + half + i}) {
+      _mm_prefetch(reinterpret_cast<const char*>(at + kAhead), _MM_HINT_T0);
+      all = _mm512_or_si512(all, _mm512_loadu_si512(at));
+    }
+  }
+  asm volatile("" : : "v"(all));  // so that it is read
+}
+
 void attention_block(const AttentionBlock& a) {
   if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_block(a);
   configure_tiles();
+  if (a.rows <= kFewRows) {
+    const int64_t key_bytes = a.keys * a.k_stride * 2;
+    read_rows(a.k, key_bytes);
+    if (a.v < a.k || a.v >= a.k + key_bytes) read_rows(a.v, a.keys * a.v_stride * 2);
+  }
   const Scratch scratch(a.scratch);
-  const int64_t pairs = (a.rows + 2 * kTile - 1) / (2 * kTile);
-  Fetch fetch(a.next, a.next_bytes, pairs * (a.qk_dim / kStep + a.v_dim / kStep) * ((a.keys + kStep - 1) / kStep));
-  for (int64_t row = 0; row < a.rows; row += 2 * kTile * kMostPairs) attend(a, row, scratch, fetch);
+  for (int64_t row = 0; row < a.rows; row += 2 * kTile * kMostPairs) attend(a, row, scratch);
 }
 
 }  // namespace glimmer::kernels::amx

@@ -108,12 +108,11 @@ void attend(LayerPass& pass, const MlaWeights& w) {
   attention(ctx, call);
   std::vector<EncodedLinearCall> encoded_calls;
   for (int64_t h = 0; h < heads; ++h) {
-    encoded_calls.push_back(
-        {.weight = &w.v_b[h],
-         .x = {type, call.encoded_out.data + h * head_bytes, call.encoded_out.row_bytes},
-         .y = y_of(h),
-         .tokens = tokens,
-         .y_stride = heads * c.v_head_dim});
+    encoded_calls.push_back({.weight = &w.v_b[h],
+                             .x = {type, call.encoded_out.data + h * head_bytes, call.encoded_out.row_bytes},
+                             .y = y_of(h),
+                             .tokens = tokens,
+                             .y_stride = heads * c.v_head_dim});
   }
   linear(ctx, encoded_calls);
 }
