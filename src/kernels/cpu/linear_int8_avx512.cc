@@ -48,18 +48,19 @@ void prefetch_ahead(const uint8_t* at, int64_t bytes) {
   }
 }
 
-// One token: codes go from memory to the product in registers. Panels panel, panel + step, .. take turns block by
+// One to three tokens: codes go from memory to the products in registers. Panels panel, panel + step, .. take turns block by
 // block, so that memory is asked evenly; each reads ahead, on into the panel after it, since the processor's
 // prefetchers stop at pages.
-template <typename Codes, int kPanels>
-void one_token_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t step) {
+template <typename Codes, int kTokens, int kPanels>
+void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t step) {
   const Int8Rows x(a);
-  const uint8_t* codes = x.codes(0);
+  const uint8_t* codes[kTokens];
+  for (int t = 0; t < kTokens; ++t) codes[t] = x.codes(t);
   StretchMap map[kPanels];
-  __m512 total[kPanels];
+  __m512 total[kPanels][kTokens];
   const uint8_t* base[kPanels];
   for (int p = 0; p < kPanels; ++p) {
-    total[p] = _mm512_setzero_ps();
+    for (__m512& of_token : total[p]) of_token = _mm512_setzero_ps();
     base[p] = panel_at(a.w, panel + p * step);
   }
   const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
@@ -70,10 +71,12 @@ void one_token_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int6
       prefetch_ahead(base[p] + stretch * scale_bytes, scale_bytes);
       prepare_stretch(a.w, rule, base[p], stretch, map[p]);
     }
-    __m512i sum[kPanels];
-    for (int p = 0; p < kPanels; ++p) sum[p] = _mm512_set1_epi32(-128 * x.sums(0)[stretch]);
+    __m512i sum[kPanels][kTokens];
+    for (int t = 0; t < kTokens; ++t) {
+      for (int p = 0; p < kPanels; ++p) sum[p][t] = _mm512_set1_epi32(-128 * x.sums(t)[stretch]);
+    }
     for (int64_t block = 0; block < blocks; ++block) {
-      const uint8_t* from = codes + (stretch * kStretchBlocks + block) * kBlockColumns;
+      const int64_t column = (stretch * kStretchBlocks + block) * kBlockColumns;
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) {
         const uint8_t* at = base[p] + a.w.scale_bytes + (stretch * kStretchBlocks + block) * Codes::kBytes;
@@ -81,24 +84,34 @@ void one_token_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int6
         __m512i lines[kBlockLines];
         unsigned_lines<Codes>(rule, map[p], block, at, lines);
 #pragma GCC unroll 8
-        for (int i = 0; i < kBlockLines; ++i) sum[p] = _mm512_dpbusd_epi32(sum[p], lines[i], four_codes(from + 4 * i));
+        for (int i = 0; i < kBlockLines; ++i) {
+#pragma GCC unroll 3
+          for (int t = 0; t < kTokens; ++t) {
+            sum[p][t] = _mm512_dpbusd_epi32(sum[p][t], lines[i], four_codes(codes[t] + column + 4 * i));
+          }
+        }
       }
     }
-    const __m512 scale = _mm512_set1_ps(x.scales(0)[stretch]);
-    for (int p = 0; p < kPanels; ++p) {
-      total[p] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[p]), scale), map[p].step, total[p]);
+    for (int t = 0; t < kTokens; ++t) {
+      const __m512 scale = _mm512_set1_ps(x.scales(t)[stretch]);
+      for (int p = 0; p < kPanels; ++p) {
+        const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[p][t]), scale);
+        total[p][t] = _mm512_fmadd_ps(value, map[p].step, total[p][t]);
+      }
     }
   }
-  for (int p = 0; p < kPanels; ++p) store_panel(a, panel + p * step, 0, total[p]);
+  for (int t = 0; t < kTokens; ++t) {
+    for (int p = 0; p < kPanels; ++p) store_panel(a, panel + p * step, t, total[p][t]);
+  }
 }
 
 // Each stream runs through panels that follow each other in memory.
-template <typename Codes>
-void one_token(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
+template <typename Codes, int kTokens>
+void few_tokens(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
   const int64_t step = (panel_end - panel_begin) / kStreams;
-  for (int64_t i = 0; i < step; ++i) one_token_panels<Codes, kStreams>(a, rule, panel_begin + i, step);
+  for (int64_t i = 0; i < step; ++i) few_tokens_panels<Codes, kTokens, kStreams>(a, rule, panel_begin + i, step);
   const int64_t panel = panel_begin + kStreams * step;
-  if (panel < panel_end) one_token_panels<Codes, 1>(a, rule, panel, 1);
+  if (panel < panel_end) few_tokens_panels<Codes, kTokens, 1>(a, rule, panel, 1);
 }
 
 constexpr int64_t kTokensAtOnce = 64;
@@ -159,7 +172,9 @@ void some_tokens(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t t
 
 template <typename Codes>
 void multiply(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
-  if (a.T == 1) return one_token<Codes>(a, rule, panel_begin, panel_end);
+  if (a.T == 1) return few_tokens<Codes, 1>(a, rule, panel_begin, panel_end);
+  if (a.T == 2) return few_tokens<Codes, 2>(a, rule, panel_begin, panel_end);
+  if (a.T == 3) return few_tokens<Codes, 3>(a, rule, panel_begin, panel_end);
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
     for (int64_t t = 0; t < a.T; t += kTokensAtOnce) {
       some_tokens<Codes>(a, rule, panel, t, a.T - t < kTokensAtOnce ? a.T - t : kTokensAtOnce);
