@@ -48,8 +48,8 @@ void prefetch_ahead(const uint8_t* at, int64_t bytes) {
   }
 }
 
-// One to three tokens: codes go from memory to the products in registers. Panels panel, panel + step, .. take turns block by
-// block, so that memory is asked evenly; each reads ahead, on into the panel after it, since the processor's
+// One to three tokens: codes go from memory to the products in registers. Panels panel, panel + step, .. take turns
+// block by block, so that memory is asked evenly; each reads ahead, on into the panel after it, since the processor's
 // prefetchers stop at pages.
 template <typename Codes, int kTokens, int kPanels>
 void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t step) {
