@@ -59,7 +59,8 @@ void run_aside(Service& service, const std::shared_ptr<Exchange>& exchange, Work
     } catch (...) {
       error = std::current_exception();
     }
-    exchange->post([next = std::move(next), error] {
+    // Moved, so that one thread alone lets go of it.
+    exchange->post([next = std::move(next), error = std::move(error)] {
       if (error) std::rethrow_exception(error);
       next();
     });

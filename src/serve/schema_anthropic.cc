@@ -62,7 +62,7 @@ const FieldTable& thinking_table() {
   static const FieldTable table = {
       {.name = "type", .choices = {"enabled", "disabled", "adaptive", "between_tools"}, .required = true},
       {"budget_tokens", kIntegerField, "Checked, but not enforced", 1024, kMaxCount},
-      {.name = "display", .choices = {"summarized", "omitted"}},
+      {"display", kTextField, "\"omitted\": without the text; others, such as \"summarized\": with it"},
   };
   return table;
 }

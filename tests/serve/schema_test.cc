@@ -390,6 +390,8 @@ TEST(Schema, SwitchesThinking) {
   EXPECT_EQ(thinking("messages", Json::object()), false);
   EXPECT_EQ(thinking("messages", {{"thinking", {{"type", "enabled"}, {"budget_tokens", 1024}}}}), true);
   EXPECT_EQ(thinking("messages", {{"thinking", {{"type", "adaptive"}}}}), true);
+  // Claude Code asks for a display that Anthropic's SDK does not know.
+  EXPECT_EQ(thinking("messages", {{"thinking", {{"type", "adaptive"}, {"display", "updates"}}}}), true);
   EXPECT_EQ(thinking("messages", {{"thinking", {{"type", "disabled"}}}}), false);
   EXPECT_EQ(refusal("messages", {{"thinking", {{"type", "enabled"}}}}).param, "thinking.budget_tokens");
   EXPECT_EQ(refusal("messages", {{"thinking", {{"type", "enabled"}, {"budget_tokens", 10}}}}).param,
