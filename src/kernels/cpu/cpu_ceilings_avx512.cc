@@ -20,7 +20,11 @@ uint64_t read_streams(const std::byte* data, int64_t stream_bytes) {
   }
 #pragma GCC unroll 8
   for (int i = 1; i < 8; ++i) sums[0] = _mm512_add_epi64(sums[0], sums[i]);
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(sums[0]));
+  alignas(64) uint64_t parts[8];
+  _mm512_store_si512(parts, sums[0]);
+  uint64_t sum = 0;
+  for (const uint64_t part : parts) sum += part;
+  return sum;
 }
 
 }  // namespace
