@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
 import time
 
@@ -343,3 +345,15 @@ def test_logs_unknown_fields_and_no_text(server, client):
     post(client, "/v1/chat/completions", frobnicate=1, messages=[{"role": "user", "content": "a secret word"}])
     server.wait_for_log("frobnicate")
     assert "secret" not in server.log()
+
+
+def test_documents_every_endpoint_flag_and_metric(server):
+    with open(os.path.join(os.path.dirname(MODEL), "..", "docs", "serve.md"), encoding="utf-8") as file:
+        text = file.read()
+    words = {*re.findall(r"[\w-]+", text), *re.findall(r"[\w/{}.-]+", text)}
+    flags = re.findall(r"^ +(?:-\w,)?(--[\w-]+)", subprocess.run([BINARY, "serve", "--help"], capture_output=True, text=True,
+                                                               check=True).stdout, re.MULTILINE)
+    metrics = re.findall(r"^# TYPE (\w+)", server.ask("GET", "/metrics").body.decode(), re.MULTILINE)
+    paths = list(json.loads(server.ask("GET", "/openapi.json").body)["paths"])
+    assert len(flags) > 20 and len(metrics) > 10 and len(paths) > 10
+    assert [name for name in flags + metrics + paths if name not in words and name not in ("--help", "--version")] == []
