@@ -79,25 +79,19 @@ inline void store_total(const Linear& a, int64_t panel, int64_t token, const flo
 // ---- kInt8 ----
 //
 // A unit of work is 32 tokens by two panels by a stretch: 16 products of tiles. While the tile unit makes them, the
-// vector unit takes up the sums of the unit before, and makes bytes of the codes of the stretch that comes next.
+// vector unit takes up the sums of the unit before. Bytes of codes are made before all units of their stretch: made
+// between tile products they take several times as long, as what they fetch holds the lines that tile loads wait for.
 
 constexpr int64_t kStretchBytes = kStretch * kPanelRows;
 constexpr int64_t kUnitTokens = 2 * kTileTokens;
-constexpr int64_t kBlockTokens = 128;      // whose totals lie in the first-level cache while they go over a segment
-constexpr int64_t kSegmentStretches = 16;  // whose bytes lie in the second-level cache while blocks of tokens pass
 
-// Stretches of two panels as signed bytes, in a ring.
+// A stretch of two panels as signed bytes.
 struct Bytes {
-  struct Stretch {
-    alignas(64) uint8_t panel[2][kStretchBytes];
-    __m512 step[2];
-    // What is written next to what is read must not lie whole pages from it.
-    uint8_t apart[2048 - 2 * sizeof(__m512)];
-  };
-  Stretch ring[kSegmentStretches + 1];
+  alignas(64) uint8_t panel[2][kStretchBytes];
+  __m512 step[2];
 };
 
-// Makes bytes of two panels, stretch by stretch and pair by pair, a block of 32 columns at a time.
+// Makes bytes of panels, pair by pair and stretch by stretch.
 template <typename Codes>
 class Filler {
  public:
@@ -112,37 +106,31 @@ class Filler {
     }
   }
 
-  // Goes to the next stretch, if there is one: its bytes come into `out`, a block each `slots_a_block` calls.
-  void begin(Bytes::Stretch& out, int64_t slots) {
-    count_ = next_ = 0;
-    if (panel_ >= panel_end_) return;
-    out_ = &out;
+  // The next stretch.
+  void fill(Bytes& out) {
     const int64_t blocks = (a_.w.columns + kBlockColumns - 1) / kBlockColumns;
     const int64_t left = blocks - stretch_ * kStretchBlocks;
-    blocks_ = left < kStretchBlocks ? left : kStretchBlocks;
-    panels_ = panel_end_ - panel_ < 2 ? 1 : 2;
-    count_ = blocks_ * panels_;
-    slots_ = wait_ = slots / count_ > 1 ? slots / count_ : 1;
-    for (int64_t p = 0; p < panels_; ++p) {
+    const int64_t count = left < kStretchBlocks ? left : kStretchBlocks;
+    const int64_t panels = panel_end_ - panel_ < 2 ? 1 : 2;
+    const uint8_t* codes[2];
+    for (int64_t p = 0; p < panels; ++p) {
       const uint8_t* base = panel_at(a_.w, panel_ + p);
       ask(p, scale_lines_);
       prepare_stretch(a_.w, rule_, base, stretch_, map_[p]);
       out.step[p] = map_[p].step;
-      codes_[p] = base + a_.w.scale_bytes + stretch_ * kStretchBlocks * Codes::kBytes;
+      codes[p] = base + a_.w.scale_bytes + stretch_ * kStretchBlocks * Codes::kBytes;
     }
-  }
-
-  [[gnu::always_inline]] void slot() {
-    if (--wait_ != 0) return;
-    wait_ = slots_;
-    if (next_ < count_) block();
-  }
-
-  void finish() {
-    if (count_ == 0) return;
-    while (next_ < count_) block();
-    for (int64_t p = 0; p < panels_ && blocks_ % 2 != 0; ++p) {  // tiles are 64 columns
-      auto* to = reinterpret_cast<__m512i*>(out_->panel[p]) + blocks_ * kBlockLines;
+    for (int64_t block = 0; block < count; ++block) {
+      const int64_t column = block * kBlockColumns;
+      for (int64_t p = 0; p < panels; ++p) {
+        ask(p, Codes::kBytes / kLineBytes);
+        auto& to = reinterpret_cast<__m512i(&)[kBlockLines]>(out.panel[p][column * kPanelRows]);
+        const int shift = map_[p].group_shift;
+        Codes::lines(rule_, map_[p], column >> shift, (column + 16) >> shift, codes[p] + block * Codes::kBytes, to);
+      }
+    }
+    for (int64_t p = 0; p < panels && count % 2 != 0; ++p) {  // tiles are 64 columns
+      auto* to = reinterpret_cast<__m512i*>(out.panel[p]) + count * kBlockLines;
       for (int64_t i = 0; i < kBlockLines; ++i) _mm512_store_si512(to + i, _mm512_setzero_si512());
     }
     if (++stretch_ * kStretch < a_.w.columns) return;
@@ -151,17 +139,6 @@ class Filler {
   }
 
  private:
-  // Of one panel, which take turns.
-  [[gnu::noinline]] void block() {
-    const int64_t p = panels_ == 2 ? next_ & 1 : 0;
-    const int64_t column = (panels_ == 2 ? next_ >> 1 : next_) * kBlockColumns;
-    ++next_;
-    ask(p, Codes::kBytes / kLineBytes);
-    auto& to = reinterpret_cast<__m512i(&)[kBlockLines]>(out_->panel[p][column * kPanelRows]);
-    Codes::lines(rule_, map_[p], column >> map_[p].group_shift, (column + 16) >> map_[p].group_shift,
-                 codes_[p] + column / kBlockColumns * Codes::kBytes, to);
-  }
-
   // For lines of panel p of the pair that will be read soon. Past its end comes that of the next pair.
   void ask(int64_t p, int64_t lines) {
     for (int64_t i = 0; i < lines; ++i)
@@ -179,21 +156,9 @@ class Filler {
   int64_t panel_end_;
   int64_t stretch_ = 0;
   int64_t scale_lines_;
-  int64_t panels_ = 0;
-  int64_t blocks_ = 0;
-  int64_t count_ = 0;
-  int64_t next_ = 0;
-  int64_t slots_ = 1;
-  int64_t wait_ = 1;
-  const uint8_t* codes_[2] = {};
   const uint8_t* ahead_[2];
   const uint8_t* ahead_end_[2];
-  Bytes::Stretch* out_ = nullptr;
   StretchMap map_[2];
-};
-
-struct NoFiller {
-  void slot() {}
 };
 
 // Totals of tokens, filled up to whole units, and their scales. Totals do not rest in y, whose rows may lie a power of
@@ -285,7 +250,7 @@ template <int kTiles, typename Meanwhile>
   _tile_zero(1);
   if (kTiles > 1) _tile_zero(2);
   if (kTiles > 1) _tile_zero(3);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int64_t i = 0; i < steps; ++i) {
     _tile_loadd(4, x + 64 * i, row_bytes);
     _tile_loadd(6, first + i * kTileLines * kLineBytes, kLineBytes);
@@ -312,50 +277,47 @@ template <int kTiles>
   if (kTiles > 1) _tile_stored(3, sums.of[1][1], kLineBytes);
 }
 
-template <int kTiles, typename Fill>
+template <int kTiles>
 [[gnu::always_inline]] inline void multiply_unit(const Linear& a, const uint8_t* x, const uint8_t* first,
-                                                 const uint8_t* second, int64_t steps, Sums& sums, Fill& fill) {
+                                                 const uint8_t* second, int64_t steps, Sums& sums) {
   constexpr int64_t kSteps = kStretch / kInt8Pad;
   const int64_t row_bytes = a.x.row_bytes;
   const TakeUp before(a, sums);
   if (steps == kSteps) {
+    constexpr int64_t kPlaces = 4 * kSteps / (kUnitTokens / 2);  // of products, for each two tokens
     multiply_tiles<kTiles>(
         x, row_bytes, first, second, kSteps, [&](int64_t i) __attribute__((always_inline)) {
-          before.two_tokens(static_cast<uint64_t>(2 * i));
-          fill.slot();
+          if (i % kPlaces == 0) before.two_tokens(static_cast<uint64_t>(i / kPlaces * 2));
         });
   } else {
     before.all();
-    multiply_tiles<kTiles>(x, row_bytes, first, second, steps, [&](int64_t) { fill.slot(); });
+    multiply_tiles<kTiles>(x, row_bytes, first, second, steps, [](int64_t) {});
   }
   store_tiles<kTiles>(sums);
 }
 
-// Tokens [begin, end) of those from first_token on, over one stretch of one or two panels.
+// `tokens` tokens from `token` on, whose scales are in `state`, over one stretch of one or two panels.
 struct Part {
-  int64_t first_token;
-  int64_t begin;
-  int64_t end;
+  int64_t token;
+  int64_t tokens;
   int64_t stretch;
   int64_t panel;
   bool is_pair;
 };
 
-template <typename Fill>
-void multiply_stretch(const Linear& a, const Part& part, const Bytes::Stretch& bytes, TokenState& state, Sums& sums,
-                      Fill& fill) {
+void multiply_stretch(const Linear& a, const Part& part, const Bytes& bytes, TokenState& state, Sums& sums) {
   const Int8Rows x(a);
   const int64_t columns = x.columns - part.stretch * kStretch;
   const int64_t steps = (columns < kStretch ? columns : kStretch) / kInt8Pad;
   const bool is_last = part.stretch + 1 == x.blocks;
   const int64_t second = part.is_pair ? 1 : 0;
-  for (int64_t t = part.begin; t < part.end; t += kUnitTokens) {
-    const uint8_t* from = x.codes(part.first_token + t) + part.stretch * kStretch;
-    const int64_t left = part.end - t;
+  for (int64_t t = 0; t < part.tokens; t += kUnitTokens) {
+    const uint8_t* from = x.codes(part.token + t) + part.stretch * kStretch;
+    const int64_t left = part.tokens - t;
     if (left > kTileTokens) {
-      multiply_unit<2>(a, from, bytes.panel[0], bytes.panel[second], steps, sums, fill);
+      multiply_unit<2>(a, from, bytes.panel[0], bytes.panel[second], steps, sums);
     } else {
-      multiply_unit<1>(a, from, bytes.panel[0], bytes.panel[second], steps, sums, fill);
+      multiply_unit<1>(a, from, bytes.panel[0], bytes.panel[second], steps, sums);
     }
     sums.scale = state.scale + part.stretch * state.room + t;
     sums.total = state.total + t;
@@ -363,7 +325,7 @@ void multiply_stretch(const Linear& a, const Part& part, const Bytes::Stretch& b
     sums.step[1] = bytes.step[second];
     sums.add = part.stretch == 0 ? 0 : 0xFFFF;
     sums.tokens_out = !is_last ? 0 : static_cast<uint64_t>(left < kUnitTokens ? left : kUnitTokens);
-    sums.token = part.first_token + t;
+    sums.token = part.token + t;
     sums.panel = part.panel;
     sums.is_pair = part.is_pair;
   }
@@ -382,42 +344,16 @@ template <typename Codes>
 void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end, int64_t token,
                      int64_t tokens, Bytes& bytes, TokenState& state) {
   const Int8Rows x(a);
-  // A single block of tokens needs no bytes twice, and those of two stretches lie in the first-level cache.
-  const int64_t segment = tokens <= kBlockTokens ? 1 : kSegmentStretches;
-  const auto at = [&](int64_t item) -> Bytes::Stretch& { return bytes.ring[item % (segment + 1)]; };
-  Filler<Codes> fill(a, rule, panel_begin, panel_end);
-  NoFiller no_fill;
+  Filler<Codes> filler(a, rule, panel_begin, panel_end);
   Sums sums;  // none at first: what is taken up then is set anew before it is read
   sums.scale = state.scale;
   sums.total = state.total;
-  const int64_t first_tokens = tokens < kBlockTokens ? tokens : kBlockTokens;
-  const int64_t units = (first_tokens + kUnitTokens - 1) / kUnitTokens;
-  int64_t item = 0;
-  fill.begin(at(0), 1);
-  fill.finish();
   for (int64_t panel = panel_begin; panel < panel_end; panel += 2) {
-    for (int64_t begin = 0; begin < x.blocks; begin += segment) {
-      const int64_t end = x.blocks - begin < segment ? x.blocks : begin + segment;
-      for (int64_t t = 0; t < tokens; t += kBlockTokens) {
-        const int64_t t_end = tokens - t < kBlockTokens ? tokens : t + kBlockTokens;
-        for (int64_t i = begin; i < end; ++i) {
-          const Bytes::Stretch& stretch = at(item + i - begin);
-          const Part part{.first_token = token,
-                          .begin = t,
-                          .end = t_end,
-                          .stretch = i,
-                          .panel = panel,
-                          .is_pair = panel_end - panel > 1};
-          if (t == 0) {
-            fill.begin(at(item + i - begin + 1), units * kStretch / kInt8Pad * 4);
-            multiply_stretch(a, part, stretch, state, sums, fill);
-            fill.finish();
-          } else {
-            multiply_stretch(a, part, stretch, state, sums, no_fill);
-          }
-        }
-      }
-      item += end - begin;
+    for (int64_t stretch = 0; stretch < x.blocks; ++stretch) {
+      filler.fill(bytes);
+      multiply_stretch(
+          a, {.token = token, .tokens = tokens, .stretch = stretch, .panel = panel, .is_pair = panel_end - panel > 1},
+          bytes, state, sums);
     }
   }
   TakeUp(a, sums).all();
