@@ -27,11 +27,14 @@ struct Activations {
   Tensor k;  // [tokens, num_key_value_heads * head_dim]
   Tensor v;
   // MLA
-  Tensor q_a;                 // [tokens, q_lora_rank]
-  Tensor latent;              // [tokens, kv_lora_rank + qk_rope_head_dim]
-  Tensor q_absorbed;          // [tokens, heads, kv_lora_rank + qk_rope_head_dim]
-  Tensor latent_out;          // [tokens, heads, kv_lora_rank]
-  Buffer latent_out_encoded;  // the same by heads, where v_b reads another type than f32; made at first use
+  Tensor q_a;         // [tokens, q_lora_rank]
+  Tensor latent;      // [tokens, kv_lora_rank + qk_rope_head_dim]
+  Tensor q_absorbed;  // [tokens, heads, kv_lora_rank + qk_rope_head_dim]
+  Tensor latent_out;  // [tokens, heads, kv_lora_rank]
+  // By heads, what k_b and v_b read, and o_proj's input, where they read another type than f32; made at first use.
+  Buffer q_nope_encoded;
+  Buffer latent_out_encoded;
+  Buffer attn_encoded;
 
   MoeScratch mlp;
   // Sparse layers

@@ -261,8 +261,7 @@ class Attention {
       if (call_.out != nullptr) continue;
       const auto& encoded = call_.encoded_out;
       ctx_.kernels().encode_activations(encoded.type, out, layout_.v_dim, 1, layout_.v_dim, 0, layout_.v_dim,
-                                        encoded.data + head * encoded.head_bytes + token * encoded.row_bytes,
-                                        encoded.row_bytes);
+                                        encoded.row(head, token), encoded.row_bytes);
     }
   }
 

@@ -189,6 +189,54 @@ void linear(Context& ctx, std::span<const LinearCall> calls) {
   linear(ctx, encode_inputs(ctx, calls));
 }
 
+void linear(Context& ctx, std::span<const LinearCall> calls, const TakeOutput& take) {
+  if (ctx.linear_observer()) observe(ctx, calls);
+  linear(ctx, encode_inputs(ctx, calls), take);
+}
+
+void linear(Context& ctx, std::span<const EncodedLinearCall> calls, const TakeOutput& take) {
+  constexpr int64_t kMostTokens = 256;  // whose outputs lie in the second-level cache
+  constexpr int64_t kFewestTokens = 32;
+  constexpr int64_t kTasksAThread = 4;
+  constexpr int64_t kPanels = kOutputColumns / kPanelRows;
+  const auto blocks_of = [](const EncodedLinearCall& call) {
+    return (call.weight->out_features() + kOutputColumns - 1) / kOutputColumns;
+  };
+  int64_t tokens = kMostTokens;
+  const auto tasks_of = [&](const EncodedLinearCall& call) {
+    return blocks_of(call) * ((call.tokens + tokens - 1) / tokens);
+  };
+  const auto all_tasks = [&] {
+    int64_t tasks = 0;
+    for (const EncodedLinearCall& call : calls) tasks += tasks_of(call);
+    return tasks;
+  };
+  while (tokens > kFewestTokens && all_tasks() < kTasksAThread * ctx.pool().threads()) tokens /= 2;
+  ctx.reserve_scratch(tokens * kOutputColumns);
+  ctx.pool().parallel_for(all_tasks(), 1, [&](int64_t task, int64_t, int worker) {
+    size_t index = 0;
+    for (; task >= tasks_of(calls[index]); ++index) task -= tasks_of(calls[index]);
+    const EncodedLinearCall& call = calls[index];
+    const LinearWeight& weight = *call.weight;
+    const int64_t block = task % blocks_of(call);
+    OutputBlock out{.call = index,
+                    .first_token = task / blocks_of(call) * tokens,
+                    .first_column = block * kOutputColumns,
+                    .y = ctx.scratch(worker)};
+    out.tokens = std::min(tokens, call.tokens - out.first_token);
+    out.columns = std::min(kOutputColumns, weight.out_features() - out.first_column);
+    const int64_t panels = (out.columns + kPanelRows - 1) / kPanelRows;
+    ctx.kernels().linear({.x = {call.x.type, call.x.data + out.first_token * call.x.row_bytes, call.x.row_bytes},
+                          .w = panels_of(weight, block * kPanels, block * kPanels + panels),
+                          .bias = weight.bias == nullptr ? nullptr : weight.bias + out.first_column,
+                          .y = out.y,
+                          .y_stride = out.columns,
+                          .T = out.tokens},
+                         0, panels);
+    take(out);
+  });
+}
+
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y) {
   const int64_t tokens = x.shape[0];
   GLIMMER_CHECK(x.shape == Shape({tokens, weight.in_features()}) && y.shape == Shape({tokens, weight.out_features()}),

@@ -1,6 +1,7 @@
 // Matrix products with weights.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <vector>
@@ -70,6 +71,24 @@ struct EncodedLinearCall {
   int64_t y_stride = 0;
 };
 void linear(Context& ctx, std::span<const EncodedLinearCall> calls);
+
+// Outputs of one product, kOutputColumns of them for some tokens.
+inline constexpr int64_t kOutputColumns = 256;
+struct OutputBlock {
+  size_t call = 0;  // index
+  int64_t first_token = 0;
+  int64_t tokens = 0;
+  int64_t first_column = 0;
+  int64_t columns = 0;  // kOutputColumns, or what is left
+  float* y = nullptr;   // [tokens, columns], dense, to do with as one likes
+};
+using TakeOutput = std::function<void(const OutputBlock& block)>;
+
+// The same products, whose outputs are given to `take` where they are made, on several threads at once; `y` is not
+// looked at. For outputs that are read once, in another type: as f32 in memory many tokens' would be written and read
+// for nothing.
+void linear(Context& ctx, std::span<const LinearCall> calls, const TakeOutput& take);
+void linear(Context& ctx, std::span<const EncodedLinearCall> calls, const TakeOutput& take);
 
 // y = x W^T + b.   x [tokens, in_features] f32, y [tokens, out_features] f32. CHECKs shapes.
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y);

@@ -13,6 +13,12 @@ struct RopeTable {
   const float* sin = nullptr;
   int64_t rotary_dim = 0;
   RopePairing pairing = RopePairing::kHalfSplit;
+
+  // That of the tokens from `token` on.
+  RopeTable from(int64_t token) const {
+    const int64_t skipped = token * (rotary_dim / 2);
+    return {.cos = cos + skipped, .sin = sin + skipped, .rotary_dim = rotary_dim, .pairing = pairing};
+  }
 };
 
 // Fills cos, sin [tokens, inv_freq.size()] for positions first_position .. first_position + tokens - 1; both are
@@ -33,5 +39,7 @@ struct RopeCall {
   int64_t out_head_stride = 0;
 };
 void rope(Context& ctx, const RopeTable& table, const RopeCall& call);
+// The same on the calling thread alone.
+void rope_here(const Context& ctx, const RopeTable& table, const RopeCall& call);
 
 }  // namespace glimmer

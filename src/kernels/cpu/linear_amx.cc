@@ -81,6 +81,7 @@ inline void store_total(const Linear& a, int64_t panel, int64_t token, const flo
 // A unit of work is 32 tokens by two panels by a stretch: 16 products of tiles. While the tile unit makes them, the
 // vector unit takes up the sums of the unit before. Bytes of codes are made before all units of their stretch: made
 // between tile products they take several times as long, as what they fetch holds the lines that tile loads wait for.
+// Where a stretch has several units, the next codes come to the second-level cache meanwhile.
 
 constexpr int64_t kStretchBytes = kStretch * kPanelRows;
 constexpr int64_t kUnitTokens = 2 * kTileTokens;
@@ -98,16 +99,27 @@ class Filler {
   Filler(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end)
       : a_(a), rule_(rule), panel_(panel_begin), panel_end_(panel_end) {
     const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
-    scale_lines_ = (a.w.scale_bytes + stretches * kLineBytes - 1) / (stretches * kLineBytes);
+    const auto lines = [&](int64_t bytes) { return (bytes + stretches * kLineBytes - 1) / (stretches * kLineBytes); };
+    scale_lines_ = lines(a.w.scale_bytes);
+    lines_ = lines(a.w.panel_bytes);
     for (int64_t p = 0; p < 2; ++p) {
       ahead_[p] = panel_at(a.w, panel_begin + p);
       ahead_end_[p] = ahead_[p] + a.w.panel_bytes;
-      ask(p, kAheadBytes / kLineBytes);
+      ask<_MM_HINT_T0>(p, kAheadBytes / kLineBytes);
     }
   }
 
-  // The next stretch.
-  void fill(Bytes& out) {
+  // Of a panel and a stretch, nearly.
+  int64_t lines() const { return lines_; }
+
+  // For the next line of both panels.
+  [[gnu::always_inline]] void ask_both() {
+    ask<_MM_HINT_T1>(0, 1);
+    ask<_MM_HINT_T1>(1, 1);
+  }
+
+  // The next stretch. `asks`: for as many later codes too, if no one else does.
+  void fill(Bytes& out, bool asks) {
     const int64_t blocks = (a_.w.columns + kBlockColumns - 1) / kBlockColumns;
     const int64_t left = blocks - stretch_ * kStretchBlocks;
     const int64_t count = left < kStretchBlocks ? left : kStretchBlocks;
@@ -115,7 +127,7 @@ class Filler {
     const uint8_t* codes[2];
     for (int64_t p = 0; p < panels; ++p) {
       const uint8_t* base = panel_at(a_.w, panel_ + p);
-      ask(p, scale_lines_);
+      if (asks) ask<_MM_HINT_T0>(p, scale_lines_);
       prepare_stretch(a_.w, rule_, base, stretch_, map_[p]);
       out.step[p] = map_[p].step;
       codes[p] = base + a_.w.scale_bytes + stretch_ * kStretchBlocks * Codes::kBytes;
@@ -123,7 +135,7 @@ class Filler {
     for (int64_t block = 0; block < count; ++block) {
       const int64_t column = block * kBlockColumns;
       for (int64_t p = 0; p < panels; ++p) {
-        ask(p, Codes::kBytes / kLineBytes);
+        if (asks) ask<_MM_HINT_T0>(p, Codes::kBytes / kLineBytes);
         auto& to = reinterpret_cast<__m512i(&)[kBlockLines]>(out.panel[p][column * kPanelRows]);
         const int shift = map_[p].group_shift;
         Codes::lines(rule_, map_[p], column >> shift, (column + 16) >> shift, codes[p] + block * Codes::kBytes, to);
@@ -140,9 +152,11 @@ class Filler {
 
  private:
   // For lines of panel p of the pair that will be read soon. Past its end comes that of the next pair.
-  void ask(int64_t p, int64_t lines) {
-    for (int64_t i = 0; i < lines; ++i)
-      _mm_prefetch(reinterpret_cast<const char*>(ahead_[p] + i * kLineBytes), _MM_HINT_T0);
+  template <_mm_hint kHint>
+  [[gnu::always_inline]] void ask(int64_t p, int64_t lines) {
+    for (int64_t i = 0; i < lines; ++i) {
+      _mm_prefetch(reinterpret_cast<const char*>(ahead_[p] + i * kLineBytes), kHint);
+    }
     ahead_[p] += lines * kLineBytes;
     if (ahead_[p] >= ahead_end_[p]) {
       ahead_[p] += a_.w.panel_bytes;
@@ -156,6 +170,7 @@ class Filler {
   int64_t panel_end_;
   int64_t stretch_ = 0;
   int64_t scale_lines_;
+  int64_t lines_;
   const uint8_t* ahead_[2];
   const uint8_t* ahead_end_[2];
   StretchMap map_[2];
@@ -277,9 +292,11 @@ template <int kTiles>
   if (kTiles > 1) _tile_stored(3, sums.of[1][1], kLineBytes);
 }
 
-template <int kTiles>
+// `asks`: how often the filler asks for lines meanwhile.
+template <int kTiles, typename Codes>
 [[gnu::always_inline]] inline void multiply_unit(const Linear& a, const uint8_t* x, const uint8_t* first,
-                                                 const uint8_t* second, int64_t steps, Sums& sums) {
+                                                 const uint8_t* second, int64_t steps, Sums& sums,
+                                                 Filler<Codes>& filler, int64_t asks) {
   constexpr int64_t kSteps = kStretch / kInt8Pad;
   const int64_t row_bytes = a.x.row_bytes;
   const TakeUp before(a, sums);
@@ -288,10 +305,13 @@ template <int kTiles>
     multiply_tiles<kTiles>(
         x, row_bytes, first, second, kSteps, [&](int64_t i) __attribute__((always_inline)) {
           if (i % kPlaces == 0) before.two_tokens(static_cast<uint64_t>(i / kPlaces * 2));
+          if (i % 2 == 0)
+            for (int64_t n = i / 2; n < asks; n += 2 * kSteps) filler.ask_both();
         });
   } else {
     before.all();
     multiply_tiles<kTiles>(x, row_bytes, first, second, steps, [](int64_t) {});
+    for (int64_t n = 0; n < asks; ++n) filler.ask_both();
   }
   store_tiles<kTiles>(sums);
 }
@@ -305,7 +325,9 @@ struct Part {
   bool is_pair;
 };
 
-void multiply_stretch(const Linear& a, const Part& part, const Bytes& bytes, TokenState& state, Sums& sums) {
+template <typename Codes>
+void multiply_stretch(const Linear& a, const Part& part, const Bytes& bytes, TokenState& state, Sums& sums,
+                      Filler<Codes>& filler, int64_t asks) {
   const Int8Rows x(a);
   const int64_t columns = x.columns - part.stretch * kStretch;
   const int64_t steps = (columns < kStretch ? columns : kStretch) / kInt8Pad;
@@ -315,9 +337,9 @@ void multiply_stretch(const Linear& a, const Part& part, const Bytes& bytes, Tok
     const uint8_t* from = x.codes(part.token + t) + part.stretch * kStretch;
     const int64_t left = part.tokens - t;
     if (left > kTileTokens) {
-      multiply_unit<2>(a, from, bytes.panel[0], bytes.panel[second], steps, sums);
+      multiply_unit<2>(a, from, bytes.panel[0], bytes.panel[second], steps, sums, filler, asks);
     } else {
-      multiply_unit<1>(a, from, bytes.panel[0], bytes.panel[second], steps, sums);
+      multiply_unit<1>(a, from, bytes.panel[0], bytes.panel[second], steps, sums, filler, asks);
     }
     sums.scale = state.scale + part.stretch * state.room + t;
     sums.total = state.total + t;
@@ -345,15 +367,17 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel_begin,
                      int64_t tokens, Bytes& bytes, TokenState& state) {
   const Int8Rows x(a);
   Filler<Codes> filler(a, rule, panel_begin, panel_end);
+  const int64_t units = (tokens + kUnitTokens - 1) / kUnitTokens;
+  const int64_t asks = units == 1 ? 0 : (filler.lines() + units - 1) / units;
   Sums sums;  // none at first: what is taken up then is set anew before it is read
   sums.scale = state.scale;
   sums.total = state.total;
   for (int64_t panel = panel_begin; panel < panel_end; panel += 2) {
     for (int64_t stretch = 0; stretch < x.blocks; ++stretch) {
-      filler.fill(bytes);
+      filler.fill(bytes, asks == 0);
       multiply_stretch(
           a, {.token = token, .tokens = tokens, .stretch = stretch, .panel = panel, .is_pair = panel_end - panel > 1},
-          bytes, state, sums);
+          bytes, state, sums, filler, asks);
     }
   }
   TakeUp(a, sums).all();
