@@ -146,6 +146,8 @@ struct AttentionBlock {
   bool fold = false;                 // whether the result is folded into the state, or is the state
   AttentionState state;
   std::byte* scratch = nullptr;  // attention_scratch_bytes, aligned to 64 bytes
+  // Keys that the next call reads, or null: a table may begin to fetch them.
+  const std::byte* next_k = nullptr;
 };
 
 // Folds `other` into `into`, row by row:

@@ -190,7 +190,9 @@ class Attention {
     for (int64_t block = p.first_block; block < p.last_block; ++block) {
       const bool in_first_span = block / kSpanBlocks == p.first_block / kSpanBlocks;
       const bool begins = block == p.first_block || block % kSpanBlocks == 0;
-      run_block(rows, block, !begins, in_first_span ? total : span, visible, queries, scratch, decoded);
+      const bool has_next = block + 1 < p.last_block && !layout_.has_codes();
+      run_block(rows, block, has_next ? rows.sequence->kv.head(block + 1, rows.kv_head) : nullptr, !begins,
+                in_first_span ? total : span, visible, queries, scratch, decoded);
       const bool ends = block + 1 == p.last_block || (block + 1) % kSpanBlocks == 0;
       if (ends && !in_first_span) {
         ctx_.kernels().attention_fold({.into = total, .other = span, .rows = count, .v_dim = layout_.v_dim});
@@ -199,8 +201,8 @@ class Attention {
     if (!divided_) finish(rows, total, 0, count);
   }
 
-  void run_block(const Rows& rows, int64_t block, bool fold, const AttentionState& state, int32_t* visible,
-                 const float* queries, float* scratch, float* decoded) {
+  void run_block(const Rows& rows, int64_t block, const std::byte* next_k, bool fold, const AttentionState& state,
+                 int32_t* visible, const float* queries, float* scratch, float* decoded) {
     const int64_t count = rows.tokens * group_;
     const int64_t seen = rows.sequence->past_tokens + rows.first_token + 1 - block * kAttentionBlock;
     std::fill_n(visible, rounded_up(count, kStatePadding), 0);
@@ -233,7 +235,8 @@ class Attention {
                                     .visible = visible,
                                     .fold = fold,
                                     .state = state,
-                                    .scratch = reinterpret_cast<std::byte*>(scratch)});
+                                    .scratch = reinterpret_cast<std::byte*>(scratch),
+                                    .next_k = next_k});
   }
 
   // What kernels see: codes are decoded first.

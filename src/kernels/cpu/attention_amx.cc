@@ -26,6 +26,11 @@ constexpr int64_t kPairScores = 2 * kAttentionBlock * kTile;
 // Steps of a pass over the dimensions: what 32 keys, or two tiles of queries, have in them stays in the first cache.
 constexpr int64_t kPassSteps = 9;
 constexpr int64_t kFewRows = 64;  // which take less time than the keys take to come from memory
+// Lines of the next block's keys that a step of products, of packing values and of softmax ask for. More would hold
+// what tile loads wait for: about a third of a block comes in this way.
+constexpr int kLinesAProduct = 4;
+constexpr int kLinesAPackedStep = 2;
+constexpr int kLinesASoftmaxStep = 8;
 constexpr float kLowest = -3.40282347e+38F;
 constexpr float kLog2E = 1.44269504F;
 
@@ -105,6 +110,23 @@ struct QueryPair {
 
 static_assert(sizeof(QueryPair) <= kPairBytes);
 
+// Brings keys to the second cache, a few lines a call.
+class NextKeys {
+ public:
+  NextKeys(const std::byte* keys, int64_t size_bytes)
+      : at_(keys), end_(keys == nullptr ? nullptr : keys + size_bytes) {}
+
+  [[gnu::always_inline]] void ask(int lines) {
+    if (at_ == end_) return;
+    for (int i = 0; i < lines; ++i) _mm_prefetch(reinterpret_cast<const char*>(at_ + i * 64), _MM_HINT_T1);
+    at_ = end_ - at_ > lines * 64 ? at_ + lines * 64 : end_;
+  }
+
+ private:
+  const std::byte* at_;
+  const std::byte* end_;
+};
+
 // Memory of one call, in its scratch: attention_scratch_bytes.
 struct Scratch {
   std::byte* values;         // [steps][2] tiles: 16 pairs of keys x 16 columns
@@ -124,7 +146,7 @@ struct Scratch {
 };
 
 // The rows of 32 columns, interleaved two by two; rows from `keys` on count as zeros.
-void pack_values(const AttentionBlock& a, int64_t column, std::byte* values) {
+void pack_values(const AttentionBlock& a, int64_t column, std::byte* values, NextKeys& next) {
   const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
   const auto load = [&](int64_t key) {
     if (key >= a.keys) return _mm512_setzero_si512();
@@ -138,6 +160,7 @@ void pack_values(const AttentionBlock& a, int64_t column, std::byte* values) {
       _mm512_store_si512(values + pair * 64 + kTileBytes, _mm512_unpackhi_epi16(first, second));
     }
     values += 2 * kTileBytes;
+    next.ask(kLinesAPackedStep);
   }
 }
 
@@ -146,7 +169,7 @@ void pack_values(const AttentionBlock& a, int64_t column, std::byte* values) {
 // `done` says where they belong, and then where these do.
 template <bool kFirst>
 void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_tile, int64_t count, float* sums,
-           float*& done) {
+           float*& done, NextKeys& next) {
   constexpr int64_t kNext = kAttentionBlock * kTile;  // from one tile of queries to the next
   _tile_loadd(6, q, 64);
   _tile_loadd(4, k, stride);
@@ -191,6 +214,7 @@ void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_
     _tile_loadd(7, q + next_tile, 64);
     _tile_dpbf16ps(2, 4, 7);
     _tile_dpbf16ps(3, 5, 7);
+    next.ask(kLinesAProduct);
   }
   done = sums;
 }
@@ -230,7 +254,7 @@ void store_sums(float* sums) {
 // tiles, these stay there for all keys.
 template <bool kFirst>
 void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles, int64_t step, int64_t count,
-                const Scratch& s) {
+                const Scratch& s, NextKeys& next) {
   asm volatile("" : : : "memory");  // g++ 12 does not say that tile loads read memory
   const int64_t stride = a.k_stride * 2;
   const int64_t tile_bytes = a.qk_dim / kStep * kTileBytes;
@@ -242,7 +266,7 @@ void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles
       const std::byte* q = queries + tile * tile_bytes + step * kTileBytes;
       float* sums = s.scores + tile / 2 * kPairScores + key * kTile;
       if (tile + 1 < tiles) {
-        score<kFirst>(k, stride, q, tile_bytes, count, sums, done);
+        score<kFirst>(k, stride, q, tile_bytes, count, sums, done, next);
       } else {
         if (done != s.spare) store_sums(done);
         done = s.spare;
@@ -260,7 +284,8 @@ struct Softmax {
 
 // The largest score of each of 16 queries, exp(score - max) as tiles for the product with the values, and their sum.
 template <bool kMasked>
-Softmax softmax(const float* scores, int64_t keys, const int32_t* visible, float scale, std::byte* probabilities) {
+Softmax softmax(const float* scores, int64_t keys, const int32_t* visible, float scale, std::byte* probabilities,
+                NextKeys& next) {
   const __m512i counts = _mm512_loadu_si512(visible);
   const auto seen = [&](int64_t key) {
     return kMasked ? _mm512_cmpgt_epi32_mask(counts, _mm512_set1_epi32(static_cast<int>(key))) : __mmask16(0xFFFF);
@@ -291,20 +316,21 @@ Softmax softmax(const float* scores, int64_t keys, const int32_t* visible, float
     transpose(pairs);
     for (int64_t q = 0; q < kTile; ++q) _mm512_store_si512(probabilities + q * 64, pairs[q]);
     probabilities += kTileBytes;
+    next.ask(kLinesASoftmaxStep);
   }
   return {_mm512_mask_mov_ps(_mm512_set1_ps(kLowest), any, largest), _mm512_add_ps(sums[0], sums[1])};
 }
 
 // Softmax of one tile of queries, into or onto their state.
 void finish_scores(const AttentionBlock& a, int64_t keys, int64_t row, const float* scores, std::byte* probabilities,
-                   RowFactors& factors) {
+                   RowFactors& factors, NextKeys& next) {
   const int32_t* visible = a.visible + row;
   bool masked = false;
   for (int64_t i = 0; i < kTile; ++i) masked |= visible[i] < keys;
   // Keys are taken 32 at a time: those beyond count as seen by none.
   masked |= keys % kStep != 0;
-  const Softmax s = masked ? softmax<true>(scores, keys, visible, a.scale, probabilities)
-                           : softmax<false>(scores, keys, visible, a.scale, probabilities);
+  const Softmax s = masked ? softmax<true>(scores, keys, visible, a.scale, probabilities, next)
+                           : softmax<false>(scores, keys, visible, a.scale, probabilities, next);
   if (!a.fold) {
     _mm512_storeu_ps(a.state.max + row, s.max);
     _mm512_storeu_ps(a.state.sum + row, s.sum);
@@ -367,7 +393,7 @@ class PendingOut {
 // `done`; from there they go on into the state.
 template <int kQueryTiles>
 void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, float* done, int done_tiles,
-                  PendingOut& pending) {
+                  PendingOut& pending, NextKeys& next) {
   _tile_loadd(4, p, 64);
   _tile_loadd(6, values, 64);
   _tile_stored(0, done, 64);
@@ -402,6 +428,7 @@ void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, fl
       _tile_dpbf16ps(3, 5, 7);
     }
     pending.finish(kRowsAStep);
+    next.ask(kLinesAProduct);
   }
   pending.finish_all();
 }
@@ -418,7 +445,7 @@ void describe(const AttentionBlock& a, int64_t first, int64_t tiles, QueryPair* 
   }
 }
 
-void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s) {
+void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, NextKeys& next) {
   PendingOut pending(a);
   float* out = s.out;
   float* next_out = s.out + 4 * kTileFloats;
@@ -427,7 +454,7 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s) {
   int64_t done_column = 0;
   int done_tiles = 0;
   for (int64_t column = 0; column < a.v_dim; column += kStep) {
-    pack_values(a, column, s.values);
+    pack_values(a, column, s.values, next);
     asm volatile("" : : : "memory");  // the same as in score_pass
     for (int64_t tile = 0; tile < tiles; tile += 2) {
       const QueryPair& pair = s.pairs[tile / 2];
@@ -437,9 +464,9 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s) {
       const int count = tile + 1 < tiles ? 2 : 1;
       if (done_pair != nullptr) pending.set(*done_pair, done_tiles, done_column, done);
       if (count == 2) {
-        weigh_values<2>(probabilities, s.values, steps, done, done_tiles, pending);
+        weigh_values<2>(probabilities, s.values, steps, done, done_tiles, pending, next);
       } else {
-        weigh_values<1>(probabilities, s.values, steps, done, done_tiles, pending);
+        weigh_values<1>(probabilities, s.values, steps, done, done_tiles, pending, next);
       }
       done_pair = &pair;
       done_column = column;
@@ -461,7 +488,7 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s) {
 }
 
 // Rows [first, first + 2 * kTile * kMostPairs) of the queries.
-void attend(const AttentionBlock& a, int64_t first, const Scratch& s) {
+void attend(const AttentionBlock& a, int64_t first, const Scratch& s, NextKeys& next) {
   const int64_t left = (a.rows - first + kTile - 1) / kTile;
   const int64_t tiles = left < 2 * kMostPairs ? left : 2 * kMostPairs;
   describe(a, first, tiles, s.pairs);
@@ -472,9 +499,9 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s) {
     const int64_t step = steps * pass / passes;
     const int64_t count = steps * (pass + 1) / passes - step;
     if (pass == 0) {
-      score_pass<true>(a, queries, tiles, step, count, s);
+      score_pass<true>(a, queries, tiles, step, count, s, next);
     } else {
-      score_pass<false>(a, queries, tiles, step, count, s);
+      score_pass<false>(a, queries, tiles, step, count, s, next);
     }
   }
   for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -485,9 +512,9 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s) {
       for (int64_t i = 0; i < kTile; ++i) _mm512_store_si512(probabilities + i * 64, _mm512_setzero_si512());
     }
     finish_scores(a, pair.keys, first + tile * kTile, s.scores + tile * kAttentionBlock * kTile, probabilities,
-                  pair.factors[tile % 2]);
+                  pair.factors[tile % 2], next);
   }
-  weigh_all(a, tiles, s);
+  weigh_all(a, tiles, s, next);
 }
 
 }  // namespace
@@ -538,7 +565,8 @@ void attention_block(const AttentionBlock& a) {
     if (a.v < a.k || a.v >= a.k + key_bytes) read_rows(a.v, a.keys * a.v_stride * 2);
   }
   const Scratch scratch(a.scratch);
-  for (int64_t row = 0; row < a.rows; row += 2 * kTile * kMostPairs) attend(a, row, scratch);
+  NextKeys next(a.rows <= kFewRows ? a.next_k : nullptr, kAttentionBlock * a.k_stride * 2);
+  for (int64_t row = 0; row < a.rows; row += 2 * kTile * kMostPairs) attend(a, row, scratch, next);
 }
 
 }  // namespace glimmer::kernels::amx
