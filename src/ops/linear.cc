@@ -146,10 +146,12 @@ void decode_rows(Context& ctx, const WeightMatrix& weight, int64_t row_begin, in
 }
 
 void linear(Context& ctx, std::span<const EncodedLinearCall> calls) {
-  int64_t panels = 0;
-  for (const EncodedLinearCall& call : calls) {
-    if (call.tokens > 0) panels += panel_count(call.weight->weight);
-  }
+  const auto token_ranges = [](const EncodedLinearCall& call) {
+    const int64_t at_once = tokens_at_once(call);
+    return (call.tokens + at_once - 1) / at_once;
+  };
+  int64_t panels = 0;  // over all ranges of tokens
+  for (const EncodedLinearCall& call : calls) panels += panel_count(call.weight->weight) * token_ranges(call);
   const int64_t at_once = panels_per_task(panels, ctx.pool().threads());
   // Node by node, and in each the calls in their order, so that a thread streams neighbouring panels.
   int nodes = 1;
@@ -166,8 +168,7 @@ void linear(Context& ctx, std::span<const EncodedLinearCall> calls) {
       if (call.tokens == 0 || node >= node_count(*call.weight)) continue;
       const Piece piece{.call = &call, .panels = panels_of_node(*call.weight, node), .first_task = tasks};
       pieces.push_back(piece);
-      const int64_t at_once_tokens = tokens_at_once(call);
-      tasks += ranges_of(piece) * ((call.tokens + at_once_tokens - 1) / at_once_tokens);
+      tasks += ranges_of(piece) * token_ranges(call);
     }
     tasks_of_node[static_cast<size_t>(node)] = tasks - tasks_before;
   }
