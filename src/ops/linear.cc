@@ -199,7 +199,7 @@ void linear(Context& ctx, std::span<const EncodedLinearCall> calls, const TakeOu
   constexpr int64_t kMostTokens = 256;  // whose outputs lie in the second-level cache
   constexpr int64_t kFewestTokens = 32;
   constexpr int64_t kTasksAThread = 4;
-  constexpr int64_t kPanels = kOutputColumns / kPanelRows;
+  constexpr int64_t kPanels = kOutputColumns / kPanelRows;  // nodes share panels in whole runs of them
   const auto blocks_of = [](const EncodedLinearCall& call) {
     return (call.weight->out_features() + kOutputColumns - 1) / kOutputColumns;
   };

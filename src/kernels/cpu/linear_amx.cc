@@ -265,7 +265,7 @@ template <int kTiles, typename Meanwhile>
   _tile_zero(1);
   if (kTiles > 1) _tile_zero(2);
   if (kTiles > 1) _tile_zero(3);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
   for (int64_t i = 0; i < steps; ++i) {
     _tile_loadd(4, x + 64 * i, row_bytes);
     _tile_loadd(6, first + i * kTileLines * kLineBytes, kLineBytes);
@@ -301,12 +301,11 @@ template <int kTiles, typename Codes>
   const int64_t row_bytes = a.x.row_bytes;
   const TakeUp before(a, sums);
   if (steps == kSteps) {
-    constexpr int64_t kPlaces = 4 * kSteps / (kUnitTokens / 2);  // of products, for each two tokens
     multiply_tiles<kTiles>(
         x, row_bytes, first, second, kSteps, [&](int64_t i) __attribute__((always_inline)) {
-          if (i % kPlaces == 0) before.two_tokens(static_cast<uint64_t>(i / kPlaces * 2));
-          if (i % 2 == 0)
-            for (int64_t n = i / 2; n < asks; n += 2 * kSteps) filler.ask_both();
+          before.two_tokens(static_cast<uint64_t>(2 * i));
+          if (i % 2 != 0) return;
+          for (int64_t n = i / 2; n < asks; n += 2 * kSteps) filler.ask_both();
         });
   } else {
     before.all();
