@@ -19,6 +19,7 @@ constexpr int64_t kMostRows = 160;
 constexpr int64_t kLeastRows = 32;
 constexpr int64_t kTasksPerThread = 3;  // so that threads end together
 constexpr int64_t kSpanBlocks = kAttentionSpan / kAttentionBlock;
+constexpr int64_t kNearSpanBlocks = 8;  // a thread's, of which one more or less counts little
 constexpr int64_t kMostStateBytes = int64_t{128} << 20;
 constexpr int64_t kStatePadding = 32;  // AttentionState
 
@@ -44,17 +45,24 @@ struct Rows {
   int64_t kv_head = 0;
   int64_t first_token = 0;  // of the sequence's new ones
   int64_t tokens = 0;
-  int64_t first_part = 0;  // where the keys are divided
-  int64_t parts = 1;
+  int64_t first_part = 0;  // of parts_, where the keys are divided
+  int64_t last_part = 0;   // one past the end
 
   int64_t key_blocks() const { return divided_up(sequence->past_tokens + first_token + tokens, kAttentionBlock); }
 };
 
-// Some rows over some blocks of keys: all of them, or a part whose state is kept by itself.
+// Blocks of keys whose state is kept by itself until all are folded in their order: whole spans from the first on, one
+// other span or its beginning, or one other block.
 struct Part {
-  int64_t rows = 0;  // index
   int64_t first_block = 0;
   int64_t last_block = 0;  // one past the end
+};
+
+// What one thread does at once: some rows over some parts of their keys, one after the other.
+struct Run {
+  int64_t rows = 0;  // index
+  int64_t first_part = 0;
+  int64_t last_part = 0;  // one past the end
 };
 
 // An odd number of cache lines, so that the rows of a tile do not compete for cache sets.
@@ -92,12 +100,16 @@ class Attention {
     decoded_floats_ = layout_.has_codes() ? kAttentionBlock * layout_.row_values() / 2 : 0;
     ctx_.reserve_scratch(query_floats_ + scratch_floats_ + decoded_floats_ + visible +
                          2 * state_floats(rows, layout_.v_dim));
-    const auto count = static_cast<int64_t>(parts_.size());
+    const auto runs = static_cast<int64_t>(runs_.size());
     if (divided_) {
+      const auto parts = static_cast<int64_t>(parts_.size());
       states_ = reinterpret_cast<float*>(
-          ctx_.shared_scratch(count * state_floats(rows, layout_.v_dim) * static_cast<int64_t>(sizeof(float))));
+          ctx_.shared_scratch(parts * state_floats(rows, layout_.v_dim) * static_cast<int64_t>(sizeof(float))));
     }
-    ctx_.pool().parallel_for(count, 1, [&](int64_t index, int64_t, int worker) { run_part(index, worker); });
+    // The last rows of a prompt have the most keys: they are begun first.
+    ctx_.pool().parallel_for(runs, 1, [&](int64_t index, int64_t, int worker) {
+      do_run(runs_[static_cast<size_t>(divided_ ? index : runs - 1 - index)], worker);
+    });
     if (divided_) join_parts();
   }
 
@@ -126,53 +138,85 @@ class Attention {
     }
   }
 
-  // Where rows alone do not occupy the threads, the keys are divided too: by spans, or by blocks if spans are too few.
+  // Where rows alone do not occupy the threads, the keys are divided too.
   void divide_keys() {
-    const auto wanted = kTasksPerThread * static_cast<int64_t>(ctx_.pool().threads());
-    int64_t spans = 0;
+    const int threads = ctx_.pool().threads();
+    int64_t blocks = 0;
     int64_t most_blocks = 0;
     for (const Rows& rows : rows_) {
-      spans += divided_up(rows.key_blocks(), kSpanBlocks);
+      blocks += rows.key_blocks();
       most_blocks = std::max(most_blocks, rows.key_blocks());
     }
-    divided_ = static_cast<int64_t>(rows_.size()) < wanted && most_blocks > 1 && ctx_.pool().threads() > 1;
-    // Every part keeps a state of its own: with very long contexts that would be more than it is worth.
-    const int64_t state_bytes = state_floats(tokens_at_once_ * group_, layout_.v_dim) * 4;
-    divided_ = divided_ && std::max(spans, wanted * kSpanBlocks) * state_bytes <= kMostStateBytes;
-    blocks_at_once_ = !divided_ ? most_blocks : spans < wanted ? 1 : kSpanBlocks;
+    divided_ = static_cast<int64_t>(rows_.size()) < kTasksPerThread * threads && most_blocks > 1 && threads > 1;
+    if (divided_) {
+      divide_among(threads, blocks);
+      // With very long contexts the states of all parts would be more than they are worth.
+      const int64_t state_bytes = state_floats(tokens_at_once_ * group_, layout_.v_dim) * 4;
+      divided_ = static_cast<int64_t>(parts_.size()) * state_bytes <= kMostStateBytes;
+    }
+    if (!divided_) divide_among(1, blocks);
+  }
+
+  // Runs that make shares of the same size, of `all` blocks.
+  void divide_among(int64_t shares, int64_t all) {
+    parts_.clear();
+    runs_.clear();
+    int64_t share = 1;
+    int64_t before = 0;  // blocks of the rows before
     for (size_t i = 0; i < rows_.size(); ++i) {
       Rows& rows = rows_[i];
       const int64_t blocks = rows.key_blocks();
       rows.first_part = static_cast<int64_t>(parts_.size());
-      rows.parts = divided_up(blocks, blocks_at_once_);
-      for (int64_t first = 0; first < blocks; first += blocks_at_once_) {
-        parts_.push_back({.rows = static_cast<int64_t>(i),
-                          .first_block = first,
-                          .last_block = std::min(first + blocks_at_once_, blocks)});
+      for (int64_t first = 0; first < blocks;) {
+        int64_t last = blocks;
+        const int64_t share_end = share * all / shares - before;
+        if (share < shares && share_end < blocks) {
+          ++share;
+          last = std::clamp(all < shares * kNearSpanBlocks ? share_end : near_span(share_end), first, blocks);
+          if (last == first) continue;
+        }
+        const auto first_part = static_cast<int64_t>(parts_.size());
+        add_parts(first, last, blocks);
+        runs_.push_back({.rows = static_cast<int64_t>(i),
+                         .first_part = first_part,
+                         .last_part = static_cast<int64_t>(parts_.size())});
+        first = last;
       }
+      rows.last_part = static_cast<int64_t>(parts_.size());
+      before += blocks;
     }
   }
 
-  // Parts in the order in which they are best begun: the last rows of a prompt have the most keys.
-  const Part& part(int64_t index) const {
-    const auto count = static_cast<int64_t>(parts_.size());
-    return parts_[static_cast<size_t>(divided_ ? index : count - 1 - index)];
+  // Where a span begins, if that is a block away: a part less.
+  static int64_t near_span(int64_t block) {
+    const int64_t span = (block + kSpanBlocks / 2) / kSpanBlocks * kSpanBlocks;
+    return std::abs(span - block) <= 1 ? span : block;
+  }
+
+  // The parts of a run over the blocks [first, last) of `blocks`.
+  void add_parts(int64_t first, int64_t last, int64_t blocks) {
+    while (first < last) {
+      int64_t end = std::min(last, first + kSpanBlocks);
+      if (first % kSpanBlocks != 0) end = first + 1;
+      if (first == 0) end = last == blocks ? last : std::max(end, last / kSpanBlocks * kSpanBlocks);
+      parts_.push_back({.first_block = first, .last_block = end});
+      first = end;
+    }
   }
 
   AttentionState part_state(int64_t index, int64_t rows) const {
     return state_at(states_ + index * state_floats(tokens_at_once_ * group_, layout_.v_dim), rows, layout_.v_dim);
   }
 
-  void run_part(int64_t index, int worker) {
-    const Part& p = part(index);
-    const Rows& rows = rows_[static_cast<size_t>(p.rows)];
+  void do_run(const Run& run, int worker) {
+    const Rows& rows = rows_[static_cast<size_t>(run.rows)];
     const int64_t count = rows.tokens * group_;
     float* queries = ctx_.scratch(worker);
     float* scratch = queries + query_floats_;
     float* decoded = scratch + scratch_floats_;
     auto* visible = reinterpret_cast<int32_t*>(decoded + decoded_floats_);
     float* states = decoded + decoded_floats_ + rounded_up(tokens_at_once_ * group_, kStatePadding);
-    const AttentionState total = divided_ ? part_state(index, count) : state_at(states, count, layout_.v_dim);
+    const AttentionState own = state_at(states, count, layout_.v_dim);
     const AttentionState span =
         state_at(states + state_floats(tokens_at_once_ * group_, layout_.v_dim), count, layout_.v_dim);
 
@@ -187,18 +231,23 @@ class Attention {
          .qk_dim = layout_.qk_dim,
          .v_dim = layout_.v_dim,
          .packed = reinterpret_cast<std::byte*>(queries)});
-    for (int64_t block = p.first_block; block < p.last_block; ++block) {
-      const bool in_first_span = block / kSpanBlocks == p.first_block / kSpanBlocks;
-      const bool begins = block == p.first_block || block % kSpanBlocks == 0;
-      const bool has_next = block + 1 < p.last_block && !layout_.has_codes();
-      run_block(rows, block, has_next ? rows.sequence->kv.head(block + 1, rows.kv_head) : nullptr, !begins,
-                in_first_span ? total : span, visible, queries, scratch, decoded);
-      const bool ends = block + 1 == p.last_block || (block + 1) % kSpanBlocks == 0;
-      if (ends && !in_first_span) {
-        ctx_.kernels().attention_fold({.into = total, .other = span, .rows = count, .v_dim = layout_.v_dim});
+    const int64_t last_block = parts_[static_cast<size_t>(run.last_part - 1)].last_block;
+    for (int64_t i = run.first_part; i < run.last_part; ++i) {
+      const Part& part = parts_[static_cast<size_t>(i)];
+      const AttentionState total = divided_ ? part_state(i, count) : own;
+      for (int64_t block = part.first_block; block < part.last_block; ++block) {
+        const bool in_first_span = block / kSpanBlocks == part.first_block / kSpanBlocks;
+        const bool begins = block == part.first_block || block % kSpanBlocks == 0;
+        const bool has_next = block + 1 < last_block && !layout_.has_codes();
+        run_block(rows, block, has_next ? rows.sequence->kv.head(block + 1, rows.kv_head) : nullptr, !begins,
+                  in_first_span ? total : span, visible, queries, scratch, decoded);
+        const bool ends = block + 1 == part.last_block || (block + 1) % kSpanBlocks == 0;
+        if (ends && !in_first_span) {
+          ctx_.kernels().attention_fold({.into = total, .other = span, .rows = count, .v_dim = layout_.v_dim});
+        }
       }
     }
-    if (!divided_) finish(rows, total, 0, count);
+    if (!divided_) finish(rows, own, 0, count);
   }
 
   void run_block(const Rows& rows, int64_t block, const std::byte* next_k, bool fold, const AttentionState& state,
@@ -285,16 +334,21 @@ class Attention {
 
   void join_rows(const Rows& rows, int64_t begin, int64_t end) {
     const int64_t count = rows.tokens * group_;
-    const auto at = [&](int64_t part) { return from_row(part_state(rows.first_part + part, count), begin); };
+    const auto at = [&](int64_t part) { return from_row(part_state(part, count), begin); };
     const auto fold = [&](int64_t into, int64_t other) {
       ctx_.kernels().attention_fold(
           {.into = at(into), .other = at(other), .rows = end - begin, .v_dim = layout_.v_dim});
     };
-    const int64_t in_span = std::max<int64_t>(1, kSpanBlocks / blocks_at_once_);
-    for (int64_t first = 0; first < rows.parts; first += in_span) {
-      for (int64_t i = first + 1; i < std::min(first + in_span, rows.parts); ++i) fold(first, i);
-      if (first > 0) fold(0, first);
+    int64_t span = rows.first_part;  // the part that has the span's sums
+    for (int64_t i = rows.first_part + 1; i < rows.last_part; ++i) {
+      if (parts_[static_cast<size_t>(i)].first_block % kSpanBlocks != 0) {
+        fold(span, i);
+        continue;
+      }
+      if (span != rows.first_part) fold(rows.first_part, span);
+      span = i;
     }
+    if (span != rows.first_part) fold(rows.first_part, span);
     finish(rows, part_state(rows.first_part, count), begin, end);
   }
 
@@ -303,10 +357,10 @@ class Attention {
   const KvLayout& layout_;
   int64_t group_;  // heads that share a key head
   int64_t tokens_at_once_ = 1;
-  int64_t blocks_at_once_ = 1;
-  bool divided_ = false;  // whether parts have only some of their rows' keys
+  bool divided_ = false;  // whether runs have only some of their rows' keys
   std::vector<Rows> rows_;
   std::vector<Part> parts_;
+  std::vector<Run> runs_;
   int64_t query_floats_ = 0;
   int64_t scratch_floats_ = 0;
   int64_t decoded_floats_ = 0;  // of a block of codes, as bf16

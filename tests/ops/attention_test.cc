@@ -264,6 +264,26 @@ TEST_P(Attention, NeitherChunksNorThreadsChangeABit) {
   }
 }
 
+// Threads divide blocks and spans of long contexts in many ways.
+TEST_P(Attention, AnyNumberOfThreadsFoldsALongContextAlike) {
+  const Shape4 s{1, 3, 32, 32, true};
+  const int64_t most = 9 * kAttentionSpan;
+  const Values x(s, most, 4);
+  for (const KvType type : kTypes) {
+    Context one = context(1);
+    Cache cache(s, type, most);
+    store(one, x, cache, most);
+    for (const int64_t blocks : {2, 3, 5, 8, 9, 15, 16, 17, 18, 19, 30, 33, 35, 36}) {
+      const int64_t token = blocks * kAttentionBlock - 7;
+      const std::vector<float> want = attend(one, x, cache, token, token + 1);
+      for (const int threads : {2, 3, 4, 7}) {
+        Context many = context(threads);
+        EXPECT_EQ(attend(many, x, cache, token, token + 1), want) << blocks << " blocks, " << threads << " threads";
+      }
+    }
+  }
+}
+
 TEST_P(Attention, ABatchGivesEachSequenceWhatItHasAlone) {
   const Shape4 s{2, 3, 64, 32};
   const std::pair<int64_t, int64_t> parts[] = {{0, 1}, {300, 301}, {1100, 1101}, {700, 750}, {0, 9}, {255, 257}};

@@ -26,11 +26,15 @@ constexpr int64_t kPairScores = 2 * kAttentionBlock * kTile;
 // Steps of a pass over the dimensions: what 32 keys, or two tiles of queries, have in them stays in the first cache.
 constexpr int64_t kPassSteps = 9;
 constexpr int64_t kFewRows = 64;  // which take less time than the keys take to come from memory
-// Lines of the next block's keys that a step of products, of packing values and of softmax ask for. More would hold
-// what tile loads wait for: about a third of a block comes in this way.
-constexpr int kLinesAProduct = 4;
-constexpr int kLinesAPackedStep = 2;
-constexpr int kLinesASoftmaxStep = 8;
+// Places in which keys are read, or asked for, side by side: far apart, so that what each of them waits for differs.
+constexpr int64_t kKeyStreams = 8;
+// Lines of the next block's keys a stream that a step of scores, of softmax and of values asks for: most of a block.
+// More, or as many from one place, would hold what tile loads wait for.
+constexpr int kAskedByScores = 1;
+constexpr int kAskedBySoftmax = 1;
+constexpr int kAskedByValues = 2;
+constexpr int64_t kStepsAhead = 2;   // that values are packed before their products, with one pair of query tiles
+constexpr int64_t kPackedSteps = 4;  // of which there is room for then
 constexpr float kLowest = -3.40282347e+38F;
 constexpr float kLog2E = 1.44269504F;
 
@@ -114,15 +118,21 @@ static_assert(sizeof(QueryPair) <= kPairBytes);
 class NextKeys {
  public:
   NextKeys(const std::byte* keys, int64_t size_bytes)
-      : at_(keys), end_(keys == nullptr ? nullptr : keys + size_bytes) {}
+      : stream_bytes_(size_bytes / kKeyStreams / 64 * 64),
+        at_(keys),
+        end_(keys == nullptr ? nullptr : keys + stream_bytes_) {}
 
-  [[gnu::always_inline]] void ask(int lines) {
-    if (at_ == end_) return;
-    for (int i = 0; i < lines; ++i) _mm_prefetch(reinterpret_cast<const char*>(at_ + i * 64), _MM_HINT_T1);
-    at_ = end_ - at_ > lines * 64 ? at_ + lines * 64 : end_;
+  // A line of each stream so many times.
+  [[gnu::always_inline]] void ask(int times) {
+    for (; times > 0 && at_ != end_; --times, at_ += 64) {
+      for (int64_t stream = 0; stream < kKeyStreams; ++stream) {
+        _mm_prefetch(reinterpret_cast<const char*>(at_ + stream * stream_bytes_), _MM_HINT_T1);
+      }
+    }
   }
 
  private:
+  int64_t stream_bytes_;
   const std::byte* at_;
   const std::byte* end_;
 };
@@ -145,24 +155,50 @@ struct Scratch {
         scores(reinterpret_cast<float*>(probabilities + kMostPairs * 2 * kSteps * kTileBytes)) {}
 };
 
-// The rows of 32 columns, interleaved two by two; rows from `keys` on count as zeros.
-void pack_values(const AttentionBlock& a, int64_t column, std::byte* values, NextKeys& next) {
-  const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-  const auto load = [&](int64_t key) {
-    if (key >= a.keys) return _mm512_setzero_si512();
-    return _mm512_permutexvar_epi64(order, _mm512_loadu_si512(a.v + (key * a.v_stride + column) * 2));
+// Rows of 32 keys and columns, interleaved two by two: two tiles, of which the first has the columns 0 .. 3, 8 .. 11,
+// 16 .. 19, 24 .. 27. Rows from `keys` on count as zeros.
+void pack_values(const std::byte* v, int64_t stride, int64_t keys, std::byte* values) {
+  const auto pack = [&](int64_t pair, __m512i first, __m512i second) {
+    _mm512_store_si512(values + pair * 64, _mm512_unpacklo_epi16(first, second));
+    _mm512_store_si512(values + pair * 64 + kTileBytes, _mm512_unpackhi_epi16(first, second));
   };
-  for (int64_t step = 0; step * kStep < a.keys; ++step) {
-    for (int64_t pair = 0; pair < kTile; ++pair) {
-      const __m512i first = load(step * kStep + 2 * pair);
-      const __m512i second = load(step * kStep + 2 * pair + 1);
-      _mm512_store_si512(values + pair * 64, _mm512_unpacklo_epi16(first, second));
-      _mm512_store_si512(values + pair * 64 + kTileBytes, _mm512_unpackhi_epi16(first, second));
+  if (keys >= kStep) {
+    for (int64_t pair = 0; pair < kTile; ++pair, v += 2 * stride) {
+      pack(pair, _mm512_loadu_si512(v), _mm512_loadu_si512(v + stride));
     }
-    values += 2 * kTileBytes;
-    next.ask(kLinesAPackedStep);
+    return;
   }
+  const auto load = [&](int64_t key) {
+    return key < keys ? _mm512_loadu_si512(v + key * stride) : _mm512_setzero_si512();
+  };
+  for (int64_t pair = 0; pair < kTile; ++pair) pack(pair, load(2 * pair), load(2 * pair + 1));
 }
+
+// The values of a block's first `keys` keys in the order in which products take them: 32 columns with all keys, then
+// the next. What is packed stays for kRoom steps.
+template <uint64_t kRoom>
+class PackedValues {
+ public:
+  PackedValues(const AttentionBlock& a, int64_t keys, std::byte* packed) : a_(a), keys_(keys), packed_(packed) {}
+
+  void pack_next() {
+    if (column_ >= a_.v_dim) return;
+    pack_values(a_.v + (key_ * a_.v_stride + column_) * 2, a_.v_stride * 2, keys_ - key_, step(count_++));
+    key_ += kStep;
+    if (key_ < keys_) return;
+    key_ = 0;
+    column_ += kStep;
+  }
+  std::byte* step(uint64_t index) const { return packed_ + index % kRoom * (2 * kTileBytes); }
+
+ private:
+  const AttentionBlock& a_;
+  int64_t keys_;
+  std::byte* packed_;
+  int64_t key_ = 0;
+  int64_t column_ = 0;
+  uint64_t count_ = 0;  // of steps packed so far
+};
 
 // The scores of a pair for 32 keys, or what some of the dimensions, `count` steps, add to them. While the first
 // products are made, the sums of the call before are stored one by one: all at once the tile unit would wait for them.
@@ -214,14 +250,14 @@ void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_
     _tile_loadd(7, q + next_tile, 64);
     _tile_dpbf16ps(2, 4, 7);
     _tile_dpbf16ps(3, 5, 7);
-    next.ask(kLinesAProduct);
+    next.ask(kAskedByScores);
   }
   done = sums;
 }
 
 // The same for one tile of queries, whose sums are stored at once.
 template <bool kFirst>
-void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t count, float* sums) {
+void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t count, float* sums, NextKeys& next) {
   if constexpr (kFirst) {
     _tile_zero(0);
     _tile_zero(1);
@@ -237,6 +273,7 @@ void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t 
     _tile_dpbf16ps(1, 5, 6);
     k += kStep * 2;
     q += kTileBytes;
+    next.ask(kAskedByScores);
   }
   _tile_stored(0, sums, 64);
   _tile_stored(1, sums + kTileFloats, 64);
@@ -270,7 +307,7 @@ void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles
       } else {
         if (done != s.spare) store_sums(done);
         done = s.spare;
-        score_tile<kFirst>(k, stride, q, count, sums);
+        score_tile<kFirst>(k, stride, q, count, sums, next);
       }
     }
   }
@@ -316,7 +353,7 @@ Softmax softmax(const float* scores, int64_t keys, const int32_t* visible, float
     transpose(pairs);
     for (int64_t q = 0; q < kTile; ++q) _mm512_store_si512(probabilities + q * 64, pairs[q]);
     probabilities += kTileBytes;
-    next.ask(kLinesASoftmaxStep);
+    next.ask(kAskedBySoftmax);
   }
   return {_mm512_mask_mov_ps(_mm512_set1_ps(kLowest), any, largest), _mm512_add_ps(sums[0], sums[1])};
 }
@@ -368,8 +405,13 @@ class PendingOut {
   void finish_row(int64_t r) const {
     const float* from = tile_ + r / kTile * 2 * kTile * kTile + r % kTile * kTile;
     float* out = a_.state.out + (pair_->row + r) * a_.state.out_stride + column_;
-    __m512 first = _mm512_load_ps(from);
-    __m512 second = _mm512_load_ps(from + kTile * kTile);
+    const __m512d low = _mm512_castps_pd(_mm512_load_ps(from));
+    const __m512d high = _mm512_castps_pd(_mm512_load_ps(from + kTileFloats));
+    // In the order of pack_values.
+    const __m512i first_half = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i second_half = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    __m512 first = _mm512_castpd_ps(_mm512_permutex2var_pd(low, first_half, high));
+    __m512 second = _mm512_castpd_ps(_mm512_permutex2var_pd(low, second_half, high));
     if (a_.fold) {
       const RowFactors& factors = pair_->factors[r / kTile];
       const __m512 into = _mm512_set1_ps(factors.into[r % kTile]);
@@ -389,17 +431,18 @@ class PendingOut {
   int64_t next_ = 0;
 };
 
-// Products of a pair's probabilities by 32 columns. As in score, the sums of the call before are stored meanwhile, to
-// `done`; from there they go on into the state.
-template <int kQueryTiles>
-void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, float* done, int done_tiles,
-                  PendingOut& pending, NextKeys& next) {
+// Products of a pair's probabilities by 32 columns, whose packed values are values(step). As in score, the sums of the
+// call before are stored meanwhile, to `done`. After each step beside(step) may do what the tile unit has no part in.
+template <int kQueryTiles, typename Values, typename Beside>
+[[gnu::always_inline]] inline void weigh_values(const std::byte* p, int64_t steps, float* done, int done_tiles,
+                                                const Values& values, const Beside& beside) {
+  const std::byte* v = values(0);
   _tile_loadd(4, p, 64);
-  _tile_loadd(6, values, 64);
+  _tile_loadd(6, v, 64);
   _tile_stored(0, done, 64);
   _tile_zero(0);
   _tile_dpbf16ps(0, 4, 6);
-  _tile_loadd(7, values + kTileBytes, 64);
+  _tile_loadd(7, v + kTileBytes, 64);
   _tile_stored(1, done + kTileFloats, 64);
   _tile_zero(1);
   _tile_dpbf16ps(1, 4, 7);
@@ -414,23 +457,22 @@ void weigh_values(const std::byte* p, const std::byte* values, int64_t steps, fl
     _tile_zero(3);
     _tile_dpbf16ps(3, 5, 7);
   }
+  beside(0);
   for (int64_t step = 1; step < steps; ++step) {
     p += kTileBytes;
-    values += 2 * kTileBytes;
+    v = values(step);
     _tile_loadd(4, p, 64);
-    _tile_loadd(6, values, 64);
+    _tile_loadd(6, v, 64);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, values + kTileBytes, 64);
+    _tile_loadd(7, v + kTileBytes, 64);
     _tile_dpbf16ps(1, 4, 7);
     if constexpr (kQueryTiles == 2) {
       _tile_loadd(5, p + kSteps * kTileBytes, 64);
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
     }
-    pending.finish(kRowsAStep);
-    next.ask(kLinesAProduct);
+    beside(step);
   }
-  pending.finish_all();
 }
 
 // Keys that any query of each pair sees.
@@ -445,7 +487,51 @@ void describe(const AttentionBlock& a, int64_t first, int64_t tiles, QueryPair* 
   }
 }
 
-void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, NextKeys& next) {
+void store_products(float* done, int tiles) {
+  _tile_stored(0, done, 64);
+  _tile_stored(1, done + kTileFloats, 64);
+  if (tiles < 2) return;
+  _tile_stored(2, done + 2 * kTileFloats, 64);
+  _tile_stored(3, done + 3 * kTileFloats, 64);
+}
+
+// One pair: no step of values is used again, so each is packed beside the products of those before.
+template <int kQueryTiles>
+void weigh_pair(const AttentionBlock& a, const Scratch& s, NextKeys& next) {
+  const QueryPair& pair = s.pairs[0];
+  const int64_t steps = (pair.keys + kStep - 1) / kStep;
+  const int64_t rows_a_step = steps > 1 ? (2 * kTile + steps - 2) / (steps - 1) : 0;
+  PackedValues<kPackedSteps> packed(a, pair.keys, s.values);
+  for (int64_t i = 0; i < kStepsAhead; ++i) packed.pack_next();
+  asm volatile("" : : : "memory");  // the same as in score_pass
+  PendingOut pending(a);
+  float* out = s.out;
+  float* done = s.spare;
+  uint64_t first_step = 0;
+  for (int64_t column = 0; column < a.v_dim; column += kStep) {
+    if (column > 0) pending.set(pair, kQueryTiles, column - kStep, done);
+    weigh_values<kQueryTiles>(
+        s.probabilities, steps, done, kQueryTiles,
+        [&](int64_t step) { return packed.step(first_step + static_cast<uint64_t>(step)); },
+        [&](int64_t step) {
+          packed.pack_next();
+          asm volatile("" : : : "memory");
+          if (step > 0) pending.finish(rows_a_step);
+          next.ask(kAskedByValues);
+        });
+    pending.finish_all();
+    first_step += static_cast<uint64_t>(steps);
+    done = out;
+    out = out == s.out ? s.out + 4 * kTileFloats : s.out;
+  }
+  store_products(done, kQueryTiles);
+  pending.set(pair, kQueryTiles, a.v_dim - kStep, done);
+  pending.finish_all();
+}
+
+void weigh_pairs(const AttentionBlock& a, int64_t tiles, const Scratch& s, NextKeys& next) {
+  PackedValues<kSteps> packed(a, a.keys, s.values);
+  const int64_t block_steps = (a.keys + kStep - 1) / kStep;
   PendingOut pending(a);
   float* out = s.out;
   float* next_out = s.out + 4 * kTileFloats;
@@ -453,9 +539,15 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, NextKey
   const QueryPair* done_pair = nullptr;
   int64_t done_column = 0;
   int done_tiles = 0;
-  for (int64_t column = 0; column < a.v_dim; column += kStep) {
-    pack_values(a, column, s.values, next);
-    asm volatile("" : : : "memory");  // the same as in score_pass
+  uint64_t first_step = 0;
+  const auto values = [&](int64_t step) { return packed.step(first_step + static_cast<uint64_t>(step)); };
+  const auto beside = [&](int64_t step) {
+    if (step > 0) pending.finish(kRowsAStep);
+    next.ask(kAskedByValues);
+  };
+  for (int64_t column = 0; column < a.v_dim; column += kStep, first_step += static_cast<uint64_t>(block_steps)) {
+    for (int64_t step = 0; step < block_steps; ++step) packed.pack_next();
+    asm volatile("" : : : "memory");
     for (int64_t tile = 0; tile < tiles; tile += 2) {
       const QueryPair& pair = s.pairs[tile / 2];
       if (pair.keys == 0 && a.fold) continue;
@@ -464,10 +556,11 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, NextKey
       const int count = tile + 1 < tiles ? 2 : 1;
       if (done_pair != nullptr) pending.set(*done_pair, done_tiles, done_column, done);
       if (count == 2) {
-        weigh_values<2>(probabilities, s.values, steps, done, done_tiles, pending, next);
+        weigh_values<2>(probabilities, steps, done, done_tiles, values, beside);
       } else {
-        weigh_values<1>(probabilities, s.values, steps, done, done_tiles, pending, next);
+        weigh_values<1>(probabilities, steps, done, done_tiles, values, beside);
       }
+      pending.finish_all();
       done_pair = &pair;
       done_column = column;
       done_tiles = count;
@@ -477,12 +570,7 @@ void weigh_all(const AttentionBlock& a, int64_t tiles, const Scratch& s, NextKey
     }
   }
   if (done_pair == nullptr) return;
-  _tile_stored(0, done, 64);
-  _tile_stored(1, done + kTileFloats, 64);
-  if (done_tiles == 2) {
-    _tile_stored(2, done + 2 * kTileFloats, 64);
-    _tile_stored(3, done + 3 * kTileFloats, 64);
-  }
+  store_products(done, done_tiles);
   pending.set(*done_pair, done_tiles, done_column, done);
   pending.finish_all();
 }
@@ -514,7 +602,13 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, NextKeys& 
     finish_scores(a, pair.keys, first + tile * kTile, s.scores + tile * kAttentionBlock * kTile, probabilities,
                   pair.factors[tile % 2], next);
   }
-  weigh_all(a, tiles, s, next);
+  if (tiles > 2 || s.pairs[0].keys == 0) {
+    weigh_pairs(a, tiles, s, next);
+  } else if (tiles == 2) {
+    weigh_pair<2>(a, s, next);
+  } else {
+    weigh_pair<1>(a, s, next);
+  }
 }
 
 }  // namespace
@@ -541,14 +635,15 @@ void attention_queries(const AttentionQueries& a) {
   }
 }
 
-// Brings rows into the second cache, as two streams. Tiles read 16 of them side by side: from memory that is slow, and
-// what prefetches beside them takes the lines that they wait for.
-void read_rows(const std::byte* rows, int64_t size_bytes) {
-  constexpr int64_t kAhead = 2048;
-  const int64_t half = size_bytes / 128 * 64;
+// Brings keys, and values that follow them, into the second cache: what NextKeys asked for comes first. Tiles read 16
+// rows side by side: from memory that is slow.
+void read_keys(const std::byte* keys, int64_t size_bytes) {
+  constexpr int64_t kAhead = 512;
+  const int64_t stream_bytes = size_bytes / kKeyStreams / 64 * 64;
   __m512i all = _mm512_setzero_si512();
-  for (int64_t i = 0; i < half; i += 64) {
-    for (const std::byte* at : {rows + i, rows + half + i}) {
+  for (int64_t i = 0; i < stream_bytes; i += 64) {
+    for (int64_t stream = 0; stream < kKeyStreams; ++stream) {
+      const std::byte* at = keys + stream * stream_bytes + i;
       _mm_prefetch(reinterpret_cast<const char*>(at + kAhead), _MM_HINT_T0);
       all = _mm512_or_si512(all, _mm512_loadu_si512(at));
     }
@@ -556,16 +651,32 @@ void read_rows(const std::byte* rows, int64_t size_bytes) {
   asm volatile("" : : "v"(all));  // so that it is read
 }
 
+// Brings what is about to be written to the second cache.
+void ask_for_state(const AttentionBlock& a) {
+  for (int64_t d = 0; d < a.v_dim; d += kTile) {
+    for (int64_t row = 0; row < a.rows; ++row) __builtin_prefetch(a.state.out + row * a.state.out_stride + d, 1, 2);
+  }
+}
+
 void attention_block(const AttentionBlock& a) {
   if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_block(a);
   configure_tiles();
-  if (a.rows <= kFewRows) {
-    const int64_t key_bytes = a.keys * a.k_stride * 2;
-    read_rows(a.k, key_bytes);
-    if (a.v < a.k || a.v >= a.k + key_bytes) read_rows(a.v, a.keys * a.v_stride * 2);
+  const bool few = a.rows <= kFewRows;
+  int64_t block_bytes = kAttentionBlock * a.k_stride * 2;
+  const int64_t value_bytes = a.v_stride * 2;
+  const bool values_follow = a.v == a.k + block_bytes;
+  if (values_follow) block_bytes += kAttentionBlock * value_bytes;
+  if (few) {
+    if (!a.fold) ask_for_state(a);
+    if (a.keys == kAttentionBlock) {
+      read_keys(a.k, block_bytes);
+    } else {
+      read_keys(a.k, a.keys * a.k_stride * 2);
+      if (values_follow) read_keys(a.v, a.keys * value_bytes);
+    }
   }
   const Scratch scratch(a.scratch);
-  NextKeys next(a.rows <= kFewRows ? a.next_k : nullptr, kAttentionBlock * a.k_stride * 2);
+  NextKeys next(few ? a.next_k : nullptr, block_bytes);
   for (int64_t row = 0; row < a.rows; row += 2 * kTile * kMostPairs) attend(a, row, scratch, next);
 }
 
