@@ -108,8 +108,9 @@ inline constexpr int64_t kAttentionSpan = 4 * kAttentionBlock;
 
 // Queries of one key head. Row r is head r % heads of token r / heads.
 struct AttentionQueries {
-  KvType type = KvType::kF32;  // of the keys that they will meet
-  const float* q = nullptr;    // [tokens, heads, qk_dim]
+  KvType type = KvType::kF32;        // of the keys that they will meet
+  const float* q = nullptr;          // [tokens, heads, qk_dim]
+  const uint16_t* q_bf16 = nullptr;  // if not null, the same rounded to bf16: for tables that takes_bf16_queries
   int64_t token_stride = 0;
   int64_t head_stride = 0;
   int64_t heads = 0;
@@ -189,6 +190,12 @@ struct KernelTable {
   // out[i] = row row_begin + i of the weights as f32, rows out_stride apart
   void (*decode_rows)(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
   void (*decode_kv)(const KvDecode& args);
+  // Whether attention_queries rounds to bf16, and so takes what round_queries rounded before.
+  bool (*takes_bf16_queries)(KvType type, int64_t qk_dim, int64_t v_dim);
+  // Rows of `columns` values to bf16, past the caches. columns and out_stride are multiples of 32, out aligned to 64
+  // bytes. Null in tables that take none.
+  void (*round_queries)(const float* x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t* out,
+                        int64_t out_stride);
   void (*attention_queries)(const AttentionQueries& args);
   void (*attention_block)(const AttentionBlock& args);
   void (*attention_fold)(const AttentionFold& args);

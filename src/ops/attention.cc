@@ -84,6 +84,9 @@ AttentionState from_row(const AttentionState& state, int64_t row) {
           .out_stride = state.out_stride};
 }
 
+// What kernels see: codes are decoded first.
+KvType attended_type(const KvLayout& layout) { return layout.has_codes() ? KvType::kBF16 : layout.type; }
+
 class Attention {
  public:
   Attention(Context& ctx, const AttentionCall& call)
@@ -220,17 +223,18 @@ class Attention {
     const AttentionState span =
         state_at(states + state_floats(tokens_at_once_ * group_, layout_.v_dim), count, layout_.v_dim);
 
-    const int64_t row = rows.sequence->first_row + rows.first_token;
-    ctx_.kernels().attention_queries(
-        {.type = attended_type(),
-         .q = call_.q + row * call_.q_token_stride + rows.kv_head * group_ * call_.q_head_stride,
-         .token_stride = call_.q_token_stride,
-         .head_stride = call_.q_head_stride,
-         .heads = group_,
-         .rows = count,
-         .qk_dim = layout_.qk_dim,
-         .v_dim = layout_.v_dim,
-         .packed = reinterpret_cast<std::byte*>(queries)});
+    const int64_t first_q = (rows.sequence->first_row + rows.first_token) * call_.q_token_stride +
+                            rows.kv_head * group_ * call_.q_head_stride;
+    ctx_.kernels().attention_queries({.type = attended_type(layout_),
+                                      .q = call_.q == nullptr ? nullptr : call_.q + first_q,
+                                      .q_bf16 = call_.q_bf16 == nullptr ? nullptr : call_.q_bf16 + first_q,
+                                      .token_stride = call_.q_token_stride,
+                                      .head_stride = call_.q_head_stride,
+                                      .heads = group_,
+                                      .rows = count,
+                                      .qk_dim = layout_.qk_dim,
+                                      .v_dim = layout_.v_dim,
+                                      .packed = reinterpret_cast<std::byte*>(queries)});
     const int64_t last_block = parts_[static_cast<size_t>(run.last_part - 1)].last_block;
     for (int64_t i = run.first_part; i < run.last_part; ++i) {
       const Part& part = parts_[static_cast<size_t>(i)];
@@ -270,7 +274,7 @@ class Attention {
       k = reinterpret_cast<const std::byte*>(wide);
       v = reinterpret_cast<const std::byte*>(wide_v);
     }
-    ctx_.kernels().attention_block({.type = attended_type(),
+    ctx_.kernels().attention_block({.type = attended_type(layout_),
                                     .k = k,
                                     .v = v,
                                     .k_stride = layout_.qk_dim,
@@ -287,9 +291,6 @@ class Attention {
                                     .scratch = reinterpret_cast<std::byte*>(scratch),
                                     .next_k = next_k});
   }
-
-  // What kernels see: codes are decoded first.
-  KvType attended_type() const { return layout_.has_codes() ? KvType::kBF16 : layout_.type; }
 
   void decode(const std::byte* codes, const std::byte* scales, int64_t dim, int64_t keys, uint16_t* out) {
     ctx_.kernels().decode_kv({.type = layout_.type,
@@ -398,6 +399,10 @@ void attention(Context& ctx, const AttentionCall& call) {
   const int64_t kv_heads = call.sequences.front().kv.layout.kv_heads;
   GLIMMER_CHECK(kv_heads > 0 && call.heads % kv_heads == 0, "{} heads, {} kv heads", call.heads, kv_heads);
   Attention(ctx, call).run();
+}
+
+bool takes_bf16_queries(const Context& ctx, const KvLayout& layout) {
+  return ctx.kernels().takes_bf16_queries(attended_type(layout), layout.qk_dim, layout.v_dim);
 }
 
 }  // namespace glimmer

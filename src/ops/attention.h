@@ -80,7 +80,8 @@ struct EncodedHeads {
 //   out[row][h] = sum over j of softmax_j(scale * q[row][h] . k[j]) v[j]
 // What a row becomes does not depend on the other rows, nor on the number of threads.
 struct AttentionCall {
-  const float* q = nullptr;  // [rows, heads, qk_dim], strides in values
+  const float* q = nullptr;          // [rows, heads, qk_dim], strides in values
+  const uint16_t* q_bf16 = nullptr;  // instead of q: rounded to bf16, where takes_bf16_queries()
   int64_t q_token_stride = 0;
   int64_t q_head_stride = 0;
   float* out = nullptr;  // [rows, heads, v_dim]; null: encoded_out has them instead
@@ -92,5 +93,8 @@ struct AttentionCall {
   std::span<const AttentionSequence> sequences;  // of one layout
 };
 void attention(Context& ctx, const AttentionCall& call);
+
+// Whether attention over such keys rounds queries to bf16 before anything else, so that the caller may.
+bool takes_bf16_queries(const Context& ctx, const KvLayout& layout);
 
 }  // namespace glimmer

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <vector>
@@ -154,6 +155,50 @@ TEST_P(AttentionParity, BlocksOfEverySize) {
           }
         }
       }
+    }
+  }
+}
+
+// Queries that come as bf16 are packed as those that attention_queries rounds.
+TEST_P(AttentionParity, QueriesMayComeRounded) {
+  const KernelTable& table = *GetParam();
+  EXPECT_EQ(table.round_queries == nullptr, !table.takes_bf16_queries(KvType::kBF16, 576, 512));
+  for (const auto& [qk_dim, v_dim] : {std::pair<int64_t, int64_t>{576, 512}, {128, 128}, {40, 32}}) {
+    if (!table.takes_bf16_queries(KvType::kBF16, qk_dim, v_dim)) continue;
+    for (const int64_t tokens : {1, 3, 9}) {
+      constexpr int64_t kHeads = 5;
+      const int64_t stride = qk_dim + 3;
+      const std::vector<float> q = random(tokens * kHeads * stride);
+      const auto size = static_cast<size_t>(attention_query_bytes(tokens * kHeads, qk_dim));
+      // As [heads, tokens, qk_dim], the last 32 columns by themselves.
+      Buffer rounded(static_cast<size_t>(tokens * kHeads * qk_dim * 2));
+      for (int64_t h = 0; h < kHeads; ++h) {
+        const float* from = q.data() + h * stride;
+        uint16_t* to = rounded.as<uint16_t>() + h * tokens * qk_dim;
+        table.round_queries(from, kHeads * stride, tokens, qk_dim - 32, to, qk_dim);
+        table.round_queries(from + qk_dim - 32, kHeads * stride, tokens, 32, to + qk_dim - 32, qk_dim);
+      }
+      AttentionQueries args{.type = KvType::kBF16,
+                            .q = q.data(),
+                            .token_stride = kHeads * stride,
+                            .head_stride = stride,
+                            .heads = kHeads,
+                            .rows = tokens * kHeads,
+                            .qk_dim = qk_dim,
+                            .v_dim = v_dim};
+      Buffer want(size);
+      std::memset(want.as<std::byte>(), 1, size);
+      args.packed = want.as<std::byte>();
+      table.attention_queries(args);
+      Buffer got(size);
+      std::memset(got.as<std::byte>(), 1, size);
+      args.q = nullptr;
+      args.q_bf16 = rounded.as<uint16_t>();
+      args.token_stride = qk_dim;
+      args.head_stride = tokens * qk_dim;
+      args.packed = got.as<std::byte>();
+      table.attention_queries(args);
+      EXPECT_EQ(std::memcmp(got.as<std::byte>(), want.as<std::byte>(), size), 0) << qk_dim << ", " << tokens;
     }
   }
 }

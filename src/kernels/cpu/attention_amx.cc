@@ -88,6 +88,11 @@ __m512i bf16_pairs(__m512 a, __m512 b) {
   return _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(b, a)));
 }
 
+// 32 values to bf16.
+__m512i to_bf16(const float* x) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+}
+
 // 2^x for x <= 0 or little above, relative error below 3e-6: a polynomial on [0, 1) for the fraction.
 __m512 exp2(__m512 x) {
   const __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
@@ -613,6 +618,17 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, NextKeys& 
 
 }  // namespace
 
+bool takes_bf16_queries(KvType type, int64_t qk_dim, int64_t v_dim) { return takes(type, qk_dim, v_dim); }
+
+void round_queries(const float* x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t* out, int64_t out_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < columns; i += kStep) {
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(out + r * out_stride + i), to_bf16(x + r * x_stride + i));
+    }
+  }
+  _mm_sfence();
+}
+
 // Tiles of 16 queries; in each, for every 32 columns, 16 pairs of columns x 16 queries.
 void attention_queries(const AttentionQueries& a) {
   if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_queries(a);
@@ -621,12 +637,14 @@ void attention_queries(const AttentionQueries& a) {
     for (int64_t column = 0; column < a.qk_dim; column += kStep) {
       __m512i rows[kTile];
       for (int64_t r = 0; r < kTile; ++r) {
+        const int64_t at = (row + r) / a.heads * a.token_stride + (row + r) % a.heads * a.head_stride + column;
         if (row + r >= a.rows) {
           rows[r] = _mm512_setzero_si512();
-          continue;
+        } else if (a.q_bf16 != nullptr) {
+          rows[r] = _mm512_loadu_si512(a.q_bf16 + at);
+        } else {
+          rows[r] = to_bf16(a.q + at);
         }
-        const float* q = a.q + (row + r) / a.heads * a.token_stride + (row + r) % a.heads * a.head_stride + column;
-        rows[r] = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(q + kTile), _mm512_loadu_ps(q)));
       }
       transpose(rows);
       for (int64_t pair = 0; pair < kTile; ++pair) _mm512_store_si512(packed + pair * 64, rows[pair]);

@@ -38,6 +38,12 @@ EncodedHeads encoded_heads(LayerPass& pass, const LinearWeight& reader, Buffer& 
           .head_bytes = head_bytes(pass.tokens)};
 }
 
+// Whether absorb_queries leaves in a.q_absorbed what attention would round to bf16 as bf16, [heads, tokens, ..].
+bool rounds_queries(const LayerPass& pass, const MlaWeights& w) {
+  return writes_encoded(pass, pass.config.qk_head_dim(), w.k_b.front()) && !pass.sequences.empty() &&
+         takes_bf16_queries(pass.ctx, pass.sequences.front().kv.layout);
+}
+
 std::vector<EncodedLinearCall> calls_of_heads(const std::vector<LinearWeight>& weights, const EncodedHeads& x,
                                               int64_t tokens) {
   std::vector<EncodedLinearCall> calls;
@@ -82,6 +88,51 @@ void project(LayerPass& pass, const MlaWeights& w) {
   }
 }
 
+// absorb_queries for many tokens: what lies between is encoded where it is made, and so is what attention would round.
+void absorb_many_queries(LayerPass& pass, const MlaWeights& w, const LinearCall& q_call) {
+  Context& ctx = pass.ctx;
+  const ModelConfig& c = pass.config;
+  const int64_t tokens = pass.tokens;
+  const int64_t heads = c.num_attention_heads;
+  const int64_t qk = c.qk_head_dim();
+  const int64_t row = c.kv_lora_rank + c.qk_rope_head_dim;
+  float* absorbed = pass.a.q_absorbed.as<float>();
+  uint16_t* rounded = rounds_queries(pass, w) ? reinterpret_cast<uint16_t*>(absorbed) : nullptr;
+  // Columns of a head from `first` on.
+  const auto round = [&](const float* x, int64_t x_stride, const OutputBlock& block, int64_t head, int64_t first,
+                         int64_t columns) {
+    ctx.kernels().round_queries(x, x_stride, block.tokens, columns,
+                                rounded + (head * tokens + block.first_token) * row + first, row);
+  };
+
+  const EncodedHeads q_nope = encoded_heads(pass, w.k_b.front(), pass.a.q_nope_encoded);
+  linear(ctx, {&q_call, 1}, [&](const OutputBlock& block) {
+    const int64_t head = block.first_column / qk;
+    ctx.kernels().encode_activations(q_nope.type, block.y, qk, block.tokens, c.qk_nope_head_dim, 0, c.qk_nope_head_dim,
+                                     q_nope.row(head, block.first_token), q_nope.row_bytes);
+    float* q_pe = block.y + c.qk_nope_head_dim;
+    RopeCall call{.x = q_pe, .tokens = block.tokens, .heads = 1, .token_stride = qk};
+    if (rounded == nullptr) {
+      call.out = absorbed + (block.first_token * heads + head) * row + c.kv_lora_rank;
+      call.out_token_stride = heads * row;
+    }
+    rope_here(ctx, pass.rope.from(block.first_token), call);
+    if (rounded != nullptr) round(q_pe, qk, block, head, c.kv_lora_rank, c.qk_rope_head_dim);
+  });
+  std::vector<EncodedLinearCall> calls = calls_of_heads(w.k_b, q_nope, tokens);
+  if (rounded != nullptr) {
+    linear(ctx, calls, [&](const OutputBlock& block) {
+      round(block.y, block.columns, block, static_cast<int64_t>(block.call), block.first_column, block.columns);
+    });
+    return;
+  }
+  for (size_t h = 0; h < calls.size(); ++h) {
+    calls[h].y = absorbed + static_cast<int64_t>(h) * row;
+    calls[h].y_stride = heads * row;
+  }
+  linear(ctx, calls);
+}
+
 // q = q_b_proj(q_a), or q_proj(x), and from it a.q_absorbed: for each head [k_b[h]^T q_nope[h] | q_pe[h], rotated].
 void absorb_queries(LayerPass& pass, const MlaWeights& w) {
   Context& ctx = pass.ctx;
@@ -97,29 +148,7 @@ void absorb_queries(LayerPass& pass, const MlaWeights& w) {
                           .x = (has_q_a ? pass.a.q_a : pass.a.normed).as<float>(),
                           .y = q,
                           .tokens = tokens};
-
-  if (writes_encoded(pass, qk, w.k_b.front())) {
-    const EncodedHeads q_nope = encoded_heads(pass, w.k_b.front(), pass.a.q_nope_encoded);
-    linear(ctx, {&q_call, 1}, [&](const OutputBlock& block) {
-      const int64_t head = block.first_column / qk;
-      ctx.kernels().encode_activations(q_nope.type, block.y, qk, block.tokens, c.qk_nope_head_dim, 0,
-                                       c.qk_nope_head_dim, q_nope.row(head, block.first_token), q_nope.row_bytes);
-      rope_here(ctx, pass.rope.from(block.first_token),
-                {.x = block.y + c.qk_nope_head_dim,
-                 .tokens = block.tokens,
-                 .heads = 1,
-                 .token_stride = qk,
-                 .out = absorbed + (block.first_token * heads + head) * row + c.kv_lora_rank,
-                 .out_token_stride = heads * row});
-    });
-    std::vector<EncodedLinearCall> calls = calls_of_heads(w.k_b, q_nope, tokens);
-    for (size_t h = 0; h < calls.size(); ++h) {
-      calls[h].y = absorbed + static_cast<int64_t>(h) * row;
-      calls[h].y_stride = heads * row;
-    }
-    linear(ctx, calls);
-    return;
-  }
+  if (writes_encoded(pass, qk, w.k_b.front())) return absorb_many_queries(pass, w, q_call);
 
   linear(ctx, {q_call});
   pass.record(has_q_a ? "self_attn.q_b_proj" : "self_attn.q_proj", Activations::rows(pass.a.q, tokens));
@@ -154,12 +183,18 @@ void attend(LayerPass& pass, const MlaWeights& w) {
   float* latent_out = pass.a.latent_out.as<float>();
   float* attn = pass.a.attn.as<float>();
   const auto y_of = [&](int64_t h) { return attn + h * c.v_head_dim; };
-  AttentionCall call{.q = pass.a.q_absorbed.as<float>(),
+  const bool rounded = rounds_queries(pass, w);
+  AttentionCall call{.q = rounded ? nullptr : pass.a.q_absorbed.as<float>(),
+                     .q_bf16 = rounded ? reinterpret_cast<const uint16_t*>(pass.a.q_absorbed.as<float>()) : nullptr,
                      .q_token_stride = heads * row,
                      .q_head_stride = row,
                      .heads = heads,
                      .scale = static_cast<float>(c.attention_scale),
                      .sequences = pass.sequences};
+  if (rounded) {
+    call.q_token_stride = row;
+    call.q_head_stride = tokens * row;
+  }
   const TensorView attn_out = Activations::rows(pass.a.attn_out, tokens);
 
   if (!reads_encoded(pass, w.v_b.front())) {
