@@ -48,7 +48,8 @@ struct Rows {
   int64_t first_part = 0;  // of parts_, where the keys are divided
   int64_t last_part = 0;   // one past the end
 
-  int64_t key_blocks() const { return divided_up(sequence->past_tokens + first_token + tokens, kAttentionBlock); }
+  int64_t keys() const { return sequence->past_tokens + first_token + tokens; }  // that the last of them sees
+  int64_t key_blocks() const { return divided_up(keys(), kAttentionBlock); }
 };
 
 // Blocks of keys whose state is kept by itself until all are folded in their order: whole spans from the first on, one
@@ -144,38 +145,39 @@ class Attention {
   // Where rows alone do not occupy the threads, the keys are divided too.
   void divide_keys() {
     const int threads = ctx_.pool().threads();
-    int64_t blocks = 0;
+    int64_t keys = 0;
     int64_t most_blocks = 0;
     for (const Rows& rows : rows_) {
-      blocks += rows.key_blocks();
+      keys += rows.keys();
       most_blocks = std::max(most_blocks, rows.key_blocks());
     }
     divided_ = static_cast<int64_t>(rows_.size()) < kTasksPerThread * threads && most_blocks > 1 && threads > 1;
     if (divided_) {
-      divide_among(threads, blocks);
+      divide_among(threads, keys);
       // With very long contexts the states of all parts would be more than they are worth.
       const int64_t state_bytes = state_floats(tokens_at_once_ * group_, layout_.v_dim) * 4;
       divided_ = static_cast<int64_t>(parts_.size()) * state_bytes <= kMostStateBytes;
     }
-    if (!divided_) divide_among(1, blocks);
+    if (!divided_) divide_among(1, keys);
   }
 
-  // Runs that make shares of the same size, of `all` blocks.
+  // Runs that make shares of the same size, to a block, of `all` keys.
   void divide_among(int64_t shares, int64_t all) {
     parts_.clear();
     runs_.clear();
     int64_t share = 1;
-    int64_t before = 0;  // blocks of the rows before
+    int64_t before = 0;  // keys of the rows before
     for (size_t i = 0; i < rows_.size(); ++i) {
       Rows& rows = rows_[i];
       const int64_t blocks = rows.key_blocks();
       rows.first_part = static_cast<int64_t>(parts_.size());
       for (int64_t first = 0; first < blocks;) {
         int64_t last = blocks;
-        const int64_t share_end = share * all / shares - before;
+        const int64_t share_end = divided_up(share * all / shares - before - kAttentionBlock / 2, kAttentionBlock);
         if (share < shares && share_end < blocks) {
           ++share;
-          last = std::clamp(all < shares * kNearSpanBlocks ? share_end : near_span(share_end), first, blocks);
+          last = std::clamp(all < shares * kNearSpanBlocks * kAttentionBlock ? share_end : near_span(share_end), first,
+                            blocks);
           if (last == first) continue;
         }
         const auto first_part = static_cast<int64_t>(parts_.size());
@@ -186,7 +188,7 @@ class Attention {
         first = last;
       }
       rows.last_part = static_cast<int64_t>(parts_.size());
-      before += blocks;
+      before += rows.keys();
     }
   }
 
