@@ -3,7 +3,11 @@
 // Scores are made transposed, S^T = K Q^T: 16 keys as they lie in memory are the first operand and 16 queries, packed
 // once, the second. So the lanes of softmax are queries. exp(score - max) is rounded to bf16 and turned into the first
 // operand of the product with the values. Of those 32 columns at a time are made a second operand, which stays in the
-// first cache while all queries are multiplied by it.
+// first cache while all queries are multiplied by it; for one pair of tiles 32 keys of them, beside the products of the
+// keys before.
+//
+// A few queries take less time than their keys take to come from memory: those of the next block are asked for
+// meanwhile.
 //
 // Queries whose widths are not whole tiles, and keys of f32, take the functions of avx512.
 #include <immintrin.h>
