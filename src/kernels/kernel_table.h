@@ -134,7 +134,7 @@ struct AttentionState {
 struct AttentionBlock {
   KvType type = KvType::kF32;
   const std::byte* k = nullptr;  // [keys, qk_dim], rows k_stride values apart; readable up to a whole block
-  const std::byte* v = nullptr;  // [keys, v_dim], rows v_stride values apart; may be part of k
+  const std::byte* v = nullptr;  // [keys, v_dim], rows v_stride values apart, readable as k is; may be part of k
   int64_t k_stride = 0;
   int64_t v_stride = 0;
   int64_t keys = 0;  // 1 .. kAttentionBlock

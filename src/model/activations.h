@@ -27,9 +27,10 @@ struct Activations {
   Tensor k;  // [tokens, num_key_value_heads * head_dim]
   Tensor v;
   // MLA
-  Tensor q_a;         // [tokens, q_lora_rank]
-  Tensor latent;      // [tokens, kv_lora_rank + qk_rope_head_dim]
-  Tensor q_absorbed;  // [tokens, heads, kv_lora_rank + qk_rope_head_dim]
+  Tensor q_a;     // [tokens, q_lora_rank]
+  Tensor latent;  // [tokens, kv_lora_rank + qk_rope_head_dim]
+  // [tokens, heads, kv_lora_rank + qk_rope_head_dim]; where attention_mla.cc rounds_queries(), bf16 [heads, tokens, ..]
+  Tensor q_absorbed;
   Tensor latent_out;  // [tokens, heads, kv_lora_rank]
   // By heads, what k_b and v_b read, and o_proj's input, where they read another type than f32; made at first use.
   Buffer q_nope_encoded;
