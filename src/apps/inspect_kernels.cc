@@ -33,7 +33,7 @@ constexpr std::array<Operation, 8> kOperations = {{
     {"attention_fold", same_function<&KernelTable::attention_fold>},
     {"rms_norm", same_function<&KernelTable::rms_norm>},
     {"silu_mul", same_function<&KernelTable::silu_mul>},
-    {"add_scaled", same_function<&KernelTable::add_scaled>},
+    {"weighted_sum", same_function<&KernelTable::weighted_sum>},
     {"rope", same_function<&KernelTable::rope>},
 }};
 

@@ -203,8 +203,8 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
   // out[i] = silu(gate[i]) * up[i]; out may be either input
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
-  // out[i] += factor * x[i]
-  void (*add_scaled)(const float* x, float factor, int64_t n, float* out);
+  // out[i] = sum over the rows, in their order from 0, of weights[r] * rows[r][i], i < n; out may be one of the rows
+  void (*weighted_sum)(const float* const* rows, const float* weights, int64_t count, int64_t n, float* out);
   void (*rope)(const Rope& args);
 };
 

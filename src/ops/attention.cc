@@ -15,7 +15,7 @@ using kernels::kAttentionSpan;
 
 // Rows of queries, (token, head) pairs, of a task: enough that what is made of a block's values once for them all costs
 // little, and few enough that they and their sums stay in the cache.
-constexpr int64_t kMostRows = 160;
+constexpr int64_t kMostRows = 256;
 constexpr int64_t kLeastRows = 32;
 constexpr int64_t kTasksPerThread = 3;  // so that threads end together
 constexpr int64_t kSpanBlocks = kAttentionSpan / kAttentionBlock;
@@ -308,11 +308,12 @@ class Attention {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t token = rows.sequence->first_row + rows.first_token + i / group_;
       const int64_t head = rows.kv_head * group_ + i % group_;
-      float* sums = state.out + i * state.out_stride;
+      float* state_out = state.out + i * state.out_stride;
+      const float* sums = state_out;
       float* out =
-          call_.out == nullptr ? sums : call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
+          call_.out == nullptr ? state_out : call_.out + token * call_.out_token_stride + head * call_.out_head_stride;
       const float inverse = 1.0F / state.sum[i];
-      for (int64_t d = 0; d < layout_.v_dim; ++d) out[d] = sums[d] * inverse;
+      ctx_.kernels().weighted_sum(&sums, &inverse, 1, layout_.v_dim, out);
       if (call_.out != nullptr) continue;
       const auto& encoded = call_.encoded_out;
       ctx_.kernels().encode_activations(encoded.type, out, layout_.v_dim, 1, layout_.v_dim, 0, layout_.v_dim,

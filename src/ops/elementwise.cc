@@ -1,6 +1,7 @@
 #include "ops/elementwise.h"
 
 #include <algorithm>
+#include <array>
 
 #include "ops/linear.h"
 
@@ -67,7 +68,10 @@ void add_residual(Context& ctx, ConstTensorView x, TensorView hidden) {
   GLIMMER_CHECK(x.shape == hidden.shape, "add_residual: x {}, hidden {}", x.shape.to_string(),
                 hidden.shape.to_string());
   ctx.pool().parallel_for(x.shape.element_count(), kGrainValues, [&](int64_t begin, int64_t end, int) {
-    ctx.kernels().add_scaled(x.as<float>() + begin, 1.0F, end - begin, hidden.as<float>() + begin);
+    float* sum = hidden.as<float>() + begin;
+    const std::array<const float*, 2> rows = {sum, x.as<float>() + begin};
+    constexpr std::array kWeights = {1.0F, 1.0F};
+    ctx.kernels().weighted_sum(rows.data(), kWeights.data(), 2, end - begin, sum);
   });
 }
 

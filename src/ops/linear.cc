@@ -16,10 +16,12 @@ int64_t x_stride_of(const LinearCall& call) { return call.x_stride != 0 ? call.x
 int64_t tokens_at_once(const EncodedLinearCall& call) {
   constexpr int64_t kMost = 512;
   constexpr int64_t kFewest = 128;  // fewer would make bytes of codes too often
-  constexpr int64_t kCacheBytes = int64_t{5} << 18;
-  int64_t tokens = kMost;
-  while (tokens > kFewest && tokens * call.x.row_bytes > kCacheBytes) tokens /= 2;
-  return tokens;
+  constexpr int64_t kCacheBytes = int64_t{1} << 20;
+  constexpr int64_t kMultiple = 64;
+  const int64_t fitting = kCacheBytes / call.x.row_bytes / kMultiple * kMultiple;
+  const int64_t most = std::clamp(fitting, kFewest, kMost);
+  const int64_t ranges = (call.tokens + most - 1) / most;
+  return std::clamp((call.tokens + ranges * kMultiple - 1) / (ranges * kMultiple) * kMultiple, kFewest, kMost);
 }
 
 // Panels that a thread takes at once: enough to stream some side by side, few enough that tasks even out. A power of

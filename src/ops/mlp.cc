@@ -267,18 +267,20 @@ class FusedMlps {
     };
     multiply(network.call->weights->gate_proj, network.gate_in, gate);
     multiply(network.call->weights->up_proj, network.up_in, up);
-    ctx_.kernels().silu_mul(gate, up, tokens * columns, gate);
-    if (network.values != nullptr) {
-      for (int64_t t = 0; t < tokens; ++t) {
-        std::memcpy(network.values + (first + t) * network.width + first_column, gate + t * columns,
-                    static_cast<size_t>(columns * kFloatBytes));
+    for (int64_t t = 0; t < tokens; ++t) {
+      const int64_t row = first + t;
+      if (network.values != nullptr) {
+        ctx_.kernels().silu_mul(gate + t * columns, up + t * columns, columns,
+                                network.values + row * network.width + first_column);
+        continue;
       }
-      return;
+      alignas(64) float act[kInt8Block];
+      ctx_.kernels().silu_mul(gate + t * columns, up + t * columns, columns, act);
+      // The encoder counts columns from the row's first, which is not here.
+      ctx_.kernels().encode_activations(network.down_type, act - first_column, columns, 1, network.width, first_column,
+                                        first_column + columns, network.acts + row * network.act_row_bytes(),
+                                        network.act_row_bytes());
     }
-    // The encoder counts columns from the row's first, which is not here.
-    ctx_.kernels().encode_activations(network.down_type, gate - first_column, columns, tokens, network.width,
-                                      first_column, first_column + columns,
-                                      network.acts + first * network.act_row_bytes(), network.act_row_bytes());
   }
 
   void down() {

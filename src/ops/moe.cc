@@ -145,15 +145,16 @@ void moe_experts(Context& ctx, const MoeCall& call, MoeScratch& s) {
 
   constexpr int64_t kGrainTokens = 8;
   ctx.pool().parallel_for(tokens, kGrainTokens, [&](int64_t begin, int64_t end, int) {
+    std::vector<const float*> rows(static_cast<size_t>(k) + 1);
+    std::vector<float> weights(rows.size(), 1.0F);
     for (int64_t t = begin; t < end; ++t) {
-      float* sum = call.out.as<float>() + t * hidden_size;
-      std::fill_n(sum, hidden_size, 0.0F);
-      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
-        ctx.kernels().add_scaled(down + s.slot_row[i] * hidden_size, call.weights.as<float>()[i], hidden_size, sum);
+      for (int64_t i = 0; i < k; ++i) {
+        rows[i] = down + s.slot_row[t * k + i] * hidden_size;
+        weights[i] = call.weights.as<float>()[t * k + i];
       }
-      if (call.shared_experts != nullptr) {
-        ctx.kernels().add_scaled(shared + t * hidden_size, 1.0F, hidden_size, sum);
-      }
+      rows[k] = shared + t * hidden_size;
+      ctx.kernels().weighted_sum(rows.data(), weights.data(), call.shared_experts != nullptr ? k + 1 : k, hidden_size,
+                                 call.out.as<float>() + t * hidden_size);
     }
   });
 }

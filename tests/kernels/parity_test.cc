@@ -2,6 +2,7 @@
 // weights, see layout_parity_test.cc and ref_linear_test.cc.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -65,14 +66,23 @@ TEST_P(Parity, SiluMul) {
   }
 }
 
-TEST_P(Parity, AddScaled) {
-  for (const int64_t n : {1, 7, 8, 16, 17, 300}) {
-    const std::vector<float> x = random(n);
-    std::vector<float> got = random(n + 1);
-    std::vector<float> want = got;
-    table().add_scaled(x.data(), 0.75F, n, got.data());
-    reference().add_scaled(x.data(), 0.75F, n, want.data());
-    expect_near(got, want, 1e-6F, fmt::format("n {}", n));
+TEST_P(Parity, WeightedSum) {
+  constexpr std::array kWeights = {0.75F, -2.0F, 1.0F, 0.25F, 1.5F};
+  for (const int64_t n : {1, 7, 8, 16, 17, 64, 300}) {
+    for (int64_t count = 1; count <= 5; ++count) {
+      std::vector<std::vector<float>> values;
+      std::vector<const float*> rows;
+      for (int64_t r = 0; r < count; ++r) rows.push_back(values.emplace_back(random(n)).data());
+      std::vector<float> got(n + 1, 5.0F);
+      std::vector<float> want = got;
+      table().weighted_sum(rows.data(), kWeights.data(), count, n, got.data());
+      reference().weighted_sum(rows.data(), kWeights.data(), count, n, want.data());
+      expect_near(got, want, 2e-6F, fmt::format("n {} rows {}", n, count));
+      // In place, and to the same bits.
+      table().weighted_sum(rows.data(), kWeights.data(), count, n, values[0].data());
+      got.pop_back();
+      EXPECT_EQ(values[0], got) << fmt::format("n {} rows {}", n, count);
+    }
   }
 }
 

@@ -11,7 +11,7 @@ ActivationType fast_activations(const WeightLayout& layout);
 void decode_rows(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
 void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out);
 void silu_mul(const float* gate, const float* up, int64_t n, float* out);
-void add_scaled(const float* x, float factor, int64_t n, float* out);
+void weighted_sum(const float* const* rows, const float* weights, int64_t count, int64_t n, float* out);
 void rope(const Rope& args);
 void decode_kv(const KvDecode& args);
 void attention_queries(const AttentionQueries& args);

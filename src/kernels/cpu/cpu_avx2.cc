@@ -48,7 +48,7 @@ extern const KernelTable kAvx2Table = {
     .attention_fold = avx2::attention_fold,
     .rms_norm = avx2::rms_norm,
     .silu_mul = avx2::silu_mul,
-    .add_scaled = avx2::add_scaled,
+    .weighted_sum = avx2::weighted_sum,
     .rope = avx2::rope,
 };
 

@@ -43,7 +43,7 @@ extern const KernelTable kAvx512Table = {
     .attention_fold = avx512::attention_fold,
     .rms_norm = avx512::rms_norm,
     .silu_mul = avx512::silu_mul,
-    .add_scaled = avx512::add_scaled,
+    .weighted_sum = avx512::weighted_sum,
     .rope = avx512::rope,
 };
 

@@ -353,10 +353,14 @@ void multiply_stretch(const Linear& a, const Part& part, const Bytes& bytes, Tok
 }
 
 void take_scales(const Int8Rows& x, int64_t token, int64_t tokens, TokenState& state) {
-  for (int64_t block = 0; block < x.blocks; ++block) {
-    float* to = state.scale + block * state.room;
-    for (int64_t t = 0; t < tokens; ++t) to[t] = x.scales(token + t)[block];
-    for (int64_t t = tokens; t % kUnitTokens != 0; ++t) to[t] = 0;
+  constexpr int64_t kAheadTokens = 16;  // whose scales are asked for: each token's lie at the end of its row
+  for (int64_t t = 0; t < tokens; ++t) {
+    _mm_prefetch(reinterpret_cast<const char*>(x.scales(token + t + kAheadTokens)), _MM_HINT_T0);
+    const float* from = x.scales(token + t);
+    for (int64_t block = 0; block < x.blocks; ++block) state.scale[block * state.room + t] = from[block];
+  }
+  for (int64_t t = tokens; t % kUnitTokens != 0; ++t) {
+    for (int64_t block = 0; block < x.blocks; ++block) state.scale[block * state.room + t] = 0;
   }
 }
 

@@ -190,6 +190,13 @@ inline __m512 load_columns(const float* x, int64_t columns) {
 // Rows mostly come from memory, one after the other.
 constexpr int64_t kAheadFloats = 512;
 
+// The bytes of 64 integers, held between -128 and 127.
+inline __m512i signed_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i lanes = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));  // 4 of each a lane
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, lanes);
+}
+
 // A block of up to 256 columns, filled up; of exactly 256 if it is whole.
 template <bool kWhole>
 void encode_block(const float* x, int64_t columns, uint8_t* codes, float* scale, int32_t* sum) {
@@ -211,11 +218,12 @@ void encode_block(const float* x, int64_t columns, uint8_t* codes, float* scale,
   *scale = some ? largest / 127.0F : 0.0F;
   const __m512 inverse = _mm512_set1_ps(some ? 127.0F / largest : 0.0F);
   __m512i total = _mm512_setzero_si512();
-#pragma GCC unroll 16
-  for (int64_t i = 0; i < vectors; ++i) {
-    const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(load(i), inverse));
-    total = _mm512_add_epi32(total, code);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + 16 * i), _mm512_cvtsepi32_epi8(code));
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < vectors; i += 4) {
+    const auto code = [&](int64_t n) { return _mm512_cvtps_epi32(_mm512_mul_ps(load(i + n), inverse)); };
+    const __m512i line = signed_bytes(code(0), code(1), code(2), code(3));
+    total = _mm512_dpbusd_epi32(total, _mm512_set1_epi8(1), line);
+    _mm512_storeu_si512(codes + 16 * i, line);
   }
   *sum = _mm512_reduce_add_epi32(total);
 }

@@ -22,8 +22,12 @@ void silu_mul(const float* gate, const float* up, int64_t n, float* out) {
   }
 }
 
-void add_scaled(const float* x, float factor, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] += factor * x[i];
+void weighted_sum(const float* const* rows, const float* weights, int64_t count, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    double sum = 0;
+    for (int64_t r = 0; r < count; ++r) sum += static_cast<double>(weights[r]) * rows[r][i];
+    out[i] = static_cast<float>(sum);
+  }
 }
 
 void rope(const Rope& a) {
@@ -54,7 +58,7 @@ extern const KernelTable kRefTable = {
     .attention_fold = ref::attention_fold,
     .rms_norm = rms_norm,
     .silu_mul = silu_mul,
-    .add_scaled = add_scaled,
+    .weighted_sum = weighted_sum,
     .rope = rope,
 };
 
