@@ -21,8 +21,10 @@ int64_t attention_scratch_bytes(int64_t qk_dim) {
   constexpr int64_t kScoreTiles = 4;  // attention.inc: f32 [tiles, keys, 16] and [6, qk_dim]
   constexpr int64_t kScoreKeys = 6;
   const int64_t in_floats = (kScoreTiles * kAttentionBlock * 16 + kScoreKeys * qk_dim) * 4;
-  // attention_amx.cc: values, out and spare; and of 5 pairs of query tiles factors, probabilities and scores
-  const int64_t in_tiles = (16 + 8 + 32) * 1024 + 8 * (320 + kAttentionBlock * kRows * (2 + 4));
+  // attention_amx.cc: values, out and spare; and of its kMostPairs pairs of query tiles factors, probabilities and
+  // scores
+  constexpr int64_t kMostPairs = 8;
+  const int64_t in_tiles = (16 + 8 + 32) * 1024 + kMostPairs * (320 + kAttentionBlock * kRows * (2 + 4));
   return rounded_up(std::max(in_floats, in_tiles), kLine);
 }
 

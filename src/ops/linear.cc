@@ -12,7 +12,8 @@ using kernels::ActivationType;
 
 int64_t x_stride_of(const LinearCall& call) { return call.x_stride != 0 ? call.x_stride : call.weight->in_features(); }
 
-// Tokens of one task: their activations stay in the second-level cache while panels pass by.
+// Tokens of one task: their activations stay in the second-level cache while panels pass by. All tasks have about as
+// many.
 int64_t tokens_at_once(const EncodedLinearCall& call) {
   constexpr int64_t kMost = 512;
   constexpr int64_t kFewest = 128;  // fewer would make bytes of codes too often
