@@ -10,6 +10,12 @@ namespace {
 
 #include "kernels/cpu/int8_panel.inc"
 
+// Four products a lane. The barrier keeps g++ 12 from moving sums between registers and memory.
+inline void add_products(__m512i& sum, __m512i weights, __m512i codes) {
+  sum = _mm512_dpbusd_epi32(sum, weights, codes);
+  asm("" : "+v"(sum));
+}
+
 inline __m512i four_codes(const uint8_t* at) {
   int32_t codes;
   __builtin_memcpy(&codes, at, sizeof codes);
@@ -114,60 +120,104 @@ void few_tokens(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int6
   if (panel < panel_end) few_tokens_panels<Codes, kTokens, 1>(a, rule, panel, 1);
 }
 
-constexpr int64_t kTokensAtOnce = 64;
+// ---- several tokens ----
+// A stretch of two panels goes to bytes once, 8 KiB that stay in the first-level cache, and tiles of tokens pass over
+// it.
 
-// kTokens tokens over the bytes of a stretch.
-template <int kTokens>
-void whole_stretch(const Int8Rows& x, int64_t token, int64_t stretch, const __m512i* lines, int64_t count, __m512 step,
-                   __m512* total) {
-  __m512i sum[kTokens];
-  const uint8_t* codes[kTokens];
-  for (int i = 0; i < kTokens; ++i) {
-    sum[i] = _mm512_set1_epi32(-128 * x.sums(token + i)[stretch]);
-    codes[i] = x.codes(token + i) + stretch * kStretch;
+constexpr int kTilePanels = 2;
+constexpr int kTileTokens = 12;  // by two panels these are 24 sums: with the weights and a token's codes 27 registers
+constexpr int64_t kTokensAtOnce = 240;
+
+struct StretchBytes {
+  alignas(64) __m512i line[kStretchBlocks * kBlockLines][kTilePanels];
+  __m512 step[kTilePanels];
+  int64_t lines;
+};
+
+// kTokens tokens from `token` on over a stretch of kPanels panels.
+template <int kTokens, int kPanels>
+void multiply_tile(const Int8Rows& x, int64_t token, int64_t stretch, const StretchBytes& bytes,
+                   __m512 (*total)[kTilePanels]) {
+  __m512i sum[kTokens][kPanels];
+#pragma GCC unroll 12
+  for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) sum[t][p] = _mm512_set1_epi32(-128 * x.sums(token + t)[stretch]);
   }
-  for (int64_t line = 0; line < count; ++line) {
-    const __m512i weights = _mm512_load_si512(lines + line);
-    for (int i = 0; i < kTokens; ++i) {
-      sum[i] = _mm512_dpbusd_epi32(sum[i], weights, four_codes(codes[i] + 4 * line));
+  const uint8_t* codes = x.codes(token) + stretch * kStretch;
+  const int64_t row_bytes = x.row_bytes;
+  const int64_t lines = bytes.lines;
+  for (int64_t line = 0; line < lines; ++line, codes += 4) {
+    __m512i weights[kPanels];
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) weights[p] = bytes.line[line][p];
+    const uint8_t* at = codes;
+#pragma GCC unroll 12
+    for (int t = 0; t < kTokens; ++t, at += row_bytes) {
+      const __m512i four = four_codes(at);
+#pragma GCC unroll 2
+      for (int p = 0; p < kPanels; ++p) add_products(sum[t][p], weights[p], four);
     }
   }
-  for (int i = 0; i < kTokens; ++i) {
-    const __m512 value = _mm512_cvtepi32_ps(sum[i]);
-    const __m512 scale = _mm512_set1_ps(x.scales(token + i)[stretch]);
-    total[i] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), step, total[i]);
+#pragma GCC unroll 12
+  for (int t = 0; t < kTokens; ++t) {
+    const __m512 scale = _mm512_set1_ps(x.scales(token + t)[stretch]);
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) {
+      const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][p]), scale);
+      total[t][p] = _mm512_fmadd_ps(value, bytes.step[p], total[t][p]);
+    }
   }
 }
 
-// Several tokens: a stretch of a panel goes to bytes once, 4 KiB that stay in the first-level cache.
-template <typename Codes>
-void some_tokens(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t t0, int64_t tokens) {
-  const Int8Rows x(a);
-  alignas(64) __m512i lines[kStretchBlocks * kBlockLines];
-  __m512 total[kTokensAtOnce];
-  for (int64_t t = 0; t < tokens; ++t) total[t] = _mm512_setzero_ps();
-  const int64_t stretches = (a.w.columns + kStretch - 1) / kStretch;
-  const uint8_t* base = panel_at(a.w, panel);
-  for (int64_t stretch = 0; stretch < stretches; ++stretch) {
-    const int64_t blocks = blocks_from(a.w, stretch);
+// Calls multiply_tile<tokens, kPanels>.
+template <int kPanels, int kTokens = kTileTokens>
+void multiply_tile_of(int64_t tokens, const Int8Rows& x, int64_t token, int64_t stretch, const StretchBytes& bytes,
+                      __m512 (*total)[kTilePanels]) {
+  if (tokens == kTokens) return multiply_tile<kTokens, kPanels>(x, token, stretch, bytes, total);
+  if constexpr (kTokens > 1) multiply_tile_of<kPanels, kTokens - 1>(tokens, x, token, stretch, bytes, total);
+}
+
+template <typename Codes, int kPanels>
+void fill_bytes(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t stretch, StretchBytes& out) {
+  const int64_t blocks = blocks_from(a.w, stretch);
+  out.lines = blocks * kBlockLines;
+  for (int p = 0; p < kPanels; ++p) {
+    const uint8_t* base = panel_at(a.w, panel + p);
     const uint8_t* at = base + a.w.scale_bytes + stretch * kStretchBlocks * Codes::kBytes;
     StretchMap map;
     prepare_stretch(a.w, rule, base, stretch, map);
+    out.step[p] = map.step;
     for (int64_t b = 0; b < blocks; ++b, at += Codes::kBytes) {
-      for (int64_t i = 0; i < Codes::kBytes; i += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + i), _MM_HINT_T0);
-      }
+      prefetch_ahead(at, Codes::kBytes);
       __m512i block[kBlockLines];
       unsigned_lines<Codes>(rule, map, b, at, block);
-      for (int i = 0; i < kBlockLines; ++i) lines[b * kBlockLines + i] = block[i];
+      for (int i = 0; i < kBlockLines; ++i) out.line[b * kBlockLines + i][p] = block[i];
     }
-    const int64_t count = blocks * kBlockLines;
-    int64_t t = 0;
-    for (; t + 8 <= tokens; t += 8) whole_stretch<8>(x, t0 + t, stretch, lines, count, map.step, total + t);
-    for (; t + 2 <= tokens; t += 2) whole_stretch<2>(x, t0 + t, stretch, lines, count, map.step, total + t);
-    for (; t < tokens; ++t) whole_stretch<1>(x, t0 + t, stretch, lines, count, map.step, total + t);
   }
-  for (int64_t t = 0; t < tokens; ++t) store_panel(a, panel, t0 + t, total[t]);
+}
+
+// At most kTokensAtOnce tokens.
+template <typename Codes, int kPanels>
+void some_tokens(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t token, int64_t tokens) {
+  const Int8Rows x(a);
+  StretchBytes bytes;
+  __m512 total[kTokensAtOnce][kTilePanels];
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int p = 0; p < kPanels; ++p) total[t][p] = _mm512_setzero_ps();
+  }
+  const int64_t tiles = (tokens + kTileTokens - 1) / kTileTokens;
+  for (int64_t stretch = 0; stretch < x.blocks; ++stretch) {
+    fill_bytes<Codes, kPanels>(a, rule, panel, stretch, bytes);
+    for (int64_t i = 0, first = 0; i < tiles; ++i) {
+      const int64_t end = tokens * (i + 1) / tiles;  // all tiles are nearly as large
+      multiply_tile_of<kPanels>(end - first, x, token + first, stretch, bytes, total + first);
+      first = end;
+    }
+  }
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int p = 0; p < kPanels; ++p) store_panel(a, panel + p, token + t, total[t][p]);
+  }
 }
 
 template <typename Codes>
@@ -175,9 +225,14 @@ void multiply(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_
   if (a.T == 1) return few_tokens<Codes, 1>(a, rule, panel_begin, panel_end);
   if (a.T == 2) return few_tokens<Codes, 2>(a, rule, panel_begin, panel_end);
   if (a.T == 3) return few_tokens<Codes, 3>(a, rule, panel_begin, panel_end);
-  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+  for (int64_t panel = panel_begin; panel < panel_end; panel += kTilePanels) {
     for (int64_t t = 0; t < a.T; t += kTokensAtOnce) {
-      some_tokens<Codes>(a, rule, panel, t, a.T - t < kTokensAtOnce ? a.T - t : kTokensAtOnce);
+      const int64_t tokens = a.T - t < kTokensAtOnce ? a.T - t : kTokensAtOnce;
+      if (panel + 1 < panel_end) {
+        some_tokens<Codes, kTilePanels>(a, rule, panel, t, tokens);
+      } else {
+        some_tokens<Codes, 1>(a, rule, panel, t, tokens);
+      }
     }
   }
 }
