@@ -58,6 +58,7 @@ CeilingLoops ceiling_loops() {
       loops.integers = {"AVX-512 VNNI", avx512::kIntegerOperations, avx512::integer_ceiling};
     }
   }
+  if (cpu_has_avx512_bf16()) loops.floats = {"AVX-512 BF16", avx512::kBf16Operations, avx512::bf16_ceiling};
   if (cpu_has_amx()) {
     loops.floats = {"AMX", amx::kBf16Operations, amx::bf16_ceiling};
     loops.integers = {"AMX", amx::kIntegerOperations, amx::integer_ceiling};

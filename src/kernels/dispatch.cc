@@ -15,7 +15,8 @@ namespace glimmer::kernels {
 namespace {
 
 #if defined(__x86_64__)
-constexpr std::array<const KernelTable*, 4> kTables = {&kRefTable, &kAvx2Table, &kAvx512Table, &kAmxTable};
+constexpr std::array<const KernelTable*, 5> kTables = {&kRefTable, &kAvx2Table, &kAvx512Table, &kAvx512Bf16Table,
+                                                       &kAmxTable};
 #else
 constexpr std::array<const KernelTable*, 1> kTables = {&kRefTable};
 #endif
@@ -24,13 +25,14 @@ constexpr std::array<const KernelTable*, 1> kTables = {&kRefTable};
 
 bool cpu_has_avx2() { return cpu_features().avx2; }
 bool cpu_has_avx512() { return cpu_features().avx512_vnni; }
+bool cpu_has_avx512_bf16() { return cpu_has_avx512() && cpu_features().avx512_bf16; }
 
 bool cpu_has_amx() {
 #if defined(__x86_64__)
   constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM; threads that start afterwards have it too
   constexpr int kTileData = 18;
   const CpuFeatures& cpu = cpu_features();
-  static const bool granted = cpu.avx512_vnni && cpu.avx512_bf16 && cpu.amx_bf16 && cpu.amx_int8 &&
+  static const bool granted = cpu_has_avx512_bf16() && cpu.amx_bf16 && cpu.amx_int8 &&
                               syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   return granted;
 #else

@@ -12,6 +12,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/linear_int8_avx512.cc TARGET_DIRECTORY
                               glimmer_kernels PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;-mavx512vnni;${quiet}")
   set_source_files_properties(
+    ${CMAKE_SOURCE_DIR}/src/kernels/cpu/attention_avx512_bf16.cc TARGET_DIRECTORY glimmer_kernels
+    PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;-mavx512bf16;${quiet}")
+  set_source_files_properties(
     ${CMAKE_SOURCE_DIR}/src/kernels/cpu/linear_amx.cc TARGET_DIRECTORY glimmer_kernels
     PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;-mavx512vnni;-mamx-tile;-mamx-int8;-mamx-bf16;${quiet}")
   set_source_files_properties(

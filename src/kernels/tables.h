@@ -8,6 +8,7 @@ namespace glimmer::kernels {
 extern const KernelTable kRefTable;
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
+extern const KernelTable kAvx512Bf16Table;
 extern const KernelTable kAmxTable;
 
 }  // namespace glimmer::kernels

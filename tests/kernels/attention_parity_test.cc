@@ -95,9 +95,9 @@ class AttentionParity : public ::testing::TestWithParam<const KernelTable*> {
   void expect_reference(const Case& c) {
     const int64_t rows = c.heads * c.tokens;
     const auto padded = static_cast<size_t>((rows + 31) / 32 * 32);
-    const bool rough = GetParam()->name == "amx" && c.type == KvType::kBF16 && c.qk_dim % 32 == 0 && c.v_dim % 32 == 0;
+    const bool rough = GetParam()->takes_bf16_queries(c.type, c.qk_dim, c.v_dim);
     std::vector<float> q = random(rows * (c.qk_dim + 1));
-    // What the tiles round queries to they take as they are: the rest of the error is exp's, 2^-8 at most.
+    // What such tables round queries to they take as they are: the rest of the error is exp's, 2^-8 at most.
     if (rough) {
       for (float& value : q) value = bf16_to_f32(f32_to_bf16(value));
     }

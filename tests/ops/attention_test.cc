@@ -172,9 +172,9 @@ Expected plain(const Values& x, KvType type, bool round_query, int64_t token, in
 class Attention : public ::testing::TestWithParam<const kernels::KernelTable*> {
  protected:
   Context context(int threads) const { return Context({.backend = std::string(GetParam()->name), .threads = threads}); }
-  // The tiles of amx round queries and exp(score - max) to 8 bits, an error of 2^-8 at most.
+  // Such tables round queries and exp(score - max) to 8 bits, an error of 2^-8 at most.
   bool rounds(const Shape4& s, KvType type) const {
-    return GetParam()->name == "amx" && type == KvType::kBF16 && s.qk_dim % 32 == 0 && s.v_dim % 32 == 0;
+    return GetParam()->takes_bf16_queries(type, s.qk_dim, s.v_dim);
   }
 
   void expect_plain(const Values& x, KvType type, int64_t begin, int64_t end) const {

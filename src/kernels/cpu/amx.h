@@ -1,4 +1,4 @@
-// What the amx table does by itself; the rest it shares with avx512.
+// What the amx table does by itself; the rest it shares with avx512 and avx512_bf16.
 #pragma once
 
 #include "kernels/kernel_table.h"
@@ -10,9 +10,6 @@ ActivationType fast_activations(const WeightLayout& layout);
 void linear(const Linear& args, int64_t panel_begin, int64_t panel_end);
 
 // attention_amx.cc
-bool takes_bf16_queries(KvType type, int64_t qk_dim, int64_t v_dim);
-void round_queries(const float* x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t* out, int64_t out_stride);
-void attention_queries(const AttentionQueries& args);
 void attention_block(const AttentionBlock& args);
 
 }  // namespace glimmer::kernels::amx

@@ -14,13 +14,13 @@
 
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/avx512.h"
+#include "kernels/cpu/avx512_bf16.h"
 
 namespace glimmer::kernels::amx {
 namespace {
 
-constexpr int64_t kTile = 16;  // rows of a tile, and its columns of 32 bits
-constexpr int64_t kStep = 32;  // values of bf16 in a tile's row
-constexpr int64_t kTileBytes = 1024;
+#include "kernels/cpu/attention_bf16.inc"
+
 constexpr int64_t kSteps = kAttentionBlock / kStep;
 constexpr int64_t kMostPairs = 8;    // of query tiles, at once; attention_scratch_bytes has room for them
 constexpr int64_t kRowsAStep = 5;    // of a pair's outputs, folded in all steps but the first
@@ -39,12 +39,6 @@ constexpr int kAskedBySoftmax = 1;
 constexpr int kAskedByValues = 2;
 constexpr int64_t kStepsAhead = 2;   // that values are packed before their products, with one pair of query tiles
 constexpr int64_t kPackedSteps = 4;  // of which there is room for then
-constexpr float kLowest = -3.40282347e+38F;
-constexpr float kLog2E = 1.44269504F;
-
-bool takes(KvType type, int64_t qk_dim, int64_t v_dim) {
-  return type == KvType::kBF16 && qk_dim % kStep == 0 && v_dim % kStep == 0;
-}
 
 // All tiles are whole.
 void configure_tiles() {
@@ -58,61 +52,6 @@ void configure_tiles() {
   asm volatile("" ::: "memory");  // g++ 12 takes only the first 8 bytes for read
   _tile_loadconfig(&config);
 }
-
-// rows[r] lane c <-> rows[c] lane r, lanes of 32 bits.
-void transpose(__m512i* rows) {
-  __m512i a[16];
-  for (int i = 0; i < 16; i += 2) {
-    a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-    a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-  }
-  __m512i b[16];  // b[4 g + c]: of rows 4 g .. 4 g + 3 the columns c, c + 4, c + 8, c + 12
-  for (int i = 0; i < 16; i += 4) {
-    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
-    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
-    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
-    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
-  }
-  for (int c = 0; c < 4; ++c) {
-    const __m512i low01 = _mm512_shuffle_i32x4(b[c], b[c + 4], 0x88);  // columns c and c + 8
-    const __m512i low23 = _mm512_shuffle_i32x4(b[c + 8], b[c + 12], 0x88);
-    const __m512i high01 = _mm512_shuffle_i32x4(b[c], b[c + 4], 0xDD);  // columns c + 4 and c + 12
-    const __m512i high23 = _mm512_shuffle_i32x4(b[c + 8], b[c + 12], 0xDD);
-    rows[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
-    rows[c + 8] = _mm512_shuffle_i32x4(low01, low23, 0xDD);
-    rows[c + 4] = _mm512_shuffle_i32x4(high01, high23, 0x88);
-    rows[c + 12] = _mm512_shuffle_i32x4(high01, high23, 0xDD);
-  }
-}
-
-// The bf16 of a and of b, a's in the low halves of the lanes.
-__m512i bf16_pairs(__m512 a, __m512 b) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
-                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  return _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(b, a)));
-}
-
-// 32 values to bf16.
-__m512i to_bf16(const float* x) {
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
-}
-
-// 2^x for x <= 0 or little above, relative error below 3e-6: a polynomial on [0, 1) for the fraction.
-__m512 exp2(__m512 x) {
-  const __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  __m512 p = _mm512_set1_ps(0.0135341679F);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0520114606F));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.241442757F));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693003834F));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.00000259F));
-  return _mm512_scalef_ps(p, x);
-}
-
-// What becomes of 16 queries' state: rows of `out` are set, or folded with these factors.
-struct RowFactors {
-  alignas(64) float into[kTile];
-  alignas(64) float other[kTile];
-};
 
 // Two tiles of queries that go together.
 struct QueryPair {
@@ -323,73 +262,6 @@ void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles
   if (done != s.spare) store_sums(done);
 }
 
-struct Softmax {
-  __m512 max;
-  __m512 sum;
-};
-
-// The largest score of each of 16 queries, exp(score - max) as tiles for the product with the values, and their sum.
-template <bool kMasked>
-Softmax softmax(const float* scores, int64_t keys, const int32_t* visible, float scale, std::byte* probabilities,
-                NextKeys& next) {
-  const __m512i counts = _mm512_loadu_si512(visible);
-  const auto seen = [&](int64_t key) {
-    return kMasked ? _mm512_cmpgt_epi32_mask(counts, _mm512_set1_epi32(static_cast<int>(key))) : __mmask16(0xFFFF);
-  };
-  __m512 most[2] = {_mm512_set1_ps(kLowest), _mm512_set1_ps(kLowest)};
-  for (int64_t key = 0; key < keys; key += 2) {
-    for (int i = 0; i < 2; ++i) {
-      most[i] = _mm512_mask_max_ps(most[i], seen(key + i), most[i], _mm512_load_ps(scores + (key + i) * kTile));
-    }
-  }
-  const __mmask16 any = _mm512_test_epi32_mask(counts, counts);
-  const __m512 largest = _mm512_mul_ps(_mm512_max_ps(most[0], most[1]), _mm512_set1_ps(scale));
-  const __m512 factor = _mm512_set1_ps(scale * kLog2E);
-  const __m512 shift = _mm512_maskz_mul_ps(any, largest, _mm512_set1_ps(kLog2E));
-  __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  for (int64_t key = 0; key < keys; key += kStep) {
-    __m512i pairs[16];
-    for (int64_t pair = 0; pair < kTile; ++pair) {
-      __m512 p[2];
-      for (int64_t i = 0; i < 2; ++i) {
-        const int64_t at = key + 2 * pair + i;
-        p[i] = exp2(_mm512_fmsub_ps(_mm512_load_ps(scores + at * kTile), factor, shift));
-        if constexpr (kMasked) p[i] = _mm512_maskz_mov_ps(seen(at), p[i]);
-        sums[i] = _mm512_add_ps(sums[i], p[i]);
-      }
-      pairs[pair] = bf16_pairs(p[0], p[1]);
-    }
-    transpose(pairs);
-    for (int64_t q = 0; q < kTile; ++q) _mm512_store_si512(probabilities + q * 64, pairs[q]);
-    probabilities += kTileBytes;
-    next.ask(kAskedBySoftmax);
-  }
-  return {_mm512_mask_mov_ps(_mm512_set1_ps(kLowest), any, largest), _mm512_add_ps(sums[0], sums[1])};
-}
-
-// Softmax of one tile of queries, into or onto their state.
-void finish_scores(const AttentionBlock& a, int64_t keys, int64_t row, const float* scores, std::byte* probabilities,
-                   RowFactors& factors, NextKeys& next) {
-  const int32_t* visible = a.visible + row;
-  bool masked = false;
-  for (int64_t i = 0; i < kTile; ++i) masked |= visible[i] < keys;
-  // Keys are taken 32 at a time: those beyond count as seen by none.
-  masked |= keys % kStep != 0;
-  const Softmax s = masked ? softmax<true>(scores, keys, visible, a.scale, probabilities, next)
-                           : softmax<false>(scores, keys, visible, a.scale, probabilities, next);
-  if (!a.fold) {
-    _mm512_storeu_ps(a.state.max + row, s.max);
-    _mm512_storeu_ps(a.state.sum + row, s.sum);
-    return;
-  }
-  alignas(64) float other_max[kTile];
-  _mm512_store_ps(other_max, s.max);
-  avx512::attention_fold_factors(a.state.max + row, other_max, factors.into, factors.other);
-  const __m512 sum = _mm512_mul_ps(s.sum, _mm512_load_ps(factors.other));
-  _mm512_storeu_ps(a.state.sum + row,
-                   _mm512_fmadd_ps(_mm512_loadu_ps(a.state.sum + row), _mm512_load_ps(factors.into), sum));
-}
-
 // Products that are in scratch and not yet in the state: they go there while the next are made.
 class PendingOut {
  public:
@@ -412,24 +284,9 @@ class PendingOut {
 
  private:
   void finish_row(int64_t r) const {
-    const float* from = tile_ + r / kTile * 2 * kTile * kTile + r % kTile * kTile;
-    float* out = a_.state.out + (pair_->row + r) * a_.state.out_stride + column_;
-    const __m512d low = _mm512_castps_pd(_mm512_load_ps(from));
-    const __m512d high = _mm512_castps_pd(_mm512_load_ps(from + kTileFloats));
-    // In the order of pack_values.
-    const __m512i first_half = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
-    const __m512i second_half = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
-    __m512 first = _mm512_castpd_ps(_mm512_permutex2var_pd(low, first_half, high));
-    __m512 second = _mm512_castpd_ps(_mm512_permutex2var_pd(low, second_half, high));
-    if (a_.fold) {
-      const RowFactors& factors = pair_->factors[r / kTile];
-      const __m512 into = _mm512_set1_ps(factors.into[r % kTile]);
-      const __m512 other = _mm512_set1_ps(factors.other[r % kTile]);
-      first = _mm512_fmadd_ps(_mm512_loadu_ps(out), into, _mm512_mul_ps(first, other));
-      second = _mm512_fmadd_ps(_mm512_loadu_ps(out + kTile), into, _mm512_mul_ps(second, other));
-    }
-    _mm512_storeu_ps(out, first);
-    _mm512_storeu_ps(out + kTile, second);
+    const float* from = tile_ + r / kTile * 2 * kTileFloats + r % kTile * kTile;
+    put_out(a_, pair_->factors[r / kTile], pair_->row + r, r % kTile, column_, _mm512_load_ps(from),
+            _mm512_load_ps(from + kTileFloats));
   }
 
   const AttentionBlock& a_;
@@ -608,8 +465,14 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, NextKeys& 
     if (pair.keys == 0) {  // of which weigh_values takes a step all the same
       for (int64_t i = 0; i < kTile; ++i) _mm512_store_si512(probabilities + i * 64, _mm512_setzero_si512());
     }
-    finish_scores(a, pair.keys, first + tile * kTile, s.scores + tile * kAttentionBlock * kTile, probabilities,
-                  pair.factors[tile % 2], next);
+    finish_scores(
+        a, pair.keys, first + tile * kTile, s.scores + tile * kAttentionBlock * kTile,
+        pair.factors[tile % 2], [&](int64_t key, __m512i * pairs) __attribute__((always_inline)) {
+          transpose(pairs);
+          std::byte* to = probabilities + key / kStep * kTileBytes;
+          for (int64_t q = 0; q < kTile; ++q) _mm512_store_si512(to + q * 64, pairs[q]);
+          next.ask(kAskedBySoftmax);
+        });
   }
   if (tiles > 2 || s.pairs[0].keys == 0) {
     weigh_pairs(a, tiles, s, next);
@@ -621,41 +484,6 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, NextKeys& 
 }
 
 }  // namespace
-
-bool takes_bf16_queries(KvType type, int64_t qk_dim, int64_t v_dim) { return takes(type, qk_dim, v_dim); }
-
-void round_queries(const float* x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t* out, int64_t out_stride) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t i = 0; i < columns; i += kStep) {
-      _mm512_stream_si512(reinterpret_cast<__m512i*>(out + r * out_stride + i), to_bf16(x + r * x_stride + i));
-    }
-  }
-  _mm_sfence();
-}
-
-// Tiles of 16 queries; in each, for every 32 columns, 16 pairs of columns x 16 queries.
-void attention_queries(const AttentionQueries& a) {
-  if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_queries(a);
-  std::byte* packed = a.packed;
-  for (int64_t row = 0; row < a.rows; row += kTile) {
-    for (int64_t column = 0; column < a.qk_dim; column += kStep) {
-      __m512i rows[kTile];
-      for (int64_t r = 0; r < kTile; ++r) {
-        const int64_t at = (row + r) / a.heads * a.token_stride + (row + r) % a.heads * a.head_stride + column;
-        if (row + r >= a.rows) {
-          rows[r] = _mm512_setzero_si512();
-        } else if (a.q_bf16 != nullptr) {
-          rows[r] = _mm512_loadu_si512(a.q_bf16 + at);
-        } else {
-          rows[r] = to_bf16(a.q + at);
-        }
-      }
-      transpose(rows);
-      for (int64_t pair = 0; pair < kTile; ++pair) _mm512_store_si512(packed + pair * 64, rows[pair]);
-      packed += kTileBytes;
-    }
-  }
-}
 
 // Brings keys, and values that follow them, into the second cache: what NextKeys asked for comes first. Tiles read 16
 // rows side by side: from memory that is slow.

@@ -7,6 +7,7 @@ namespace glimmer::kernels::avx512 {
 
 // cpu_avx512.cc; what they do is said in kernel_table.h
 void linear_f32(const Linear& args, int64_t panel_begin, int64_t panel_end);  // x of kF32
+void linear(const Linear& args, int64_t panel_begin, int64_t panel_end);
 ActivationType fast_activations(const WeightLayout& layout);
 void decode_rows(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
 void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out);

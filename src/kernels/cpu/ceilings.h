@@ -20,6 +20,8 @@ inline constexpr double kFloatOperations = 24 * 16 * 2;
 void float_ceiling(int64_t rounds);
 inline constexpr double kIntegerOperations = 24 * 64 * 2;
 void integer_ceiling(int64_t rounds);  // AVX512-VNNI
+inline constexpr double kBf16Operations = 24 * 32 * 2;
+void bf16_ceiling(int64_t rounds);  // AVX512-BF16
 }  // namespace avx512
 
 namespace amx {

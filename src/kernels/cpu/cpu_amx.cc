@@ -1,6 +1,7 @@
-// AMX: the table. What it does not do on tiles is AVX-512's. Nothing here needs more than the baseline.
+// AMX: the table. What it does not do on tiles is AVX-512's, with BF16. Nothing here needs more than the baseline.
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/avx512.h"
+#include "kernels/cpu/avx512_bf16.h"
 #include "kernels/cpu/supported.h"
 #include "kernels/tables.h"
 
@@ -15,9 +16,9 @@ extern const KernelTable kAmxTable = {
     .linear = amx::linear,
     .decode_rows = avx512::decode_rows,
     .decode_kv = avx512::decode_kv,
-    .takes_bf16_queries = amx::takes_bf16_queries,
-    .round_queries = amx::round_queries,
-    .attention_queries = amx::attention_queries,
+    .takes_bf16_queries = avx512_bf16::takes_bf16_queries,
+    .round_queries = avx512_bf16::round_queries,
+    .attention_queries = avx512_bf16::attention_queries,
     .attention_block = amx::attention_block,
     .attention_fold = avx512::attention_fold,
     .rms_norm = avx512::rms_norm,

@@ -72,4 +72,23 @@ __attribute__((target("avx512vnni"))) void integer_ceiling(int64_t rounds) {
   for (auto& sum : sums) asm volatile("" : : "v"(sum));
 }
 
+__attribute__((target("avx512bf16"))) void bf16_ceiling(int64_t rounds) {
+  __m512 sums[24];
+#pragma GCC unroll 24
+  for (auto& sum : sums) {
+    sum = _mm512_setzero_ps();
+    asm volatile("" : "+v"(sum));  // else equal sums would be made but once
+  }
+  const __m512i value = _mm512_set1_epi32(0x3C003C00);
+  auto a = reinterpret_cast<__m512bh>(value);
+  auto b = reinterpret_cast<__m512bh>(value);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 24
+    for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, a, b);
+    asm volatile("" : "+v"(a), "+v"(b));
+  }
+#pragma GCC unroll 24
+  for (auto& sum : sums) asm volatile("" : : "v"(sum));
+}
+
 }  // namespace glimmer::kernels::avx512
