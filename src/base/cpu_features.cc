@@ -26,6 +26,7 @@ CpuFeatures detect() {
 #if defined(__x86_64__)
   // The compiler's run-time also asks the operating system (XGETBV) whether it saves the wide registers.
   __builtin_cpu_init();
+  features.amd = __builtin_cpu_is("amd") != 0;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   const bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 29 & 1) != 0;  // g++ 12 has no name for it
   features.avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&

@@ -40,6 +40,11 @@ bool cpu_has_amx() {
 #endif
 }
 
+WeightStreams cpu_weight_streams() {
+  return cpu_features().amd ? WeightStreams{.count = 1, .ahead_bytes = 8192}
+                            : WeightStreams{.count = 2, .ahead_bytes = 2048};
+}
+
 std::span<const KernelTable* const> all_tables() { return kTables; }
 
 const KernelTable& best_table() {

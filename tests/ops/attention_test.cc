@@ -173,9 +173,7 @@ class Attention : public ::testing::TestWithParam<const kernels::KernelTable*> {
  protected:
   Context context(int threads) const { return Context({.backend = std::string(GetParam()->name), .threads = threads}); }
   // Such tables round queries and exp(score - max) to 8 bits, an error of 2^-8 at most.
-  bool rounds(const Shape4& s, KvType type) const {
-    return GetParam()->takes_bf16_queries(type, s.qk_dim, s.v_dim);
-  }
+  bool rounds(const Shape4& s, KvType type) const { return GetParam()->takes_bf16_queries(type, s.qk_dim, s.v_dim); }
 
   void expect_plain(const Values& x, KvType type, int64_t begin, int64_t end) const {
     const Shape4& s = x.shape;

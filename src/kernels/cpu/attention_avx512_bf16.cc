@@ -1,5 +1,5 @@
-// Attention over keys and values of bf16 with VDPBF16PS, which multiplies two pairs of bf16 a lane and adds both products
-// to the lane's sum. Two tiles of 16 queries go together.
+// Attention over keys and values of bf16 with VDPBF16PS, which multiplies two pairs of bf16 a lane and adds both
+// products to the lane's sum. Two tiles of 16 queries go together.
 //
 // A lane of scores is a query: two tiles of queries, packed once as pairs of columns, by twelve keys as they lie in
 // memory, whose pairs are broadcast. Every score is one chain over the columns. A lane of outputs is a column: rows of
@@ -17,7 +17,7 @@ namespace {
 
 #include "kernels/cpu/attention_bf16.inc"
 
-constexpr int kTiles = 2;      // of queries, at once
+constexpr int kTiles = 2;       // of queries, at once
 constexpr int kScoreKeys = 12;  // by two tiles these are 24 sums: with the queries and a key 27 registers
 constexpr int kOutRows = 8;     // by two vectors of columns
 constexpr int64_t kPairs = kAttentionBlock / 2;
@@ -166,12 +166,13 @@ void attend(const AttentionBlock& a, int64_t row, const Scratch& s) {
   }
   RowFactors factors[kTiles];
   for (int64_t tile = 0; tile < tiles; ++tile) {
-    finish_scores(a, keys, row + tile * kTile, s.scores[tile][0], factors[tile],
-                  [&](int64_t key, const __m512i* pairs) __attribute__((always_inline)) {
-                    for (int64_t i = 0; i < kStep / 2; ++i) {
-                      _mm512_store_si512(s.powers[tile][key / 2 + i], pairs[i]);
-                    }
-                  });
+    finish_scores(
+        a, keys, row + tile * kTile, s.scores[tile][0],
+        factors[tile], [&](int64_t key, const __m512i* pairs) __attribute__((always_inline)) {
+          for (int64_t i = 0; i < kStep / 2; ++i) {
+            _mm512_store_si512(s.powers[tile][key / 2 + i], pairs[i]);
+          }
+        });
   }
   weigh_tiles(a, keys, row, tiles, s, factors);
 }

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/avx512.h"
+#include "kernels/cpu/supported.h"
 
 namespace glimmer::kernels::avx512 {
 namespace {
@@ -45,20 +46,15 @@ template <typename Codes>
   for (__m512i& line : out) line = _mm512_xor_si512(line, _mm512_set1_epi8(static_cast<char>(0x80)));
 }
 
-constexpr int kStreams = 2;  // that a thread reads side by side: more compete for the core's fill buffers
-constexpr int64_t kAheadBytes = 2048;
-
-void prefetch_ahead(const uint8_t* at, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(at + kAheadBytes + i), _MM_HINT_T0);
-  }
+void prefetch(const uint8_t* at, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T0);
 }
 
 // One to three tokens: codes go from memory to the products in registers. Panels panel, panel + step, .. take turns
 // block by block, so that memory is asked evenly; each reads ahead, on into the panel after it, since the processor's
 // prefetchers stop at pages.
 template <typename Codes, int kTokens, int kPanels>
-void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t step) {
+void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t step, int64_t ahead_bytes) {
   const Int8Rows x(a);
   const uint8_t* codes[kTokens];
   for (int t = 0; t < kTokens; ++t) codes[t] = x.codes(t);
@@ -74,7 +70,7 @@ void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int
   for (int64_t stretch = 0; stretch < stretches; ++stretch) {
     const int64_t blocks = blocks_from(a.w, stretch);
     for (int p = 0; p < kPanels; ++p) {
-      prefetch_ahead(base[p] + stretch * scale_bytes, scale_bytes);
+      prefetch(base[p] + stretch * scale_bytes + ahead_bytes, scale_bytes);
       prepare_stretch(a.w, rule, base[p], stretch, map[p]);
     }
     __m512i sum[kPanels][kTokens];
@@ -86,7 +82,7 @@ void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) {
         const uint8_t* at = base[p] + a.w.scale_bytes + (stretch * kStretchBlocks + block) * Codes::kBytes;
-        prefetch_ahead(at, Codes::kBytes);
+        prefetch(at + ahead_bytes, Codes::kBytes);
         __m512i lines[kBlockLines];
         unsigned_lines<Codes>(rule, map[p], block, at, lines);
 #pragma GCC unroll 8
@@ -114,10 +110,16 @@ void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int
 // Each stream runs through panels that follow each other in memory.
 template <typename Codes, int kTokens>
 void few_tokens(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
-  const int64_t step = (panel_end - panel_begin) / kStreams;
-  for (int64_t i = 0; i < step; ++i) few_tokens_panels<Codes, kTokens, kStreams>(a, rule, panel_begin + i, step);
-  const int64_t panel = panel_begin + kStreams * step;
-  if (panel < panel_end) few_tokens_panels<Codes, kTokens, 1>(a, rule, panel, 1);
+  const WeightStreams streams = cpu_weight_streams();
+  int64_t panel = panel_begin;
+  if (streams.count == 2) {
+    const int64_t step = (panel_end - panel_begin) / 2;
+    for (; panel < panel_begin + step; ++panel) {
+      few_tokens_panels<Codes, kTokens, 2>(a, rule, panel, step, streams.ahead_bytes);
+    }
+    panel += step;
+  }
+  for (; panel < panel_end; ++panel) few_tokens_panels<Codes, kTokens, 1>(a, rule, panel, 1, streams.ahead_bytes);
 }
 
 // ---- several tokens ----
@@ -127,6 +129,7 @@ void few_tokens(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int6
 constexpr int kTilePanels = 2;
 constexpr int kTileTokens = 12;  // by two panels these are 24 sums: with the weights and a token's codes 27 registers
 constexpr int64_t kTokensAtOnce = 240;
+constexpr int64_t kAheadBytes = 2048;  // that codes are asked for before they are read
 
 struct StretchBytes {
   alignas(64) __m512i line[kStretchBlocks * kBlockLines][kTilePanels];
@@ -189,7 +192,7 @@ void fill_bytes(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t st
     prepare_stretch(a.w, rule, base, stretch, map);
     out.step[p] = map.step;
     for (int64_t b = 0; b < blocks; ++b, at += Codes::kBytes) {
-      prefetch_ahead(at, Codes::kBytes);
+      prefetch(at + kAheadBytes, Codes::kBytes);
       __m512i block[kBlockLines];
       unsigned_lines<Codes>(rule, map, b, at, block);
       for (int i = 0; i < kBlockLines; ++i) out.line[b * kBlockLines + i][p] = block[i];
