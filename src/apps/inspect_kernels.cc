@@ -53,6 +53,7 @@ std::vector<std::string> feature_names() {
     if (has) names.emplace_back(name);
   };
   add(cpu.avx2, "avx2");
+  add(cpu.avx_vnni, "avx_vnni");
   add(cpu.avx512, "avx512");
   add(cpu.avx512_vnni, "avx512_vnni");
   add(cpu.avx512_bf16, "avx512_bf16");

@@ -36,6 +36,7 @@ CpuFeatures detect() {
                     __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
   features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni") != 0;
   features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16") != 0;
+  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) features.avx_vnni = features.avx2 && (eax >> 4 & 1) != 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
     features.amx_bf16 = (edx >> 22 & 1) != 0;
     features.amx_int8 = (edx >> 25 & 1) != 0;

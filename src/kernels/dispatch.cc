@@ -15,8 +15,8 @@ namespace glimmer::kernels {
 namespace {
 
 #if defined(__x86_64__)
-constexpr std::array<const KernelTable*, 5> kTables = {&kRefTable, &kAvx2Table, &kAvx512Table, &kAvx512Bf16Table,
-                                                       &kAmxTable};
+constexpr std::array<const KernelTable*, 6> kTables = {&kRefTable,    &kAvx2Table,       &kAvxVnniTable,
+                                                       &kAvx512Table, &kAvx512Bf16Table, &kAmxTable};
 #else
 constexpr std::array<const KernelTable*, 1> kTables = {&kRefTable};
 #endif
@@ -24,6 +24,7 @@ constexpr std::array<const KernelTable*, 1> kTables = {&kRefTable};
 }  // namespace
 
 bool cpu_has_avx2() { return cpu_features().avx2; }
+bool cpu_has_avx_vnni() { return cpu_features().avx_vnni; }
 bool cpu_has_avx512() { return cpu_features().avx512_vnni; }
 bool cpu_has_avx512_bf16() { return cpu_has_avx512() && cpu_features().avx512_bf16; }
 

@@ -7,6 +7,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
                               PROPERTIES COMPILE_OPTIONS "-march=x86-64-v3;${quiet}")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/linear_int8_avx2.cc TARGET_DIRECTORY glimmer_kernels
                               PROPERTIES COMPILE_OPTIONS "-march=x86-64-v3;${quiet}")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/linear_int8_avx_vnni.cc TARGET_DIRECTORY
+                              glimmer_kernels PROPERTIES COMPILE_OPTIONS "-march=x86-64-v3;-mavxvnni;${quiet}")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/cpu_avx512.cc TARGET_DIRECTORY glimmer_kernels
                               PROPERTIES COMPILE_OPTIONS "-march=x86-64-v4;${quiet}")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cpu/linear_int8_avx512.cc TARGET_DIRECTORY

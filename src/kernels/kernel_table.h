@@ -1,5 +1,5 @@
-// The whole backend interface: one function an operation. A table is one implementation: ref, avx2, avx512,
-// avx512_bf16, amx.
+// The whole backend interface: one function an operation. A table is one implementation: ref, avx2, avx_vnni,
+// avx512, avx512_bf16, amx.
 //
 // Kernels take raw pointers and sizes, work on what one thread was given, allocate nothing, throw nothing and log
 // nothing. Strides count elements unless they say bytes. Sums run over k in an order that does not depend on the other

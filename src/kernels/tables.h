@@ -7,6 +7,7 @@ namespace glimmer::kernels {
 
 extern const KernelTable kRefTable;
 extern const KernelTable kAvx2Table;
+extern const KernelTable kAvxVnniTable;
 extern const KernelTable kAvx512Table;
 extern const KernelTable kAvx512Bf16Table;
 extern const KernelTable kAmxTable;
