@@ -21,6 +21,7 @@ constexpr int kTiles = 2;       // of queries, at once
 constexpr int kScoreKeys = 12;  // by two tiles these are 24 sums: with the queries and a key 27 registers
 constexpr int kOutRows = 8;     // by two vectors of columns
 constexpr int64_t kPairs = kAttentionBlock / 2;
+constexpr int64_t kFewRows = 64;  // which take little more time than the keys take to come from memory
 
 // 32 values to bf16.
 __m512i to_bf16(const float* x) {
@@ -49,9 +50,9 @@ struct Scratch {
   return _mm512_set1_epi32(pair);
 }
 
-// kQueries tiles by kKeys keys.
+// kQueries tiles by kKeys keys. Those at `next`, if it is not null, are brought to the second cache meanwhile.
 template <int kQueries, int kKeys>
-void score_tile(const std::byte* k, int64_t row_bytes, const std::byte* queries, int64_t qk_dim,
+void score_tile(const std::byte* k, int64_t row_bytes, const std::byte* next, const std::byte* queries, int64_t qk_dim,
                 float (*scores)[kAttentionBlock][kTile], int64_t key) {
   const int64_t tile_bytes = qk_dim / kStep * kTileBytes;
   __m512 sum[kKeys][kQueries];
@@ -60,7 +61,9 @@ void score_tile(const std::byte* k, int64_t row_bytes, const std::byte* queries,
 #pragma GCC unroll 2
     for (int t = 0; t < kQueries; ++t) sum[i][t] = _mm512_setzero_ps();
   }
+  const int64_t next_lines = next == nullptr ? 0 : kKeys * row_bytes / 64;
   for (int64_t pair = 0; pair < qk_dim / 2; ++pair, k += 4, queries += kTile * 4) {
+    if (pair < next_lines) _mm_prefetch(reinterpret_cast<const char*>(next + 64 * pair), _MM_HINT_T1);
     __m512i q[kQueries];
 #pragma GCC unroll 2
     for (int t = 0; t < kQueries; ++t) q[t] = _mm512_load_si512(queries + t * tile_bytes);
@@ -81,21 +84,23 @@ void score_tile(const std::byte* k, int64_t row_bytes, const std::byte* queries,
 
 // Calls score_tile<kQueries, count>.
 template <int kQueries, int kKeys = kScoreKeys>
-void score_tile_of(int64_t count, const std::byte* k, int64_t row_bytes, const std::byte* queries, int64_t qk_dim,
-                   float (*scores)[kAttentionBlock][kTile], int64_t key) {
-  if (count == kKeys) return score_tile<kQueries, kKeys>(k, row_bytes, queries, qk_dim, scores, key);
+void score_tile_of(int64_t count, const std::byte* k, int64_t row_bytes, const std::byte* next,
+                   const std::byte* queries, int64_t qk_dim, float (*scores)[kAttentionBlock][kTile], int64_t key) {
+  if (count == kKeys) return score_tile<kQueries, kKeys>(k, row_bytes, next, queries, qk_dim, scores, key);
   if constexpr (kKeys > 1) {
-    score_tile_of<kQueries, kKeys - 1>(count, k, row_bytes, queries, qk_dim, scores, key);
+    score_tile_of<kQueries, kKeys - 1>(count, k, row_bytes, next, queries, qk_dim, scores, key);
   }
 }
 
 template <int kQueries>
 void score_keys(const AttentionBlock& a, int64_t keys, const std::byte* queries, const Scratch& s) {
+  const std::byte* next_k = a.rows <= kFewRows && queries == a.queries ? a.next_k : nullptr;
   const int64_t row_bytes = a.k_stride * 2;
   const int64_t tiles = (keys + kScoreKeys - 1) / kScoreKeys;
   for (int64_t i = 0, key = 0; i < tiles; ++i) {
     const int64_t end = keys * (i + 1) / tiles;  // all tiles are nearly as large
-    score_tile_of<kQueries>(end - key, a.k + key * row_bytes, row_bytes, queries, a.qk_dim, s.scores, key);
+    const std::byte* next = next_k == nullptr ? nullptr : next_k + key * row_bytes;
+    score_tile_of<kQueries>(end - key, a.k + key * row_bytes, row_bytes, next, queries, a.qk_dim, s.scores, key);
     key = end;
   }
 }

@@ -1,7 +1,7 @@
 // Products with activations of 8 bits for AVX2, and how these are made. Definition: kernel_table.h, kInt8Groups.
 //
-// A product gives sums of two in 16 bits. They are added up in 16 bits for as many lines as cannot overflow, then in 32;
-// with groups of 32 and codes of 4 bits that is a whole group.
+// A product gives sums of two in 16 bits. They are added up in 16 bits for as many lines as cannot overflow, then in
+// 32; with groups of 32 and codes of 4 bits that is a whole group.
 #include <immintrin.h>
 
 #include <utility>
