@@ -47,11 +47,11 @@ NEVER_INCLUDED_BY = {"serve": {"tensor", "quant", "comm", "kernels", "ops", "for
 # A file that is compiled for one instruction set must not share inline functions with the others: the linker keeps one
 # copy, and an old processor would crash on it. So, however deep the includes go, these files stay within kernels/, the
 # headers named here, and the parts of the standard library that hold nothing but types and intrinsics.
-ISA_FILES = "kernels/cpu/cpu_*.cc"
+ISA_FILES = "kernels/cpu/*.cc"
 ISA_OWN_HEADERS = {"tensor/weight_layout.h"}  # types only
 ISA_STANDARD_HEADERS = set(
     "arm_neon.h arm_sve.h bit cfloat climits cmath cstddef cstdint cstring immintrin.h limits span string_view "
-    "type_traits".split())
+    "type_traits utility".split())
 
 SOURCE_SUFFIXES = (".h", ".cc", ".inc", ".cu", ".cuh")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>|(\S+))')

@@ -78,7 +78,7 @@ std::string kernels_text(const std::string& backend) {
   out += fmt::format("features   {}\n", fmt::join(feature_names(), " "));
   out += fmt::format("threads    {}\n\ntables\n", available_threads());
   for (const KernelTable* table : kernels::all_tables()) {
-    out += fmt::format("  {:<8} {:<13} needs {}\n", table->name, table->supported() ? "supported" : "not supported",
+    out += fmt::format("  {:<11} {:<13} needs {}\n", table->name, table->supported() ? "supported" : "not supported",
                        table->requires_cpu);
   }
   out += fmt::format("\nchosen     {}: {}\n\noperations\n", chosen.name, why(backend));

@@ -21,6 +21,7 @@ int64_t attention_scratch_bytes(int64_t qk_dim) {
   constexpr int64_t kScoreTiles = 4;  // attention.inc: f32 [tiles, keys, 16] and [6, qk_dim]
   constexpr int64_t kScoreKeys = 6;
   const int64_t in_floats = (kScoreTiles * kAttentionBlock * 16 + kScoreKeys * qk_dim) * 4;
+  // attention_avx512_bf16.cc needs no more than that: scores of two such tiles, and their powers of bf16.
   // attention_amx.cc: values, out and spare; and of its kMostPairs pairs of query tiles factors, probabilities and
   // scores
   constexpr int64_t kMostPairs = 8;

@@ -51,6 +51,7 @@ CeilingLoops ceiling_loops() {
              .floats = {"AVX2 FMA", avx2::kFloatOperations, avx2::float_ceiling},
              .integers = {"AVX2", avx2::kIntegerOperations, avx2::integer_ceiling}};
   }
+  if (cpu_has_avx_vnni()) loops.integers = {"AVX-VNNI", avx2::kVnniOperations, avx2::vnni_ceiling};
   if (cpu_has_avx512()) {
     loops.read = avx512::read_ceiling;
     loops.floats = {"AVX-512 FMA", avx512::kFloatOperations, avx512::float_ceiling};

@@ -165,11 +165,13 @@ TEST(TableUnit, MakesValuesIntegersOf8Bits) {
   EXPECT_FALSE(has_int8_codes({.codes = WeightCodes::kBF16}));
 }
 
-// Those that take this type: avx2, and the reference.
+// Those that take this type, and the reference.
 std::vector<const KernelTable*> tables() {
   std::vector<const KernelTable*> list;
+  const WeightLayout layout = {.codes = WeightCodes::kU4, .scales = WeightScales::kF16, .group = 32};
   for (const KernelTable* table : all_tables()) {
-    if (table->supported() && (table->name == "ref" || table->name == "avx2")) list.push_back(table);
+    const bool takes = table->name == "ref" || table->fast_activations(layout) == ActivationType::kInt8Groups;
+    if (table->supported() && takes) list.push_back(table);
   }
   return list;
 }

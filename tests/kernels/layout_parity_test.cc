@@ -346,7 +346,7 @@ TEST_P(LayoutParity, Linear) {
 }
 
 TEST_P(LayoutParity, LinearOfAnyBatch) {
-  constexpr int64_t kTokens = 141;
+  constexpr int64_t kTokens = 267;
   for (const WeightCodes codes : kAllCodes) {
     const bool is_float = codes <= kF16;
     const bool is_whole_bytes = codes <= kF8E4M3 || codes == kU8;
@@ -362,7 +362,8 @@ TEST_P(LayoutParity, LinearOfAnyBatch) {
       for (const ActivationType type : types_of(table(), layout)) {
         const LinearCheck check(table(), type, weights.matrix, x, bias);
         EXPECT_EQ(check.first_difference_from_reference(), "") << to_string(layout, columns);
-        EXPECT_EQ(check.first_dependence_on_batch({1, 2, 3, 4, 7, 8, 12, 13, 16, 17, 33, 64, 65, 97, 141}), "")
+        EXPECT_EQ(check.first_dependence_on_batch({1, 2, 3, 4, 7, 8, 12, 13, 16, 17, 33, 64, 65, 97, 141, 265, 267}),
+                  "")
             << to_string(layout, columns);
       }
     }
@@ -571,24 +572,45 @@ TEST_P(LayoutParity, AnInvalidWeightMakesItsOutputsNanAndNoOthers) {
   }
 }
 
+// Scales or offsets of f16 for 2 rows of 10 groups, of which one group of the second row has `bad` at place `of_group`.
+std::vector<uint16_t> scales_with(uint16_t bad, size_t each, size_t of_group) {
+  std::vector<uint16_t> scales(2 * 10 * each, f32_to_f16(0.25F));
+  scales[(10 + 3) * each + of_group] = bad;
+  return scales;
+}
+
 // With activations of 8 bits too: an infinite scale is a weight that is not a number.
 TEST_P(LayoutParity, AnInvalidScaleMakesItsOutputsNanAndNoOthers) {
   constexpr int64_t kSize = 320;
   const std::vector<float> x = random(2 * kSize);
-  std::vector<uint8_t> codes(2 * kSize);
-  for (uint8_t& code : codes) code = static_cast<uint8_t>(rng_() & 15);
-  for (const uint16_t bad : {0x7C00, 0xFC00, 0x7E00}) {
-    std::vector<uint16_t> scales(2 * kSize / 32, f32_to_f16(0.25F));
-    scales[kSize / 32 + 3] = bad;
-    const WeightLayout layout = {.codes = kU4, .scales = WeightScales::kF16, .group = 32, .zero_point = 8};
-    const GivenWeights weights(layout, 2, kSize, codes.data(), scales.data());
-    for (const ActivationType type : types_of(table(), layout)) {
-      for (const int64_t T : {1, 2}) {
-        const Encoded encoded(table(), type, x, T, kSize);
-        const std::vector<float> y = product(table(), encoded.value, weights.matrix, {}, T, 0, 1);
-        for (int64_t t = 0; t < T; ++t) {
-          EXPECT_TRUE(std::isfinite(y[2 * t])) << bad << " type " << static_cast<int>(type);
-          EXPECT_TRUE(std::isnan(y[2 * t + 1])) << bad << " type " << static_cast<int>(type);
+  const WeightLayout layouts[] = {{.codes = kU4, .group = 32, .zero_point = 8},
+                                  {.codes = kU5, .group = 32, .zero_point = 16},
+                                  {.codes = kU8, .group = 32, .zero_point = 128},
+                                  {.codes = kU3, .group = 32},
+                                  {.codes = kTable4, .group = 32, .table = kTable},
+                                  {.codes = kU4, .offsets = WeightOffsets::kStored, .group = 32},
+                                  {.codes = kU8, .offsets = WeightOffsets::kStored, .group = 32}};
+  for (WeightLayout layout : layouts) {
+    layout.scales = WeightScales::kF16;
+    std::vector<uint8_t> codes(2 * kSize);
+    for (uint8_t& code : codes) code = static_cast<uint8_t>(1 + rng_() % 7);
+    const size_t each = layout.offsets == WeightOffsets::kStored ? 2 : 1;
+    for (const uint16_t bad : {0x7C00, 0xFC00, 0x7E00}) {
+      for (size_t of_group = 0; of_group < each; ++of_group) {
+        const std::vector<uint16_t> scales = scales_with(bad, each, of_group);
+        const GivenWeights weights(layout, 2, kSize, codes.data(), scales.data());
+        for (const ActivationType type : types_of(table(), layout)) {
+          for (const int64_t T : {1, 2, 5}) {
+            std::vector<float> rows;
+            for (int64_t t = 0; t < T; ++t) rows.insert(rows.end(), x.begin(), x.begin() + kSize);
+            const Encoded encoded(table(), type, rows, T, kSize);
+            const std::vector<float> y = product(table(), encoded.value, weights.matrix, {}, T, 0, 1);
+            for (int64_t t = 0; t < T; ++t) {
+              EXPECT_TRUE(std::isfinite(y[2 * t])) << bad << " type " << static_cast<int>(type);
+              EXPECT_TRUE(std::isnan(y[2 * t + 1]))
+                  << bad << " at " << of_group << " type " << static_cast<int>(type) << " " << to_string(layout, kSize);
+            }
+          }
         }
       }
     }

@@ -1,10 +1,10 @@
 // Attention over keys and values of bf16 with AMX tiles. Two tiles of 16 queries go together.
 //
 // Scores are made transposed, S^T = K Q^T: 16 keys as they lie in memory are the first operand and 16 queries, packed
-// once, the second. So the lanes of softmax are queries. exp(score - max) is rounded to bf16 and turned into the first
-// operand of the product with the values. Of those 32 columns at a time are made a second operand, which stays in the
-// first cache while all queries are multiplied by it; for one pair of tiles 32 keys of them, beside the products of the
-// keys before.
+// once (attention_avx512_bf16.cc), the second. So the lanes of softmax are queries. exp(score - max) is rounded to bf16
+// and turned into the first operand of the product with the values. Of those 32 columns at a time are made a second
+// operand, which stays in the first cache while all queries are multiplied by it; for one pair of tiles 32 keys of
+// them, beside the products of the keys before.
 //
 // A few queries take less time than their keys take to come from memory: those of the next block are asked for
 // meanwhile.
@@ -14,7 +14,6 @@
 
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/avx512.h"
-#include "kernels/cpu/avx512_bf16.h"
 
 namespace glimmer::kernels::amx {
 namespace {
@@ -29,7 +28,6 @@ constexpr int64_t kTileFloats = kTile * kTile;
 constexpr int64_t kPairScores = 2 * kAttentionBlock * kTile;
 // Steps of a pass over the dimensions: what 32 keys, or two tiles of queries, have in them stays in the first cache.
 constexpr int64_t kPassSteps = 9;
-constexpr int64_t kFewRows = 64;  // which take less time than the keys take to come from memory
 // Places in which keys are read, or asked for, side by side: far apart, so that what each of them waits for differs.
 constexpr int64_t kKeyStreams = 8;
 // Lines of the next block's keys a stream that a step of scores, of softmax and of values asks for: most of a block.

@@ -21,7 +21,6 @@ constexpr int kTiles = 2;       // of queries, at once
 constexpr int kScoreKeys = 12;  // by two tiles these are 24 sums: with the queries and a key 27 registers
 constexpr int kOutRows = 8;     // by two vectors of columns
 constexpr int64_t kPairs = kAttentionBlock / 2;
-constexpr int64_t kFewRows = 64;  // which take little more time than the keys take to come from memory
 
 // 32 values to bf16.
 __m512i to_bf16(const float* x) {
@@ -195,7 +194,7 @@ void round_queries(const float* x, int64_t x_stride, int64_t rows, int64_t colum
   _mm_sfence();
 }
 
-// Tiles of 16 queries; in each, for every 32 columns, 16 pairs of columns x 16 queries.
+// Tiles of 16 queries; in each, for every 32 columns, 16 pairs of columns x 16 queries: a tile for AMX too.
 void attention_queries(const AttentionQueries& a) {
   if (!takes(a.type, a.qk_dim, a.v_dim)) return avx512::attention_queries(a);
   std::byte* packed = a.packed;

@@ -1,4 +1,5 @@
-// The functions of the avx512 table, for those who point to them too: the amx table.
+// The functions of the avx512 table, for those who point to them too: the avx512_bf16 and amx
+// tables.
 #pragma once
 
 #include "kernels/kernel_table.h"

@@ -12,6 +12,8 @@ inline constexpr double kFloatOperations = 12 * 8 * 2;  // a round
 void float_ceiling(int64_t rounds);
 inline constexpr double kIntegerOperations = 10 * 32 * 2;
 void integer_ceiling(int64_t rounds);
+inline constexpr double kVnniOperations = 12 * 32 * 2;
+void vnni_ceiling(int64_t rounds);  // AVX-VNNI
 }  // namespace avx2
 
 namespace avx512 {

@@ -75,4 +75,22 @@ void integer_ceiling(int64_t rounds) {
   for (auto& sum : sums) asm volatile("" : : "x"(sum));
 }
 
+__attribute__((target("avxvnni"))) void vnni_ceiling(int64_t rounds) {
+  __m256i sums[12];
+#pragma GCC unroll 24
+  for (auto& sum : sums) {
+    sum = _mm256_setzero_si256();
+    asm volatile("" : "+x"(sum));  // else equal sums would be made but once
+  }
+  __m256i a = _mm256_set1_epi8(3);
+  __m256i b = _mm256_set1_epi8(5);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 24
+    for (auto& sum : sums) sum = _mm256_dpbusd_avx_epi32(sum, a, b);
+    asm volatile("" : "+x"(a), "+x"(b));
+  }
+#pragma GCC unroll 24
+  for (auto& sum : sums) asm volatile("" : : "x"(sum));
+}
+
 }  // namespace glimmer::kernels::avx2

@@ -33,7 +33,7 @@ template <typename Codes, int kIndex, int kCount>
   }
 }
 
-[[gnu::always_inline]] inline I total(const I (&sums)[2]) { return sums[1]; }
+[[gnu::always_inline]] inline I sum_of(const I (&sums)[2]) { return sums[1]; }
 
 #include "kernels/cpu/linear_int8_groups.inc"
 

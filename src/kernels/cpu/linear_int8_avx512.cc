@@ -128,8 +128,8 @@ void few_tokens(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int6
 
 constexpr int kTilePanels = 2;
 constexpr int kTileTokens = 12;  // by two panels these are 24 sums: with the weights and a token's codes 27 registers
-constexpr int64_t kTokensAtOnce = 240;
-constexpr int64_t kAheadBytes = 2048;  // that codes are asked for before they are read
+constexpr int64_t kTokensAtOnce = 264;  // whole tiles, and no less than the 256 that operations like to give
+constexpr int64_t kAheadBytes = 2048;   // that codes are asked for before they are read
 
 struct StretchBytes {
   alignas(64) __m512i line[kStretchBlocks * kBlockLines][kTilePanels];

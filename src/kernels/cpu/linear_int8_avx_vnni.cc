@@ -22,7 +22,7 @@ template <typename Codes, int kIndex, int kCount>
   asm("" : "+x"(sum));  // or the compiler moves sums between registers and memory
 }
 
-[[gnu::always_inline]] inline I total(const I (&sums)[2]) { return _mm256_add_epi32(sums[0], sums[1]); }
+[[gnu::always_inline]] inline I sum_of(const I (&sums)[2]) { return _mm256_add_epi32(sums[0], sums[1]); }
 
 #include "kernels/cpu/linear_int8_groups.inc"
 
