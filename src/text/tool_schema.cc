@@ -1,5 +1,6 @@
 #include "text/tool_schema.h"
 
+#include <algorithm>
 #include <optional>
 
 namespace glimmer {
@@ -15,17 +16,23 @@ const Json* member(const Json& object, const char* key) {
   return it == object.end() ? nullptr : &*it;
 }
 
-// Zero for a name that JSON Schema does not have. Python's names are in use as well.
-unsigned types_named(std::string_view name) {
+// Zero for a name that says nothing. Besides JSON Schema's names those are in use that Python has (also List[str]), and
+// Gemini's declarations write all of them in capitals.
+unsigned types_named(std::string_view text) {
   static const std::map<std::string_view, unsigned> kNames = {
       {"string", kJsonString},   {"str", kJsonString},
       {"integer", kJsonInteger}, {"int", kJsonInteger},
+      {"long", kJsonInteger},    {"any", kAnyJsonType},
       {"boolean", kJsonBoolean}, {"bool", kJsonBoolean},
-      {"null", kJsonNull},       {"array", kJsonArray},
-      {"list", kJsonArray},      {"object", kJsonObject},
+      {"null", kJsonNull},       {"none", kJsonNull},
+      {"array", kJsonArray},     {"list", kJsonArray},
+      {"tuple", kJsonArray},     {"double", kJsonNumber | kJsonInteger},
+      {"object", kJsonObject},   {"float", kJsonNumber | kJsonInteger},
       {"dict", kJsonObject},     {"number", kJsonNumber | kJsonInteger},
-      {"any", kAnyJsonType},     {"float", kJsonNumber | kJsonInteger},
   };
+  std::string name(text.substr(0, text.find('[')));
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; });
   const auto it = kNames.find(name);
   return it == kNames.end() ? 0 : it->second;
 }
@@ -57,13 +64,51 @@ class SchemaReader {
  public:
   explicit SchemaReader(const Json& root) : root_(root) {}
 
-  ArgumentType read(const Json& schema) {
-    ArgumentType type;
-    narrow(type, schema, 0);
-    return type;
+  // What the schema of an object says of its members: itself, by reference, and in its alternatives. In one of these a
+  // member may be what any of those that declare it allow.
+  ToolSchema read_members(const Json& schema, int depth = 0) {
+    ToolSchema found;
+    if (!schema.is_object() || depth > kMaxSchemaDepth || ++schemas_read_ > kMaxSchemasRead) return found;
+    if (const Json* properties = member(schema, "properties"); properties != nullptr && properties->is_object()) {
+      for (const auto& [name, property] : properties->items()) narrow(found.parameters[name], property, 0);
+    }
+    if (const Json* additional = member(schema, "additionalProperties")) narrow(found.other, *additional, 0);
+    if (const Json* reference = member(schema, "$ref")) {
+      if (const Json* target = resolve(*reference)) narrow_members(found, read_members(*target, depth + 1));
+    }
+    if (const Json* all = member(schema, "allOf"); all != nullptr && all->is_array()) {
+      for (const Json& part : *all) narrow_members(found, read_members(part, depth + 1));
+    }
+    for (const char* key : {"anyOf", "oneOf"}) {
+      const Json* alternatives = member(schema, key);
+      if (alternatives == nullptr || !alternatives->is_array()) continue;
+      ToolSchema any;
+      for (const Json& alternative : *alternatives) {
+        for (const auto& [name, type] : read_members(alternative, depth + 1).parameters) {
+          if (const auto [it, is_new] = any.parameters.emplace(name, type); !is_new) widen(it->second, type);
+        }
+      }
+      narrow_members(found, any);
+    }
+    return found;
   }
 
  private:
+  static void narrow_members(ToolSchema& found, const ToolSchema& more) {
+    for (const auto& [name, type] : more.parameters) narrow_to(found.parameters[name], type);
+    narrow_to(found.other, more.other);
+  }
+
+  static void narrow_to(ArgumentType& type, const ArgumentType& other) {
+    restrict(type, other.types);
+    type.values.insert(type.values.end(), other.values.begin(), other.values.end());
+  }
+
+  static void widen(ArgumentType& type, const ArgumentType& other) {
+    type.types |= other.types;
+    type.values.insert(type.values.end(), other.values.begin(), other.values.end());
+  }
+
   // Takes from `type` what `schema` does not allow. A contradiction, which nothing could meet, is left aside.
   void narrow(ArgumentType& type, const Json& schema, int depth) {
     if (!schema.is_object() || depth > kMaxSchemaDepth || ++schemas_read_ > kMaxSchemasRead) return;
@@ -139,16 +184,6 @@ class SchemaReader {
   int schemas_read_ = 0;
 };
 
-ToolSchema read_tool(const Json& parameters) {
-  ToolSchema tool;
-  SchemaReader reader(parameters);
-  if (const Json* properties = member(parameters, "properties"); properties != nullptr && properties->is_object()) {
-    for (const auto& [name, schema] : properties->items()) tool.parameters.emplace(name, reader.read(schema));
-  }
-  if (const Json* additional = member(parameters, "additionalProperties")) tool.other = reader.read(*additional);
-  return tool;
-}
-
 }  // namespace
 
 const ArgumentType& ToolSchema::type_of(std::string_view parameter) const {
@@ -166,7 +201,8 @@ ToolSchemas::ToolSchemas(const Json& tools) {
     if (name == nullptr || !name->is_string()) continue;
     const Json* parameters = member(tool, "parameters");
     if (parameters == nullptr) parameters = member(tool, "input_schema");
-    tools_.emplace(name->get<std::string>(), read_tool(parameters != nullptr ? *parameters : kNothing));
+    const Json& root = parameters != nullptr ? *parameters : kNothing;
+    tools_.emplace(name->get<std::string>(), SchemaReader(root).read_members(root));
   }
 }
 

@@ -46,8 +46,10 @@ class ToolSchemas {
   // responses API has it (name and parameters on top), or as Anthropic's has it ("input_schema"). An entry without a
   // name, or that is no object, declares nothing; of two with one name the first counts.
   //
-  // Read of a parameter's schema: type (a name or a list), enum, const, anyOf, oneOf, allOf, nullable, and $ref into
-  // the same document. What cannot be read (an unknown type, a $ref that leads nowhere or in a circle) allows any type.
+  // Read of a parameter's schema: type (a name or a list, in small letters or capitals, Python's names as well), enum,
+  // const, anyOf, oneOf, allOf, nullable, and $ref into the same document. What cannot be read (an unknown type, a $ref
+  // that leads nowhere or in a circle) allows any type. The parameters themselves may stand behind $ref, allOf, anyOf
+  // and oneOf, too; of alternatives, each that declares a parameter adds its types.
   explicit ToolSchemas(const Json& tools);
 
   bool empty() const { return tools_.empty(); }

@@ -28,7 +28,65 @@ TEST(ToolSchemas, ReadsTypes) {
   EXPECT_EQ(types(R"({"allOf": [{"type": ["string", "integer"]}, {"type": "number"}]})"), kJsonInteger);
   EXPECT_EQ(types(R"({"enum": ["a", 1, null]})"), unsigned{kJsonString | kJsonInteger | kJsonNull});
   EXPECT_EQ(types(R"({"type": "string", "nullable": true})"), unsigned{kJsonString | kJsonNull});
+}
+
+// Gemini's declarations have capitals, and hand-written ones Python's names, as vLLM and SGLang know them.
+TEST(ToolSchemas, ReadsTypesInOtherSpellings) {
+  EXPECT_EQ(types(R"({"type": "STRING"})"), kJsonString);
+  EXPECT_EQ(types(R"({"type": "Object"})"), kJsonObject);
+  EXPECT_EQ(types(R"({"type": ["INTEGER", "Null"]})"), unsigned{kJsonInteger | kJsonNull});
+  EXPECT_EQ(types(R"({"anyOf": [{"type": "ARRAY"}, {"type": "BOOLEAN"}]})"), unsigned{kJsonArray | kJsonBoolean});
+  EXPECT_EQ(types(R"({"type": "NUMBER", "nullable": true})"), kNumbers | kJsonNull);
   EXPECT_EQ(types(R"({"type": "str"})"), kJsonString);
+  EXPECT_EQ(types(R"({"type": "int"})"), kJsonInteger);
+  EXPECT_EQ(types(R"({"type": "Float"})"), kNumbers);
+  EXPECT_EQ(types(R"({"type": "bool"})"), kJsonBoolean);
+  EXPECT_EQ(types(R"({"type": "None"})"), kJsonNull);
+  EXPECT_EQ(types(R"({"type": "List[str]"})"), kJsonArray);
+  EXPECT_EQ(types(R"({"type": "dict[str, int]"})"), kJsonObject);
+  EXPECT_EQ(types(R"({"type": "TYPE_UNSPECIFIED"})"), unsigned{kAnyJsonType});
+  EXPECT_EQ(types(R"({"type": ""})"), unsigned{kAnyJsonType});
+}
+
+unsigned type_in(const std::string& parameters, const std::string& name) {
+  const Json tools = Json::parse(R"([{"name": "f", "parameters": )" + parameters + "}]");
+  return ToolSchemas(tools).find("f")->type_of(name).types;
+}
+
+TEST(ToolSchemas, ReadsAlternativesAtTheRoot) {
+  for (const std::string key : {"anyOf", "oneOf"}) {
+    const std::string schema = R"({"type": "object", ")" + key + R"(": [
+      {"properties": {"by": {"const": "isbn"}, "code": {"type": "string"}, "size": {"type": "integer"}}},
+      {"properties": {"by": {"const": 7}, "code": {"type": "string", "maxLength": 9}, "size": {"type": "null"}}},
+      {"required": ["code"]}],
+      "properties": {"both": {"type": "boolean"}, "code": {"description": "either"}}})";
+    EXPECT_EQ(type_in(schema, "code"), kJsonString) << key;
+    EXPECT_EQ(type_in(schema, "by"), unsigned{kJsonString | kJsonInteger});
+    EXPECT_EQ(type_in(schema, "size"), unsigned{kJsonInteger | kJsonNull});
+    EXPECT_EQ(type_in(schema, "both"), kJsonBoolean);
+    EXPECT_EQ(type_in(schema, "none"), unsigned{kAnyJsonType});
+  }
+}
+
+TEST(ToolSchemas, ReadsPartsAndReferencesAtTheRoot) {
+  EXPECT_EQ(type_in(R"({"allOf": [{"properties": {"x": {"type": ["string", "integer"]}}},
+                                  {"properties": {"x": {"type": "number"}, "y": {"type": "array"}}}]})",
+                    "x"),
+            kJsonInteger);
+  const std::string by_reference = R"({"$ref": "#/definitions/Args", "definitions": {
+    "Args": {"allOf": [{"$ref": "#/definitions/Base"}, {"oneOf": [{"properties": {"z": {"type": "STRING"}}}]}],
+             "additionalProperties": {"type": "boolean"}},
+    "Base": {"properties": {"x": {"$ref": "#/definitions/Text"}, "y": {"type": "integer"}}},
+    "Text": {"type": "string"}}})";
+  EXPECT_EQ(type_in(by_reference, "x"), kJsonString);
+  EXPECT_EQ(type_in(by_reference, "y"), kJsonInteger);
+  EXPECT_EQ(type_in(by_reference, "z"), kJsonString);
+  EXPECT_EQ(type_in(by_reference, "other"), kJsonBoolean);
+  // In a circle, or leading nowhere: nothing is declared.
+  EXPECT_EQ(type_in(R"({"$ref": "#"})", "x"), unsigned{kAnyJsonType});
+  EXPECT_EQ(type_in(R"({"anyOf": [{"$ref": "#"}, {"$ref": "#"}], "properties": {"x": {"type": "null"}}})", "x"),
+            kJsonNull);
+  EXPECT_EQ(type_in(R"({"anyOf": 5, "allOf": [5, null], "oneOf": {}, "$ref": "#/no"})", "x"), unsigned{kAnyJsonType});
 }
 
 TEST(ToolSchemas, FollowsReferences) {
