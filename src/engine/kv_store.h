@@ -1,18 +1,17 @@
 // Pages of keys and values on disk: what memory has no room for, and what a restart would lose.
 //
-// A file a page, named by a hash of the model, the type and the scope, and of all tokens up to the page's end. It holds
-// the page's tokens and a hash of its contents, and both are compared before it is used: a file that is not what was
-// written is removed and counted. Files are readable by their owner only. Where they would take more than `max_bytes`,
-// the least recently used go.
+// A file a page (kv_page_file.h), named by its key, in a folder that others may use too (kv_folder.h). Keys of pages
+// are keyed hashes as their files' are, so names tell no one what was asked. A file that is not what was written is not
+// used, is counted, and is removed if it is ours. Where files would take more than `max_bytes`, the least recently used
+// go. Several processes may share a folder: each bounds what it found there and what it wrote.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -20,15 +19,11 @@
 #include <thread>
 #include <vector>
 
+#include "engine/kv_folder.h"
+#include "engine/kv_page_file.h"
 #include "model/kv_pool.h"
 
 namespace glimmer {
-
-struct KvKey {
-  uint64_t high = 0;
-  uint64_t low = 0;
-  auto operator<=>(const KvKey&) const = default;
-};
 
 class KvStore {
  public:
@@ -36,12 +31,15 @@ class KvStore {
   // path, when it cannot be made, listed or written to.
   KvStore(std::filesystem::path folder, int64_t max_bytes, int64_t page_bytes, std::string_view fingerprint);
   ~KvStore();  // after what was to be written
+  KvStore(const KvStore&) = delete;
+  KvStore& operator=(const KvStore&) = delete;
 
+  // Throw std::bad_alloc. `tokens` of this and all below: of a full page.
   KvKey root_key(std::string_view scope) const;
-  static KvKey child_key(const KvKey& parent, std::span<const int32_t> tokens);
+  KvKey child_key(const KvKey& parent, std::span<const int32_t> tokens) const;
 
   bool contains(const KvKey& key) const { return files_.contains(key); }
-  // Fills the page; false, and the file is gone, if it is not what was written or cannot be read.
+  // Fills the page; false if it is not what was written (then it is forgotten), or memory is out.
   bool read(const KvKey& key, std::span<const int32_t> tokens, KvPage& page);
   // Nothing for a page that is known to be there. What cannot be written is left out, with a warning the first time.
   void write(const KvKey& key, std::span<const int32_t> tokens, const KvPage& page);
@@ -60,27 +58,32 @@ class KvStore {
     uint64_t last_use = 0;
     bool is_sound = false;  // this process has written or read it
   };
-  enum class JobState { kWaiting, kWritten, kFailed };
+  // Pages that the store's thread writes, in places that are there from the start: taking one allocates nothing.
+  enum class JobState { kFree, kWaiting, kWritten, kFailed };
   struct Job {
     KvKey key;
-    std::vector<int32_t> tokens;
+    std::array<int32_t, KvPool::kPageTokens> tokens;
     KvPageRef page;
-    std::atomic<JobState> state{JobState::kWaiting};
+    std::atomic<JobState> state{JobState::kFree};
   };
 
   bool has_sound(const KvKey& key) const;
-  std::filesystem::path path_of(const KvKey& key) const;
-  void scan();
-  bool write_file(const KvKey& key, std::span<const int32_t> tokens, const KvPage& page);
+  std::string_view take_file(const KvKey& key, std::span<const int32_t> tokens, KvPage& page, bool& is_absent);
+  bool try_read(const KvKey& key, std::span<const int32_t> tokens, KvPage& page);
+  bool write_file(const KvKey& key, std::span<const int32_t> tokens, const KvPage& page, KeyedHash& hash);
   void add(const KvKey& key);
   void make_room(int64_t bytes);
-  void forget(const KvKey& key);
+  void drop(const KvKey& key);
   void run();
 
-  std::filesystem::path folder_;
+  KvFolder folder_;
   int64_t max_bytes_;
   int64_t page_bytes_;
   std::string fingerprint_;
+  KeyedHash::Key secret_;
+  mutable KeyedHash hash_;  // of the owner's thread
+  KeyedHash writer_hash_;   // of the store's
+  std::vector<std::byte> file_;
   std::map<KvKey, File> files_;
   int64_t total_bytes_ = 0;
   uint64_t clock_ = 0;
@@ -89,11 +92,11 @@ class KvStore {
   int64_t rejected_ = 0;
   std::atomic<bool> warned_{false};
 
-  std::mutex mutex_;  // of what follows
+  std::array<Job, 16> jobs_;
+  size_t next_job_ = 0;  // that the owner fills, in turn
+  std::mutex mutex_;     // of what follows
   std::condition_variable wake_;
-  std::deque<std::shared_ptr<Job>> waiting_;
   bool stopping_ = false;
-  std::deque<std::shared_ptr<Job>> in_flight_;  // of the owner's thread
   std::thread thread_;
 };
 

@@ -79,7 +79,7 @@ PrefixCache::Node& PrefixCache::add(Node& parent, std::span<const int32_t> token
   Node& node = *owned;
   node.page = std::move(page);
   node.parent = &parent;
-  if (store_ != nullptr && tokens.size() == kPageTokens) node.key = KvStore::child_key(parent.key, tokens);
+  if (store_ != nullptr && tokens.size() == kPageTokens) node.key = store_->child_key(parent.key, tokens);
   const auto place =
       parent.children.emplace(std::vector<int32_t>(tokens.begin(), tokens.end()), std::move(owned)).first;
   node.tokens = place->first;
@@ -109,7 +109,7 @@ int64_t PrefixCache::match(const std::string& scope, std::span<const int32_t> to
   while (tokens.size() - at >= kPageTokens) {
     const auto page_tokens = tokens.subspan(at, kPageTokens);
     const Node* child = child_of(*node, page_tokens);
-    if (store_ != nullptr) key = KvStore::child_key(key, page_tokens);
+    if (store_ != nullptr) key = store_->child_key(key, page_tokens);
     if (child == nullptr && (store_ == nullptr || !store_->contains(key))) break;
     node = child != nullptr ? child : &kEmpty;
     at += kPageTokens;
@@ -131,7 +131,7 @@ KvPageRef PrefixCache::allocate_evicting() {
 // A full page that only the store has.
 PrefixCache::Node* PrefixCache::restore(Node& parent, std::span<const int32_t> page_tokens) {
   if (store_ == nullptr) return nullptr;
-  const KvKey key = KvStore::child_key(parent.key, page_tokens);
+  const KvKey key = store_->child_key(parent.key, page_tokens);
   if (!store_->contains(key)) return nullptr;
   const KvPageRef page = allocate_evicting();
   if (page == nullptr || !store_->read(key, page_tokens, *page)) return nullptr;
