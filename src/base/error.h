@@ -15,7 +15,8 @@ enum class ErrorCode {
   kIo,           // the operating system refused a read, write or map
   kInvalid,      // the input is malformed: what was read is not what its format says
   kUnsupported,  // well-formed, but of a kind that Glimmer does not know
-  kLimit,        // a bound was reached: context length, nesting, steps, memory
+  kLimit,        // a bound was reached: context length, nesting, steps, a budget of memory
+  kMemory,       // the system has no memory left
   kCancelled,    // the user asked to stop
 };
 

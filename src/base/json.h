@@ -2,8 +2,32 @@
 // Large machine-made files (safetensors headers, tokenizer.json) are read with simdjson where they are parsed instead.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string_view>
+
+// The library takes a value apart by way of a vector of its parts: its destructor asks for memory, and where there is
+// none it ends the process. Ours goes down into the value, which nests no deeper than parse_json lets it.
+template <>
+inline void nlohmann::ordered_json::json_value::destroy(value_t type) {
+  const auto release = [](auto* value) {
+    if (value == nullptr) return;  // its constructor found no memory
+    std::destroy_at(value);
+    std::allocator<std::remove_pointer_t<decltype(value)>>().deallocate(value, 1);
+  };
+  switch (type) {
+    case value_t::object:
+      return release(object);
+    case value_t::array:
+      return release(array);
+    case value_t::string:
+      return release(string);
+    case value_t::binary:
+      return release(binary);
+    default:
+      return;
+  }
+}
 
 namespace glimmer {
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace glimmer {
 
@@ -12,6 +13,11 @@ void log_warning_line(std::string_view message) {
     return made;
   }();
   logger->warn("{}", message);
+}
+
+void log_lost_warning() noexcept {
+  constexpr std::string_view kLine = "glimmer: warning: (no memory to say what)\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kLine.data(), kLine.size());
 }
 
 }  // namespace glimmer

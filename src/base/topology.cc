@@ -24,7 +24,7 @@ using Bitmap = std::unique_ptr<std::remove_pointer_t<hwloc_bitmap_t>, FreeBitmap
 
 HwlocTopology new_topology() {
   hwloc_topology_t topology = nullptr;
-  if (hwloc_topology_init(&topology) != 0) fail(ErrorCode::kLimit, "cannot look at the processors: out of memory");
+  if (hwloc_topology_init(&topology) != 0) fail(ErrorCode::kMemory, "cannot look at the processors: out of memory");
   return HwlocTopology(topology);
 }
 

@@ -57,7 +57,7 @@ struct BenchReport {
   int64_t peak_rss_bytes = 0;  // of the process since it started, but for the ceilings' own memory
 };
 
-// Throws kUsage for a test that the context does not hold, kLimit when memory is out, kCancelled when `cancelled` is
+// Throws kUsage for a test that the context does not hold, kMemory when memory is out, kCancelled when `cancelled` is
 // set.
 BenchReport run_benchmark(const Model& model, const BenchOptions& options);
 

@@ -126,8 +126,8 @@ struct EngineStats {
 class Engine {
  public:
   // Starts the thread. Model and context must outlive the engine, and no one else may use the context meanwhile.
-  // Throws kUsage for options out of range, kLimit when kv_bytes hold less than one page or memory is out, kIo for a
-  // kv_dir that cannot be used.
+  // Throws kUsage for options out of range, kLimit when kv_bytes hold less than one page, kMemory when memory is out,
+  // kIo for a kv_dir that cannot be used.
   Engine(const Model& model, Context& context, const EngineOptions& options);
   ~Engine();  // as stop()
 

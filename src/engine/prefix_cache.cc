@@ -69,9 +69,11 @@ PrefixCache::Match PrefixCache::best_child(const Node& parent, std::span<const i
 }
 
 void PrefixCache::touch(Node& node) {
-  const bool is_leaf = leaves_.erase(node.last_use) > 0;
+  auto leaf = leaves_.extract(node.last_use);  // by which it needs no memory
   node.last_use = ++clock_;
-  if (is_leaf) leaves_.emplace(node.last_use, &node);
+  if (!leaf) return;
+  leaf.key() = node.last_use;
+  leaves_.insert(std::move(leaf));
 }
 
 PrefixCache::Node& PrefixCache::add(Node& parent, std::span<const int32_t> tokens, KvPageRef page) {
@@ -80,12 +82,19 @@ PrefixCache::Node& PrefixCache::add(Node& parent, std::span<const int32_t> token
   node.page = std::move(page);
   node.parent = &parent;
   if (store_ != nullptr && tokens.size() == kPageTokens) node.key = store_->child_key(parent.key, tokens);
-  const auto place =
-      parent.children.emplace(std::vector<int32_t>(tokens.begin(), tokens.end()), std::move(owned)).first;
-  node.tokens = place->first;
+  // Where memory is out, nothing has changed.
+  node.last_use = clock_ + 1;
+  const auto leaf = leaves_.emplace(node.last_use, &node).first;
+  try {
+    const auto place =
+        parent.children.emplace(std::vector<int32_t>(tokens.begin(), tokens.end()), std::move(owned)).first;
+    node.tokens = place->first;
+  } catch (...) {
+    leaves_.erase(leaf);
+    throw;
+  }
   leaves_.erase(parent.last_use);
-  node.last_use = ++clock_;
-  leaves_.emplace(node.last_use, &node);
+  ++clock_;
   ++nodes_;
   return node;
 }
@@ -93,10 +102,13 @@ PrefixCache::Node& PrefixCache::add(Node& parent, std::span<const int32_t> token
 // Of a leaf.
 void PrefixCache::remove(Node& node) {
   Node& parent = *node.parent;
-  leaves_.erase(node.last_use);
+  auto leaf = leaves_.extract(node.last_use);
   parent.children.erase(parent.children.find(node.tokens));
   --nodes_;
-  if (parent.children.empty() && parent.page != nullptr) leaves_.emplace(parent.last_use, &parent);
+  if (!parent.children.empty() || parent.page == nullptr) return;
+  leaf.key() = parent.last_use;
+  leaf.mapped() = &parent;
+  leaves_.insert(std::move(leaf));
 }
 
 int64_t PrefixCache::match(const std::string& scope, std::span<const int32_t> tokens) const {
@@ -123,7 +135,7 @@ KvPageRef PrefixCache::allocate_evicting() {
   }
   try {
     return pool_->allocate();
-  } catch (const Error&) {  // memory is out: then there is no hit
+  } catch (const std::exception&) {  // memory is out: then there is no hit
     return nullptr;
   }
 }
@@ -196,7 +208,10 @@ bool PrefixCache::evict() {
   if (store_ != nullptr) store_->collect();
   for (const auto& [last_use, node] : leaves_) {
     if (node->page.use_count() > 1) continue;
-    if (store_ != nullptr && node->is_full()) store_->write(node->key, node->tokens, *node->page);
+    try {
+      if (store_ != nullptr && node->is_full()) store_->write(node->key, node->tokens, *node->page);
+    } catch (const std::bad_alloc&) {  // then it is lost: its memory is wanted more
+    }
     remove(*node);
     return true;
   }

@@ -74,7 +74,7 @@ dom::object parse_header(dom::parser& parser, std::string_view header, std::stri
     case simdjson::SUCCESS:
       return root;
     case simdjson::MEMALLOC:
-      fail(ErrorCode::kLimit, "{}: no memory to parse {} bytes of header", file, header.size());
+      fail(ErrorCode::kMemory, "{}: no memory to parse {} bytes of header", file, header.size());
     case simdjson::UTF8_ERROR:
       fail(ErrorCode::kInvalid, "{}: the header is not valid UTF-8", file);
     case simdjson::DEPTH_ERROR:

@@ -48,6 +48,7 @@ void KvCache::reserve(int64_t tokens) {
 void KvCache::adopt(std::vector<KvPageRef> pages, int64_t tokens) {
   GLIMMER_CHECK(pages_.empty() && size_tokens_ == 0, "adopt with {} tokens there", size_tokens_);
   GLIMMER_CHECK(static_cast<int64_t>(pages.size()) == pages_of(tokens), "{} pages of {} tokens", pages.size(), tokens);
+  blocks_.reserve(pages.size());
   pages_ = std::move(pages);
   for (const KvPageRef& page : pages_) blocks_.push_back(page->data());
   size_tokens_ = tokens;

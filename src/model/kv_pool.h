@@ -47,7 +47,7 @@ class KvPool {
   int64_t pages() const;  // that are referred to
   int64_t free_pages() const { return max_pages_ - pages(); }
 
-  // A page that holds anything. Throws kLimit when max_pages are in use, or memory is out.
+  // A page that holds anything. Throws kLimit when max_pages are in use, kMemory when memory is out.
   KvPageRef allocate();
   // The first `tokens` of a page into another.
   void copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const;

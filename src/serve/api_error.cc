@@ -7,6 +7,15 @@
 #include "engine/engine.h"
 
 namespace glimmer {
+namespace {
+
+ApiError out_of_memory() {
+  ApiError error(503, "the server has no memory for this request");
+  error.retry_after_s = 10;
+  return error;
+}
+
+}  // namespace
 
 ApiError api_error_of(const std::exception_ptr& exception) {
   try {
@@ -26,15 +35,15 @@ ApiError api_error_of(const std::exception_ptr& exception) {
         return {400, error.what()};
       case ErrorCode::kNotFound:
         return {404, error.what()};
+      case ErrorCode::kMemory:
+        return out_of_memory();
       case ErrorCode::kIo:
       case ErrorCode::kCancelled:
         break;
     }
     return {500, "the server failed on this request"};
   } catch (const std::bad_alloc&) {
-    ApiError out_of_memory(503, "the server has no memory for this request");
-    out_of_memory.retry_after_s = 10;
-    return out_of_memory;
+    return out_of_memory();
   } catch (...) {
     return {500, "the server failed on this request"};
   }

@@ -27,7 +27,8 @@ struct ApiError : std::runtime_error {
 };
 
 // What an exception means to the client: an ApiError as it is; Engine::Overloaded 429; an Error that is the request's
-// fault (kUsage, kInvalid, kLimit, kUnsupported) 400, kNotFound 404; anything else 500 without its message.
+// fault (kUsage, kInvalid, kLimit, kUnsupported) 400, kNotFound 404; no memory 503; anything else 500 without its
+// message.
 ApiError api_error_of(const std::exception_ptr& exception);
 
 std::string error_type(ErrorShape shape, int status);

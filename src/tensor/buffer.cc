@@ -15,7 +15,7 @@ namespace {
 size_t round_up(size_t size_bytes, size_t multiple) { return (size_bytes + multiple - 1) / multiple * multiple; }
 
 [[noreturn]] void fail_memory(size_t size_bytes) {
-  fail(ErrorCode::kLimit, "cannot allocate {} bytes: out of memory", size_bytes);
+  fail(ErrorCode::kMemory, "cannot allocate {} bytes: out of memory", size_bytes);
 }
 
 // Whole huge pages: mapped with room to spare, of which the ends are given back.

@@ -16,7 +16,7 @@ inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(size_t size_bytes);  // throws kLimit when the system has no memory left
+  explicit Buffer(size_t size_bytes);  // throws kMemory when the system has none left
   Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(data_, other.data_);

@@ -134,5 +134,17 @@ TEST(Json, DumpsInvalidUtf8AsReplacement) {
   EXPECT_EQ(dump_json(Json("line\n\x01")), R"("line\n\u0001")");
 }
 
+static_assert(kMaxJsonDepth <= 1024, "a value is taken apart by recursion");
+
+TEST(Json, TakesTheDeepestValueApart) {
+  std::string text = "1";
+  for (int i = 0; i < kMaxJsonDepth; ++i) text = i % 2 == 0 ? "[" + text + ",\"x\"]" : "{\"k\":" + text + "}";
+  Json value = parse_json(text, "x");
+  Json copy = value;
+  copy = Json::array({std::move(copy), value});
+  value = nullptr;
+  EXPECT_EQ(copy.size(), 2u);
+}
+
 }  // namespace
 }  // namespace glimmer
