@@ -1,14 +1,18 @@
 #include "text/tool_schema.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
 #include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "base/quoted_name.h"
 
 namespace glimmer {
 namespace {
-
-// Bounds on schemas that refer to one another; beyond them any type is allowed.
-constexpr int kMaxSchemaDepth = 32;
-constexpr int kMaxSchemasRead = 10'000;
 
 const Json* member(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -59,78 +63,173 @@ unsigned type_of_value(const Json& value) {
   }
 }
 
+// What the tools of a request have in common while they are read.
+struct Reading {
+  std::shared_ptr<const Json> document;
+  int64_t steps = 0;
+  int64_t joined = 0;
+};
+
 // Reads the parameters of one tool. `root_` is what "#/..." refers to.
 class SchemaReader {
  public:
-  explicit SchemaReader(const Json& root) : root_(root) {}
+  SchemaReader(const Json& root, Reading& reading) : root_(root), reading_(reading) {}
 
-  // What the schema of an object says of its members: itself, by reference, and in its alternatives. In one of these a
-  // member may be what any of those that declare it allow.
-  ToolSchema read_members(const Json& schema, int depth = 0) {
-    ToolSchema found;
-    if (!schema.is_object() || depth > kMaxSchemaDepth || ++schemas_read_ > kMaxSchemasRead) return found;
-    if (const Json* properties = member(schema, "properties"); properties != nullptr && properties->is_object()) {
-      for (const auto& [name, property] : properties->items()) narrow(found.parameters[name], property, 0);
+  ToolSchema read() {
+    const Members& members = members_of(root_, 0);
+    ToolSchema tool;
+    for (const auto& [name, read] : members.parameters) tool.parameters.emplace(name, type_of(read));
+    tool.other = type_of(members.other);
+    return tool;
+  }
+
+  bool is_too_deep() const { return is_too_deep_; }
+  bool has_too_much() const { return has_too_much_; }
+
+ private:
+  using List = std::shared_ptr<const ArgumentValues::List>;
+
+  struct Read {
+    unsigned types = kAnyJsonType;
+    List values;               // null: nothing is said of them
+    bool is_unlisted = false;  // they were too many
+    bool is_done = false;      // else it is being read: who comes to it again goes in a circle
+  };
+
+  // What the schema of an object says of its members.
+  struct Members {
+    std::map<std::string_view, Read> parameters;
+    Read other;
+    bool is_done = false;
+  };
+
+  ArgumentType type_of(const Read& read) const { return {read.types, ArgumentValues(reading_.document, read.values)}; }
+
+  const Members& members_of(const Json& schema, int depth) {
+    static const Members kNone;
+    ++reading_.steps;
+    if (!schema.is_object()) return kNone;
+    if (depth > kMaxSchemaDepth) {
+      is_too_deep_ = true;
+      return kNone;
     }
-    if (const Json* additional = member(schema, "additionalProperties")) narrow(found.other, *additional, 0);
+    const auto [place, is_new] = members_read_.try_emplace(&schema);
+    Members& members = place->second;  // stays where it is
+    if (!is_new) return members.is_done ? members : kNone;
+    reading_.steps += static_cast<int64_t>(schema.size());
+    read_members(members, schema, depth);
+    members.is_done = true;
+    return members;
+  }
+
+  // Those that it has itself, by reference, and in its alternatives. In one of these a member may be what any of those
+  // that declare it allow.
+  void read_members(Members& members, const Json& schema, int depth) {
+    if (const Json* properties = member(schema, "properties"); properties != nullptr && properties->is_object()) {
+      for (const auto& [name, property] : properties->get_ref<const Json::object_t&>()) {
+        members.parameters.emplace(name, read_once(property, 0));
+      }
+    }
+    if (const Json* additional = member(schema, "additionalProperties")) members.other = read_once(*additional, 0);
     if (const Json* reference = member(schema, "$ref")) {
-      if (const Json* target = resolve(*reference)) narrow_members(found, read_members(*target, depth + 1));
+      if (const Json* target = resolve(*reference)) narrow_members(members, members_of(*target, depth + 1));
     }
     if (const Json* all = member(schema, "allOf"); all != nullptr && all->is_array()) {
-      for (const Json& part : *all) narrow_members(found, read_members(part, depth + 1));
+      for (const Json& part : *all) narrow_members(members, members_of(part, depth + 1));
     }
     for (const char* key : {"anyOf", "oneOf"}) {
       const Json* alternatives = member(schema, key);
-      if (alternatives == nullptr || !alternatives->is_array()) continue;
-      ToolSchema any;
-      for (const Json& alternative : *alternatives) {
-        for (const auto& [name, type] : read_members(alternative, depth + 1).parameters) {
-          if (const auto [it, is_new] = any.parameters.emplace(name, type); !is_new) widen(it->second, type);
-        }
+      if (alternatives != nullptr && alternatives->is_array()) narrow_to_one_of(members, *alternatives, depth);
+    }
+  }
+
+  void narrow_members(Members& members, const Members& more) {
+    if (!may_join(more.parameters.size())) return;
+    for (const auto& [name, read] : more.parameters) restrict_to(members.parameters[name], read);
+    restrict_to(members.other, more.other);
+  }
+
+  void narrow_to_one_of(Members& members, const Json& alternatives, int depth) {
+    struct Any {
+      unsigned types = 0;
+      std::vector<List> lists;
+      bool is_unlisted = false;
+    };
+    std::map<std::string_view, Any> found;
+    for (const Json& alternative : alternatives) {
+      const Members& one = members_of(alternative, depth + 1);
+      if (!may_join(one.parameters.size())) return;
+      for (const auto& [name, read] : one.parameters) {
+        Any& any = found[name];
+        any.types |= read.types;
+        any.lists.push_back(read.values);
+        any.is_unlisted = any.is_unlisted || read.is_unlisted;
       }
-      narrow_members(found, any);
     }
-    return found;
+    for (auto& [name, any] : found) {
+      Read& read = members.parameters[name];
+      restrict(read, any.types);
+      add_values(read, std::move(any.lists), any.is_unlisted);
+    }
   }
 
- private:
-  static void narrow_members(ToolSchema& found, const ToolSchema& more) {
-    for (const auto& [name, type] : more.parameters) narrow_to(found.parameters[name], type);
-    narrow_to(found.other, more.other);
+  // Whether so much more may be copied to what else a schema says.
+  bool may_join(size_t count) {
+    reading_.steps += static_cast<int64_t>(count);
+    reading_.joined += static_cast<int64_t>(count);
+    if (reading_.joined <= kMaxJoined) return true;
+    has_too_much_ = true;
+    return false;
   }
 
-  static void narrow_to(ArgumentType& type, const ArgumentType& other) {
-    restrict(type, other.types);
-    type.values.insert(type.values.end(), other.values.begin(), other.values.end());
+  const Read& read_once(const Json& schema, int depth) {
+    static const Read kAnything;
+    ++reading_.steps;
+    if (!schema.is_object()) return kAnything;
+    if (depth > kMaxSchemaDepth) {
+      is_too_deep_ = true;
+      return kAnything;
+    }
+    const auto [place, is_new] = read_.try_emplace(&schema);
+    Read& read = place->second;  // stays where it is
+    if (!is_new) return read.is_done ? read : kAnything;
+    reading_.steps += static_cast<int64_t>(schema.size());
+    narrow(read, schema, depth);
+    read.is_done = true;
+    return read;
   }
 
-  static void widen(ArgumentType& type, const ArgumentType& other) {
-    type.types |= other.types;
-    type.values.insert(type.values.end(), other.values.begin(), other.values.end());
-  }
-
-  // Takes from `type` what `schema` does not allow. A contradiction, which nothing could meet, is left aside.
-  void narrow(ArgumentType& type, const Json& schema, int depth) {
-    if (!schema.is_object() || depth > kMaxSchemaDepth || ++schemas_read_ > kMaxSchemasRead) return;
+  // Takes from `read` what `schema` does not allow. A contradiction, which nothing could meet, is left aside.
+  void narrow(Read& read, const Json& schema, int depth) {
     if (const Json* reference = member(schema, "$ref")) {
-      if (const Json* target = resolve(*reference)) narrow(type, *target, depth + 1);
+      if (const Json* target = resolve(*reference)) restrict_to(read, read_once(*target, depth + 1));
     }
-    if (const Json* names = member(schema, "type")) restrict(type, named(*names));
-    if (const Json* values = member(schema, "enum")) restrict_to_values(type, *values);
-    if (const Json* value = member(schema, "const")) restrict_to_values(type, Json::array({*value}));
+    if (const Json* names = member(schema, "type")) restrict(read, named(*names));
+    if (const Json* values = member(schema, "enum"); values != nullptr && values->is_array()) {
+      ArgumentValues::List list;
+      list.reserve(values->size());
+      for (const Json& value : *values) list.push_back(&value);
+      restrict_to_values(read, std::move(list));
+    }
+    if (const Json* value = member(schema, "const")) restrict_to_values(read, {value});
     for (const char* key : {"anyOf", "oneOf"}) {
-      if (const Json* alternatives = member(schema, key)) restrict_to_one_of(type, *alternatives, depth);
+      if (const Json* alternatives = member(schema, key)) restrict_to_one_of(read, *alternatives, depth);
     }
     if (const Json* all = member(schema, "allOf"); all != nullptr && all->is_array()) {
-      for (const Json& part : *all) narrow(type, part, depth + 1);
+      for (const Json& part : *all) restrict_to(read, read_once(part, depth + 1));
     }
     if (const Json* nullable = member(schema, "nullable"); nullable != nullptr && *nullable == true) {
-      type.types |= kJsonNull;
+      read.types |= kJsonNull;
     }
   }
 
-  static void restrict(ArgumentType& type, unsigned types) {
-    if ((type.types & types) != 0) type.types &= types;
+  static void restrict(Read& read, unsigned types) {
+    if ((read.types & types) != 0) read.types &= types;
+  }
+
+  void restrict_to(Read& read, const Read& other) {
+    restrict(read, other.types);
+    add_values(read, {other.values}, other.is_unlisted);
   }
 
   static unsigned named(const Json& names) {
@@ -145,43 +244,109 @@ class SchemaReader {
     return types;
   }
 
-  static void restrict_to_values(ArgumentType& type, const Json& values) {
-    if (!values.is_array()) return;
+  void restrict_to_values(Read& read, ArgumentValues::List values) {
+    reading_.steps += static_cast<int64_t>(values.size());
     unsigned types = 0;
-    for (const Json& value : values) {
-      types |= type_of_value(value);
-      type.values.push_back(value);
-    }
-    restrict(type, types);
+    for (const Json* value : values) types |= type_of_value(*value);
+    restrict(read, types);
+    if (!values.empty()) add_values(read, {std::make_shared<const ArgumentValues::List>(std::move(values))}, false);
   }
 
-  void restrict_to_one_of(ArgumentType& type, const Json& alternatives, int depth) {
+  void restrict_to_one_of(Read& read, const Json& alternatives, int depth) {
     if (!alternatives.is_array() || alternatives.empty()) return;
     unsigned types = 0;
+    std::vector<List> lists;
+    bool is_unlisted = false;
     for (const Json& alternative : alternatives) {
-      ArgumentType one;
-      narrow(one, alternative, depth + 1);
+      const Read& one = read_once(alternative, depth + 1);
       types |= one.types;
-      type.values.insert(type.values.end(), one.values.begin(), one.values.end());
+      is_unlisted = is_unlisted || one.is_unlisted;
+      lists.push_back(one.values);
     }
-    restrict(type, types);
+    restrict(read, types);
+    add_values(read, std::move(lists), is_unlisted);
+  }
+
+  // Adds lists to the values, each once; one that stands alone is shared.
+  void add_values(Read& read, std::vector<List> lists, bool is_unlisted) {
+    lists.insert(lists.begin(), std::exchange(read.values, nullptr));
+    reading_.steps += static_cast<int64_t>(lists.size());
+    std::unordered_set<const ArgumentValues::List*> seen = {nullptr};
+    std::erase_if(lists, [&](const List& list) { return !seen.insert(list.get()).second; });
+    size_t count = 0;
+    for (const List& list : lists) count += list->size();
+    const bool is_too_much = lists.size() > 1 && !may_join(count);
+    read.is_unlisted = read.is_unlisted || is_unlisted || is_too_much;
+    if (read.is_unlisted || lists.empty()) return;
+    if (lists.size() == 1) {
+      read.values = std::move(lists.front());
+      return;
+    }
+    ArgumentValues::List all;
+    all.reserve(count);
+    for (const List& list : lists) all.insert(all.end(), list->begin(), list->end());
+    read.values = std::make_shared<const ArgumentValues::List>(std::move(all));
   }
 
   // "#", or "#/$defs/Point" as RFC 6901 reads it.
-  const Json* resolve(const Json& reference) const {
+  const Json* resolve(const Json& reference) {
     if (!reference.is_string()) return nullptr;
-    const std::string& text = reference.get_ref<const std::string&>();
-    if (text.empty() || text.front() != '#') return nullptr;
-    try {
-      const Json::json_pointer pointer(text.substr(1));
-      return root_.contains(pointer) ? &root_.at(pointer) : nullptr;
-    } catch (const Json::exception&) {
-      return nullptr;
+    std::string_view text = reference.get_ref<const std::string&>();
+    reading_.steps += static_cast<int64_t>(text.size());
+    if (!text.starts_with('#')) return nullptr;
+    text.remove_prefix(1);
+    const Json* at = &root_;
+    while (at != nullptr && !text.empty()) {
+      if (text.front() != '/') return nullptr;
+      const size_t end = std::min(text.find('/', 1), text.size());
+      const std::optional<std::string> name = unescaped(text.substr(1, end - 1));
+      at = name ? child(*at, *name) : nullptr;
+      text.remove_prefix(end);
     }
+    return at;
+  }
+
+  // "~0" is "~" and "~1" is "/"; no other "~" may be.
+  static std::optional<std::string> unescaped(std::string_view name) {
+    std::string out;
+    for (size_t i = 0; i < name.size(); ++i) {
+      if (name[i] != '~') {
+        out += name[i];
+      } else if (++i < name.size() && (name[i] == '0' || name[i] == '1')) {
+        out += name[i] == '0' ? '~' : '/';
+      } else {
+        return std::nullopt;
+      }
+    }
+    return out;
+  }
+
+  const Json* child(const Json& parent, const std::string& name) {
+    if (parent.is_array()) {
+      size_t index = 0;
+      const char* const end = name.data() + name.size();
+      const auto [after, error] = std::from_chars(name.data(), end, index);
+      const bool is_index = error == std::errc() && after == end && (name.size() == 1 || name.front() != '0');
+      return is_index && index < parent.size() ? &parent[index] : nullptr;
+    }
+    if (!parent.is_object()) return nullptr;
+    // Definitions may be thousands, and as many may refer to them; the library's objects are searched from the front.
+    const auto [place, is_new] = index_.try_emplace(&parent);
+    if (is_new) {
+      reading_.steps += static_cast<int64_t>(parent.size());
+      for (const auto& [key, value] : parent.get_ref<const Json::object_t&>()) place->second.emplace(key, &value);
+    }
+    const auto found = place->second.find(name);
+    return found == place->second.end() ? nullptr : found->second;
   }
 
   const Json& root_;
-  int schemas_read_ = 0;
+  Reading& reading_;
+  std::unordered_map<const Json*, Read> read_;
+  std::unordered_map<const Json*, Members> members_read_;
+  std::unordered_map<const Json*, std::unordered_map<std::string_view, const Json*>> index_;
+  bool is_too_deep_ = false;
+  bool has_too_much_ = false;
 };
 
 }  // namespace
@@ -191,10 +356,11 @@ const ArgumentType& ToolSchema::type_of(std::string_view parameter) const {
   return it == parameters.end() ? other : it->second;
 }
 
-ToolSchemas::ToolSchemas(const Json& tools) {
-  if (!tools.is_array()) return;
+ToolSchemas::ToolSchemas(std::shared_ptr<const Json> tools) {
+  if (!tools->is_array()) return;
   static const Json kNothing = Json::object();
-  for (const Json& entry : tools) {
+  Reading reading{.document = tools};
+  for (const Json& entry : *tools) {
     const Json* inner = member(entry, "function");
     const Json& tool = inner != nullptr && inner->is_object() ? *inner : entry;
     const Json* name = member(tool, "name");
@@ -202,8 +368,14 @@ ToolSchemas::ToolSchemas(const Json& tools) {
     const Json* parameters = member(tool, "parameters");
     if (parameters == nullptr) parameters = member(tool, "input_schema");
     const Json& root = parameters != nullptr ? *parameters : kNothing;
-    tools_.emplace(name->get<std::string>(), SchemaReader(root).read_members(root));
+    SchemaReader reader(root, reading);
+    tools_.emplace(name->get<std::string>(), reader.read());
+    if (!reader.is_too_deep() && !reader.has_too_much()) continue;
+    remarks_.push_back(fmt::format("the schema of tool {} {}: some of its arguments may be anything",
+                                   quoted_name(name->get_ref<const std::string&>()),
+                                   reader.is_too_deep() ? "refers to itself too deeply" : "lists too much"));
   }
+  steps_ = reading.steps;
 }
 
 const ToolSchema* ToolSchemas::find(std::string_view name) const {

@@ -1,5 +1,6 @@
 #include "text/tool_schema.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "text/argument_value.h"
@@ -107,6 +108,126 @@ TEST(ToolSchemas, WhatCannotBeReadAllowsAnything) {
   // Each level refers to the next twice: read all the way, it would not end.
   EXPECT_EQ(types(R"({"$ref": "#/$defs/L"})", R"({"L": {"anyOf": [{"$ref": "#/$defs/L"}, {"$ref": "#/$defs/L"}]}})"),
             unsigned{kAnyJsonType});
+}
+
+TEST(ToolSchemas, FollowsPointersAsTheyAreWritten) {
+  const std::string defs =
+      R"({"a~b": {"type": "array"}, "": {"type": "null"}, "l": [{"type": "integer"}, {"type": "object"}]})";
+  EXPECT_EQ(types(R"({"$ref": "#/$defs/a~0b"})", defs), kJsonArray);
+  EXPECT_EQ(types(R"({"$ref": "#/$defs/"})", defs), kJsonNull);
+  EXPECT_EQ(types(R"({"$ref": "#/$defs/l/1"})", defs), kJsonObject);
+  for (const char* nowhere : {"#/$defs/a~2b", "#/$defs/a~", "#/$defs/l/2", "#/$defs/l/01", "#/$defs/l/-",
+                              "#/$defs/l/1/type/0", "#$defs", "#/$defs/l/18446744073709551616"}) {
+    EXPECT_EQ(types(std::string(R"({"$ref": ")") + nowhere + "\"}", defs), unsigned{kAnyJsonType}) << nowhere;
+  }
+}
+
+std::vector<std::string> values(const ArgumentType& type) {
+  std::vector<std::string> out;
+  for (const Json& value : type.values) out.push_back(dump_json(value));
+  return out;
+}
+
+TEST(ToolSchemas, KeepsTheValuesOfEveryAlternativeOnce) {
+  using ::testing::ElementsAre;
+  EXPECT_THAT(values(type_of(R"({"anyOf": [{"enum": ["a", "b"]}, {"const": 1}, {"const": "c"}, {"type": "null"}]})")),
+              ElementsAre("\"a\"", "\"b\"", "1", "\"c\""));
+  EXPECT_THAT(values(type_of(R"({"anyOf": [{"$ref": "#/$defs/E"}, {"$ref": "#/$defs/E"}, {"const": 2}]})",
+                             R"({"E": {"enum": ["a"]}})")),
+              ElementsAre("\"a\"", "2"));
+  EXPECT_THAT(values(type_of(R"({"allOf": [{"$ref": "#/$defs/E"}], "const": "x"})", R"({"E": {"enum": ["a"]}})")),
+              ElementsAre("\"x\"", "\"a\""));
+}
+
+Json tool(const std::string& name, Json parameters) {
+  return {{"type", "function"}, {"function", {{"name", name}, {"parameters", std::move(parameters)}}}};
+}
+
+Json reference(const std::string& name) { return {{"$ref", "#/$defs/" + name}}; }
+
+// Work in multiples of what was sent.
+double steps_per_byte(const Json& tools, const ToolSchemas& schemas) {
+  return static_cast<double>(schemas.steps()) / static_cast<double>(dump_json(tools).size());
+}
+
+// Read along every path, each of these would take millions of steps, and as much memory.
+TEST(ToolSchemas, ReadsWhatIsReferredToManyTimesOnce) {
+  for (const char* combiner : {"anyOf", "oneOf", "allOf"}) {
+    Json defs = {{"d0", {{"enum", Json(std::vector<int>(5000, 1))}}}};
+    for (int i = 1; i <= 20; ++i) {
+      const Json next = reference("d" + std::to_string(i - 1));
+      defs["d" + std::to_string(i)] = {{combiner, Json(std::vector<Json>(20, next))}};
+    }
+    const Json tools = Json::array({tool("f", {{"properties", {{"p", reference("d20")}}}, {"$defs", defs}})});
+    const ToolSchemas schemas(tools);
+    EXPECT_LT(steps_per_byte(tools, schemas), 4) << combiner;
+    EXPECT_EQ(schemas.find("f")->type_of("p").types, kJsonInteger);
+    EXPECT_EQ(schemas.find("f")->type_of("p").values.size(), 5000u);
+    EXPECT_THAT(schemas.remarks(), ::testing::IsEmpty());
+  }
+}
+
+TEST(ToolSchemas, ParametersShareTheValuesOfOneDefinition) {
+  Json properties = Json::object();
+  for (int i = 0; i < 3000; ++i) properties["p" + std::to_string(i)] = reference("e");
+  const std::string large(100'000, 'x');
+  const Json tools = Json::array({tool(
+      "f", {{"properties", properties},
+            {"$defs", {{"e", {{"enum", Json(std::vector<std::string>(3000, "v"))}}}, {"c", {{"const", large}}}}}})});
+  const ToolSchemas schemas(tools);
+  EXPECT_LT(steps_per_byte(tools, schemas), 4);
+  EXPECT_EQ(schemas.find("f")->type_of("p0").values.size(), 3000u);
+  EXPECT_EQ(&*schemas.find("f")->type_of("p0").values.begin(), &*schemas.find("f")->type_of("p2999").values.begin());
+}
+
+// Ever another join of long lists: beyond a bound for all tools the values are left out, and the types stay.
+TEST(ToolSchemas, LeavesTooManyJoinedValuesOut) {
+  Json tools = Json::array();
+  for (int t = 0; t < 4; ++t) {
+    Json properties = Json::object();
+    for (int i = 0; i < 20; ++i) {
+      properties["p" + std::to_string(i)] = {{"anyOf", {reference("e"), {{"const", i}}}}};
+    }
+    tools.push_back(
+        tool("f" + std::to_string(t),
+             {{"properties", properties}, {"$defs", {{"e", {{"enum", Json(std::vector<std::string>(2000, "v"))}}}}}}));
+  }
+  const ToolSchemas schemas(tools);
+  EXPECT_EQ(schemas.find("f0")->type_of("p0").values.size(), 2001u);
+  EXPECT_TRUE(schemas.find("f3")->type_of("p19").values.empty());
+  EXPECT_EQ(schemas.find("f3")->type_of("p19").types, unsigned{kJsonString | kJsonInteger});
+  EXPECT_LT(schemas.steps(), 3 * kMaxJoined);
+  EXPECT_EQ(schemas.remarks().size(), 2u);
+  EXPECT_THAT(schemas.remarks().front(), ::testing::HasSubstr("\"f2\" lists too much"));
+}
+
+// The same at the root, where it is parameters that multiply.
+TEST(ToolSchemas, JoinsParametersWithinTheBound) {
+  Json properties = Json::object();
+  for (int i = 0; i < 1000; ++i) properties["p" + std::to_string(i)] = {{"type", "string"}};
+  Json defs = {{"d0", {{"properties", properties}}}};
+  for (int i = 1; i <= 25; ++i) {
+    defs["d" + std::to_string(i)] = {{"anyOf", Json(std::vector<Json>(20, reference("d" + std::to_string(i - 1))))}};
+  }
+  const ToolSchemas schemas(Json::array({tool("near", {{"$ref", "#/$defs/d2"}, {"$defs", defs}}),
+                                         tool("far", {{"$ref", "#/$defs/d25"}, {"$defs", defs}})}));
+  EXPECT_EQ(schemas.find("near")->type_of("p7").types, kJsonString);
+  EXPECT_EQ(schemas.find("far")->type_of("p7").types, unsigned{kAnyJsonType});
+  EXPECT_LT(schemas.steps(), 3 * kMaxJoined);
+  EXPECT_THAT(schemas.remarks(), ::testing::ElementsAre(::testing::HasSubstr("\"far\" lists too much")));
+}
+
+TEST(ToolSchemas, WhatIsReferredToTooDeeplyAllowsAnything) {
+  Json defs = {{"d0", {{"type", "string"}}}};
+  for (int i = 1; i <= 5000; ++i) defs["d" + std::to_string(i)] = reference("d" + std::to_string(i - 1));
+  const Json tools = Json::array(
+      {tool("f", {{"properties", {{"near", reference("d40")}, {"far", reference("d5000")}}}, {"$defs", defs}}),
+       tool("g", Json::object())});
+  const ToolSchemas schemas(tools);
+  EXPECT_EQ(schemas.find("f")->type_of("near").types, kJsonString);
+  EXPECT_EQ(schemas.find("f")->type_of("far").types, unsigned{kAnyJsonType});
+  EXPECT_THAT(schemas.remarks(), ::testing::ElementsAre(::testing::HasSubstr("\"f\"")));
+  EXPECT_LT(steps_per_byte(tools, schemas), 4);
 }
 
 TEST(ToolSchemas, ReadsEveryApisTools) {
