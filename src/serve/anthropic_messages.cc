@@ -201,6 +201,7 @@ void anthropic_count_tokens(Service& service, std::shared_ptr<Exchange> exchange
   run_aside(service, exchange, [&service, exchange]() -> std::function<void()> {
     SchemaContext context{service.limits, service.model.vocab_size(), {}};
     const Chat chat = read_count_tokens(parse_body(exchange->request().body), context);
+    exchange->request().drop_body();
     const size_t tokens = service.model.prepare(chat).ids.size();
     return [exchange, tokens, remarks = std::move(context.remarks)] {
       exchange->notes().remarks = remarks;

@@ -1,14 +1,16 @@
 // One request and the one answer to it: all that an endpoint sees of the network.
 //
 // Each connection belongs to one I/O thread, and so does each of its exchanges: endpoints are called there, callbacks
-// run there, and every function of an Exchange but post(), request() and id() may be called there only. Another thread
-// (the engine's) that has news calls post(). The thread serves other connections too: what runs on it must not wait.
+// run there, and every function of an Exchange but tell_news(), closed(), request() and id() may be called there only.
+// Another thread (the engine's) that has news calls tell_news(). The I/O thread serves other connections too: what runs
+// on it must not wait.
 //
 // An endpoint answers by one respond(), or by begin_stream(), write()s and end_stream(); at once or later, for which it
 // keeps the shared_ptr. One that lets go of the last shared_ptr without an answer gives the client a 500, as does one
 // that throws (an ApiError: what that says).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -26,6 +28,33 @@ struct Route;    // routes.h
 // Names are compared without regard to case and are in lower case in requests.
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
+// Bytes of bodies in memory, as all requests of a server count them together: from when they come in until they are let
+// go of, whoever holds them by then.
+class BufferedBytes {
+ public:
+  using Counter = std::shared_ptr<std::atomic<int64_t>>;
+
+  BufferedBytes() = default;
+  explicit BufferedBytes(Counter counter) : counter_(std::move(counter)) {}
+  BufferedBytes(BufferedBytes&& other) noexcept
+      : counter_(std::move(other.counter_)), bytes_(std::exchange(other.bytes_, 0)) {}
+  BufferedBytes& operator=(BufferedBytes&& other) noexcept {
+    std::swap(counter_, other.counter_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~BufferedBytes() { set(0); }
+
+  void set(int64_t bytes) {
+    if (counter_) *counter_ += bytes - bytes_;
+    bytes_ = bytes;
+  }
+
+ private:
+  Counter counter_;
+  int64_t bytes_ = 0;
+};
+
 struct HttpRequest {
   std::string id;         // unique; the client's X-Request-Id if it is fit to be one; given back in the same header
   std::string method;     // "GET", ...; HEAD comes as GET, and the body of the answer is then left out
@@ -34,12 +63,14 @@ struct HttpRequest {
   std::string query;      // behind the "?", as sent
   HttpHeaders headers;
   std::string body;
+  BufferedBytes buffered;  // the body's
   std::string key_id;  // tells API keys apart and survives a restart, never the key itself; empty: the server has none
   std::string client;  // address and port
   std::chrono::steady_clock::time_point arrival;  // of the first byte
   const Route* route = nullptr;
 
   const std::string* header(std::string_view lower_case_name) const;  // the first of that name, or null
+  void drop_body();                                                   // when it has been read
 };
 
 // What an endpoint knows that belongs into the log line and the metrics. Nothing of what users wrote but where it says.
@@ -62,13 +93,15 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
 
-  virtual HttpRequest& request() = 0;  // the endpoint may move the body out
+  virtual HttpRequest& request() = 0;
   const std::string& id() { return request().id; }
   virtual RequestNotes& notes() = 0;
 
-  // Runs `work` on this exchange's I/O thread, soon, in the order of the calls; from any thread. An exception that
-  // leaves it ends the exchange as one that leaves the endpoint does.
-  virtual void post(std::function<void()> work) = 0;
+  // tell_news(), from any thread, has the callback run on this exchange's I/O thread, soon; of several calls one may be
+  // made. It needs no memory: where there is none, it is only later. An exception that leaves the callback ends the
+  // exchange as one that leaves the endpoint does.
+  virtual void on_news(std::function<void()> callback) = 0;
+  virtual void tell_news() noexcept = 0;
 
   // The whole answer. Ignored when the client is gone or an answer has begun.
   virtual void respond(int status, std::string_view content_type, std::string body, HttpHeaders headers = {}) = 0;
@@ -92,8 +125,7 @@ class Exchange {
   virtual void on_writable(std::function<void()> callback) = 0;
 
   // Called once, when nobody waits for the answer any more: the client closed the connection or its half of it, reads
-  // nothing for the write timeout, or the server ends. Not called after a whole answer. If that is so already, it is
-  // called soon, not within this call.
+  // nothing for the write timeout, or the server ends. Not called after a whole answer, nor if that is so already.
   virtual void on_closed(std::function<void()> callback) = 0;
   virtual bool closed() const = 0;
 

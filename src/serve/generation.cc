@@ -14,23 +14,34 @@ namespace glimmer {
 namespace {
 
 constexpr size_t kMaxLoggedName = 128;
+constexpr size_t kMaxRemarks = 64;
 
 // A request that has been read, with its prompts.
 struct Prepared {
   ReadRequest request;
   std::vector<PreparedPrompt> prompts;
+  std::shared_ptr<const ToolSchemas> tools;  // null: none are declared, or the prompt does not fit
 };
 
-// Touches nothing but its arguments: it may run on any thread.
-Prepared prepare(const Service& service, const std::string& body, RequestReader read) {
-  Prepared out{read(service, body), {}};
-  const GenerationJob& job = out.request.job;
-  if (job.is_chat()) {
-    out.prompts.push_back(service.model.prepare(job.chat()));
-  } else {
+// Of the exchange it uses no more than any thread may. Null when the client has gone meanwhile.
+std::shared_ptr<Prepared> prepare(const Service& service, Exchange& exchange, RequestReader read) {
+  auto out = std::make_shared<Prepared>(Prepared{read(service, exchange.request().body), {}, nullptr});
+  exchange.request().drop_body();
+  GenerationJob& job = out->request.job;
+  if (!job.is_chat()) {
     for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job.input)) {
-      out.prompts.push_back(service.model.prepare(prompt));
+      if (exchange.closed()) return nullptr;
+      out->prompts.push_back(service.model.prepare(prompt));
     }
+    return out;
+  }
+  if (exchange.closed()) return nullptr;
+  out->prompts.push_back(service.model.prepare(job.chat()));
+  const auto tokens = static_cast<int64_t>(out->prompts.front().ids.size());
+  if (job.chat().tools.empty() || tokens >= service.model.max_context_tokens()) return out;
+  out->tools = std::make_shared<const ToolSchemas>(std::make_shared<const Json>(job.chat().tools));
+  for (const std::string& remark : out->tools->remarks()) {
+    if (job.unknown_fields.size() < kMaxRemarks) job.unknown_fields.push_back(remark);
   }
   return out;
 }
@@ -43,30 +54,32 @@ class Generation : public std::enable_shared_from_this<Generation> {
         job_(std::move(prepared.request.job)),
         format_(std::move(prepared.request.format)),
         prompts_(std::move(prepared.prompts)),
-        tools_(job_.is_chat() && !job_.chat().tools.empty()
-                   ? std::make_shared<const ToolSchemas>(Json(job_.chat().tools))
-                   : nullptr) {}
+        tools_(std::move(prepared.tools)) {}
 
   ~Generation() { cancel(); }
 
+  // What is thrown ends it: nothing else holds it then.
   void start() {
     note_prompts();
-    for (size_t i = 0; i < prompts_.size(); ++i) {
-      for (int64_t k = 0; k < job_.n; ++k) add_choice(i, k);
-    }
-    keep_alive_ = shared_from_this();
     const std::weak_ptr<Generation> weak = weak_from_this();
+    const auto pump_if_alive = [weak] {
+      if (const auto self = weak.lock()) self->pump();
+    };
+    exchange_->on_news(pump_if_alive);
     exchange_->on_closed([weak] {
       if (const auto self = weak.lock()) self->abandon();
     });
-    if (!format_.stream) return;
-    exchange_->on_writable([weak] {
-      if (const auto self = weak.lock()) self->pump();
-    });
-    exchange_->begin_stream(kEventStream, format_.heartbeat, {{"Cache-Control", "no-cache"}});
-    std::string out;
-    format_.stream->begin({.prompt_tokens = usage_.prompt_tokens}, out);
-    exchange_->write(out);
+    if (format_.stream) exchange_->on_writable(pump_if_alive);
+    for (size_t i = 0; i < prompts_.size(); ++i) {
+      for (int64_t k = 0; k < job_.n; ++k) add_choice(i, k);
+    }
+    if (format_.stream) {
+      std::string out;
+      format_.stream->begin({.prompt_tokens = usage_.prompt_tokens}, out);
+      exchange_->begin_stream(kEventStream, format_.heartbeat, {{"Cache-Control", "no-cache"}});
+      exchange_->write(out);
+    }
+    if (!exchange_->closed()) keep_alive_ = shared_from_this();
   }
 
  private:
@@ -101,12 +114,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
     choice->reader = std::make_unique<AnswerReader>(
         AnswerReader::Setup{service_.model, job_, format_, prompts_[prompt], tools_},
         [this, index](AnswerDelta delta) { emit(index, std::move(delta)); }, exchange_->notes().remarks);
-    choice->handle = service_.engine.submit(request(prompt, k), [exchange = exchange_, weak = weak_from_this()] {
-      exchange->post([weak] {
-        if (const auto self = weak.lock()) self->pump();
-      });
-    });
-    choices_.push_back(std::move(choice));
+    choices_.push_back(std::move(choice));  // first, so that what is submitted is ended whatever comes
+    choices_.back()->handle =
+        service_.engine.submit(request(prompt, k), [exchange = exchange_] { exchange->tell_news(); });
   }
 
   EngineRequest request(size_t prompt, int64_t k) const {
@@ -130,14 +140,18 @@ class Generation : public std::enable_shared_from_this<Generation> {
     try {
       for (size_t i = 0; i < choices_.size(); ++i) read_choice(static_cast<int64_t>(i));
     } catch (...) {
-      if (keep_alive_) fail(api_error_of(std::current_exception()));
+      if (keep_alive_) fail(std::current_exception());
       return;
     }
     for (const auto& choice : choices_) {
       if (!choice->done) return;
     }
     if (!keep_alive_) return;  // a write found the client gone
-    end();
+    try {
+      end();
+    } catch (...) {
+      fail(std::current_exception());
+    }
   }
 
   bool has_room() const { return !format_.stream || exchange_->writable(); }
@@ -237,19 +251,18 @@ class Generation : public std::enable_shared_from_this<Generation> {
     return "";
   }
 
-  void fail(const ApiError& error) {
+  // Where not even the error can be told, the exchange ends as by any exception of an endpoint.
+  void fail(const std::exception_ptr& exception) {
+    const std::shared_ptr<Generation> self = std::move(keep_alive_);
     cancel();
-    if (exchange_->answered()) {
-      exchange_->notes().error = error.what();
-      flush();
-      std::string out;
-      format_.stream->error(error, out);
-      exchange_->write(out);
-      exchange_->end_stream();
-    } else {
-      respond_error(*exchange_, format_.errors, error);
-    }
-    keep_alive_.reset();
+    const ApiError error = api_error_of(exception);
+    if (!exchange_->answered()) return respond_error(*exchange_, format_.errors, error);
+    exchange_->notes().error = error.what();
+    flush();
+    std::string out;
+    format_.stream->error(error, out);
+    exchange_->write(out);
+    exchange_->end_stream();
   }
 
   // The client is gone.
@@ -284,7 +297,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
 void answer_by_generation(Service& service, std::shared_ptr<Exchange> exchange, RequestReader read) {
   run_aside(service, exchange, [&service, exchange, read]() -> std::function<void()> {
-    auto prepared = std::make_shared<Prepared>(prepare(service, exchange->request().body, read));
+    const std::shared_ptr<Prepared> prepared = prepare(service, *exchange, read);
+    if (!prepared) return {};
     return [&service, exchange, prepared] {
       if (exchange->closed()) return;
       std::make_shared<Generation>(service, exchange, std::move(*prepared))->start();

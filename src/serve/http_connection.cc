@@ -21,7 +21,17 @@ constexpr size_t kReadBytes = 16 << 10;
 constexpr size_t kReadAheadBytes = 64 << 10;  // of what a client sends before it has its answer
 constexpr double kBodyBytesPerS = 16 << 10;   // the slowest that a body may come, after the read timeout
 constexpr double kLingerS = 2;                // what a client still sends is read this long, so that it sees our answer
-constexpr size_t kSmallBufferBytes = 64 << 10;  // larger ones are given back when they are empty
+constexpr auto kPause = std::chrono::milliseconds(20);  // where no memory was found for what has to be armed
+constexpr size_t kSmallBufferBytes = 64 << 10;          // larger ones are given back when they are empty
+
+// The callback may end its exchange, and with it what it is made of, or put another in its place.
+void call_back(const ExchangeState& state, std::function<void()>& callback) {
+  if (!callback) return;
+  std::function<void()> called = std::move(callback);
+  callback = nullptr;
+  called();
+  if (!callback && !state.ended && !state.closed) callback = std::move(called);
+}
 
 double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
@@ -32,7 +42,12 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 class Connection final : public ExchangeOwner, public std::enable_shared_from_this<Connection> {
  public:
   Connection(IoLoop& loop, std::unique_ptr<ByteStream> stream, std::string client, bool crowded)
-      : loop_(loop), core_(loop.core), stream_(std::move(stream)), client_(std::move(client)), crowded_(crowded) {
+      : loop_(loop),
+        core_(loop.core),
+        stream_(std::move(stream)),
+        client_(std::move(client)),
+        crowded_(crowded),
+        buffered_(core_.buffered_bytes) {
     ++core_.connections;
   }
   ~Connection() override {
@@ -41,8 +56,8 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   }
 
   void start();
-  void check(Clock::time_point now);  // its deadlines
-  void lost(std::string_view outcome);
+  void check(Clock::time_point now) noexcept;  // its deadlines, and news that could not be told
+  void lost(std::string_view outcome) noexcept;
 
   void send_whole(int status, std::string_view content_type, std::string_view body,
                   const HttpHeaders& headers) override;
@@ -50,7 +65,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   void send_chunk(std::string_view bytes) override;
   void end_chunks() override;
   void break_off(std::string_view outcome) override;
-  void failed(const std::exception_ptr& exception) override;
+  void look(ExchangeState& state) override;
 
  private:
   enum class State {
@@ -64,7 +79,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   };
 
   template <typename Work>
-  void guarded(Work work);
+  void guarded(Work work) noexcept;
   void enter(State state);
 
   void read();
@@ -78,6 +93,10 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   void fill_request();
   std::string fault_of_head();
   void dispatch();
+  template <typename Work>
+  void call_endpoint(Work work);
+  void failed(const std::exception_ptr& exception);
+  void check_deadlines(Clock::time_point now);
   void refuse(int status, const std::string& message);
   void refuse_malformed(ByteStream::Error error);
   void send_refusal(const HttpAnswer& answer);
@@ -116,7 +135,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   bool keep_alive_ = false;
   bool in_flight_ = false;
   int64_t body_bytes_ = 0;
-  int64_t buffered_bytes_ = 0;  // of those, that are still in memory
+  BufferedBytes buffered_;  // of those, until the endpoint has them
   int status_ = 0;
   int64_t sent_bytes_ = 0;
   std::string_view outcome_;
@@ -132,13 +151,30 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
 
 // What goes wrong here is not the client's: it loses the connection, and no one else anything.
 template <typename Work>
-void Connection::guarded(Work work) {
+void Connection::guarded(Work work) noexcept {
   try {
     work();
   } catch (...) {
-    const auto about = exchange_ != nullptr ? exchange_->request.id : client_;
+    const std::string_view about = exchange_ != nullptr ? exchange_->request.id : client_;
     log_warning("{}: the connection is closed, for something went wrong within the server", about);
     lost("aborted");
+  }
+}
+
+// What an endpoint throws, at once or when it is called back, is the answer, where there is none yet.
+template <typename Work>
+void Connection::call_endpoint(Work work) {
+  const std::shared_ptr<ExchangeState> state = exchange_;
+  try {
+    work();
+  } catch (...) {
+    if (state->closed) return;
+    if (state != exchange_) throw;  // the answer is out, but the connection could not go on
+    if (!state->ended) {
+      failed(std::current_exception());
+    } else if (!writing_) {
+      lost("aborted");  // the end of the answer found no way out
+    }
   }
 }
 
@@ -149,11 +185,13 @@ void Connection::enter(State state) {
 
 void Connection::start() {
   enter(State::kHandshake);
-  stream_->handshake([self = shared_from_this()](ByteStream::Error error) {
-    if (self->state_ == State::kClosed) return;
-    if (error) return self->close();
-    self->enter(State::kIdle);
-    self->guarded([&] { self->advance(); });
+  guarded([this] {
+    stream_->handshake([self = shared_from_this()](ByteStream::Error error) {
+      if (self->state_ == State::kClosed) return;
+      if (error) return self->close();
+      self->enter(State::kIdle);
+      self->guarded([&] { self->advance(); });
+    });
   });
 }
 
@@ -162,10 +200,10 @@ void Connection::start() {
 // A read is always under way, but when much is there that no one has asked for yet: it finds out when clients go.
 void Connection::read() {
   if (reading_ || peer_done_ || state_ == State::kClosed) return;
-  reading_ = true;
   stream_->read_some(boost::asio::buffer(chunk_), [self = shared_from_this()](ByteStream::Error error, size_t bytes) {
     self->guarded([&] { self->on_read(error, bytes); });
   });
+  reading_ = true;
 }
 
 void Connection::on_read(ByteStream::Error error, size_t bytes) {
@@ -329,9 +367,9 @@ bool Connection::parse_body() {
   if (!parser_->is_done()) {
     if (!in_.empty() && !feed_parser()) return true;
     const auto size = static_cast<int64_t>(parser_->get().body().size());
-    core_.buffered_bytes += size - buffered_bytes_;
-    body_bytes_ = buffered_bytes_ = size;
-    if (core_.buffered_bytes > core_.limits.max_buffered_bytes) {
+    buffered_.set(size);
+    body_bytes_ = size;
+    if (*core_.buffered_bytes > core_.limits.max_buffered_bytes) {
       return refuse(503, "the server holds too many bodies of requests at present"), true;
     }
     // Of chunks, what is not body: their sizes, and trailers.
@@ -349,16 +387,13 @@ bool Connection::parse_body() {
 
 void Connection::dispatch() {
   exchange_->request.body = std::move(parser_->get().body());
+  exchange_->request.buffered = std::exchange(buffered_, BufferedBytes(core_.buffered_bytes));
   parser_.reset();
   enter(State::kAnswering);
   in_flight_ = true;
   ++core_.in_flight;
   const std::shared_ptr<ExchangeState> state = exchange_;
-  try {
-    core_.application.handle(make_exchange(loop_.context, weak_from_this(), state));
-  } catch (...) {
-    if (!state->ended && !state->closed) failed(std::current_exception());
-  }
+  call_endpoint([&] { core_.application.handle(make_exchange(loop_.context, weak_from_this(), state)); });
   if (peer_done_ && !state->ended && !state->closed) lost("client_gone");
 }
 
@@ -369,6 +404,7 @@ void Connection::refuse_malformed(ByteStream::Error error) {
     return refuse(431,
                   "the request's headers are larger than " + std::to_string(core_.limits.max_header_bytes) + " bytes");
   }
+  if (error == http::error::buffer_overflow) return refuse(503, "the server has no memory for this request");
   if (error == http::error::body_limit) {
     return refuse(413, "the request's body is larger than " + std::to_string(core_.limits.max_body_bytes) + " bytes");
   }
@@ -411,9 +447,9 @@ void Connection::send_head(ResponseHead head, const HttpHeaders& headers) {
 
 void Connection::send_whole(int status, std::string_view content_type, std::string_view body,
                             const HttpHeaders& headers) {
-  exchange_->ended = true;
   send_head({.status = status, .content_type = content_type, .body_bytes = static_cast<int64_t>(body.size())}, headers);
   if (method_ != "HEAD") waiting_ += body;
+  exchange_->ended = true;
   send();
 }
 
@@ -444,8 +480,8 @@ void Connection::send_chunk(std::string_view bytes) {
 }
 
 void Connection::end_chunks() {
-  exchange_->ended = true;
   if (!http_1_0_) waiting_ += "0\r\n\r\n";
+  exchange_->ended = true;
   send();
   if (!writing_) answered();
 }
@@ -467,12 +503,12 @@ void Connection::send() {
     sent_of_sending_ = 0;
   }
   if (sending_.empty()) return;
-  writing_ = true;
   last_progress_ = Clock::now();
   stream_->write_some(boost::asio::buffer(sending_) + sent_of_sending_,
                       [self = shared_from_this()](ByteStream::Error error, size_t bytes) {
                         self->guarded([&] { self->on_sent(error, bytes); });
                       });
+  writing_ = true;
 }
 
 void Connection::on_sent(ByteStream::Error error, size_t bytes) {
@@ -490,13 +526,17 @@ void Connection::on_sent(ByteStream::Error error, size_t bytes) {
 void Connection::tell_writable() {
   const std::shared_ptr<ExchangeState> state = exchange_;
   state->full = false;
-  const std::function<void()> callback = state->on_writable;  // it may end the exchange, and with it the original
-  if (!callback || state->ended) return;
-  try {
-    callback();
-  } catch (...) {
-    if (!state->ended && !state->closed) failed(std::current_exception());
-  }
+  if (!state->ended) call_endpoint([&] { call_back(*state, state->on_writable); });
+}
+
+void Connection::look(ExchangeState& state) {
+  if (&state != exchange_.get()) return;  // it has been answered
+  const std::shared_ptr<ExchangeState> kept = exchange_;
+  guarded([&] {
+    if (state.has_news.exchange(false) && !state.ended) call_endpoint([&] { call_back(state, state.on_news); });
+    if (!state.abandoned || state.ended || state.closed) return;
+    failed(std::make_exception_ptr(std::logic_error("the endpoint let go of a request without an answer")));
+  });
 }
 
 // The last byte of the answer is out.
@@ -523,7 +563,7 @@ void Connection::record() {
 }
 
 void Connection::release_body() {
-  core_.buffered_bytes -= std::exchange(buffered_bytes_, 0);
+  buffered_.set(0);
   parser_.reset();
 }
 
@@ -535,15 +575,15 @@ void Connection::release_request() {
   // Callbacks hold what the endpoint keeps for the request, the exchange too.
   if (const std::shared_ptr<ExchangeState> state = std::move(exchange_)) {
     state->ended = true;
-    const std::function<void()> one = std::move(state->on_writable);
-    const std::function<void()> other = std::move(state->on_closed);
+    const std::function<void()> callbacks[] = {std::move(state->on_news), std::move(state->on_writable),
+                                               std::move(state->on_closed)};
   }
 }
 
 // ---- the end ----
 
 // Nobody waits any more for the answer to what is under way, if anything is.
-void Connection::lost(std::string_view outcome) {
+void Connection::lost(std::string_view outcome) noexcept {
   if (state_ == State::kClosed) return;
   const bool answering = state_ == State::kAnswering && exchange_ != nullptr;
   const std::shared_ptr<ExchangeState> state = exchange_;
@@ -586,7 +626,14 @@ void Connection::close() {
   loop_.remove(shared_from_this());
 }
 
-void Connection::check(Clock::time_point now) {
+void Connection::check(Clock::time_point now) noexcept {
+  guarded([&] {
+    if (exchange_ != nullptr && (exchange_->has_news || exchange_->abandoned)) look(*exchange_);
+    if (state_ != State::kClosed) check_deadlines(now);
+  });
+}
+
+void Connection::check_deadlines(Clock::time_point now) {
   const TransportLimits& limits = core_.limits;
   const double seconds = seconds_between(since_, now);
   switch (state_) {
@@ -640,37 +687,57 @@ void IoLoop::add(std::shared_ptr<Connection> connection) {
 
 void IoLoop::remove(const std::shared_ptr<Connection>& connection) { connections_.erase(connection); }
 
-void IoLoop::close_all() {
-  const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
-  for (const std::shared_ptr<Connection>& connection : all) connection->lost("shutdown");
+void IoLoop::close_all() noexcept {
+  while (!connections_.empty()) {
+    const std::shared_ptr<Connection> connection = *connections_.begin();
+    connection->lost("shutdown");
+    connections_.erase(connection);
+  }
 }
 
 void IoLoop::arm() {
   if (armed_ || connections_.empty()) return;
-  armed_ = true;
   const TransportLimits& limits = core.limits;
   const double shortest =
       std::min({limits.read_timeout_s, limits.idle_timeout_s, limits.write_timeout_s, limits.heartbeat_s});
   timer_.expires_after(std::chrono::milliseconds(static_cast<int>(1000 * std::clamp(shortest / 8, 0.02, 0.25))));
   timer_.async_wait([this](ByteStream::Error error) {
     armed_ = false;
-    if (!error) sweep();
+    if (error) return;
+    sweep();
+    arm();
   });
+  armed_ = true;
 }
 
-void IoLoop::sweep() {
+void IoLoop::sweep() noexcept {
   const Clock::time_point now = Clock::now();
-  const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
-  for (const std::shared_ptr<Connection>& connection : all) connection->check(now);
-  arm();
+  try {
+    const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
+    for (const std::shared_ptr<Connection>& connection : all) connection->check(now);
+  } catch (...) {  // no memory for the list: at the next look
+  }
 }
 
-void IoLoop::run() {
+void IoLoop::run(const std::function<void()>& again) noexcept {
   while (!context.stopped()) {
+    bool is_armed = true;
     try {
-      context.run();
+      arm();
+      again();
+    } catch (...) {  // what runs next may free memory
+      is_armed = false;
+    }
+    try {
+      if (is_armed) {
+        context.run();
+      } else {
+        context.run_for(kPause);
+      }
     } catch (const std::exception& error) {
       log_warning("in a thread of the server: {}", error.what());
+    } catch (...) {
+      log_warning("in a thread of the server: something that is no exception of C++'s");
     }
   }
 }

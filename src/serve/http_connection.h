@@ -5,6 +5,7 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <unordered_set>
 
@@ -25,7 +26,7 @@ struct ServerCore {
   std::atomic<bool> draining{false};
   std::atomic<int64_t> connections{0};
   std::atomic<int64_t> in_flight{0};
-  std::atomic<int64_t> buffered_bytes{0};
+  const BufferedBytes::Counter buffered_bytes = std::make_shared<std::atomic<int64_t>>(0);
   std::atomic<int64_t> accepted{0};
   std::atomic<int64_t> refused{0};
   std::atomic<int64_t> timeouts{0};
@@ -39,17 +40,18 @@ class IoLoop {
 
   void add(std::shared_ptr<Connection> connection);  // on its thread, as the next two
   void remove(const std::shared_ptr<Connection>& connection);
-  void close_all();
+  void close_all() noexcept;
 
-  // Runs until the context is stopped. What handlers throw does not end it.
-  void run();
+  // Runs until the context is stopped. What handlers throw, or that memory is out, does not end it: what they may have
+  // left undone is looked for again, `again` (the acceptor's) first.
+  void run(const std::function<void()>& again) noexcept;
 
   ServerCore& core;
   boost::asio::io_context context{1};
 
  private:
   void arm();
-  void sweep();
+  void sweep() noexcept;
 
   boost::asio::steady_timer timer_;
   bool armed_ = false;

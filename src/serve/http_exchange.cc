@@ -2,12 +2,10 @@
 
 #include <boost/asio/post.hpp>
 
-#include "base/error.h"
-
 namespace glimmer {
 namespace {
 
-class HttpExchange final : public Exchange, public std::enable_shared_from_this<HttpExchange> {
+class HttpExchange final : public Exchange {
  public:
   HttpExchange(boost::asio::io_context& context, std::weak_ptr<ExchangeOwner> owner,
                std::shared_ptr<ExchangeState> state)
@@ -15,23 +13,17 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
 
   ~HttpExchange() override {
     if (state_->ended || state_->closed) return;
-    // On whatever thread: what is to be done belongs to the connection's.
-    try {
-      boost::asio::post(context_, [owner = std::move(owner_), state = std::move(state_)] {
-        const std::shared_ptr<ExchangeOwner> connection = owner.lock();
-        if (state->ended || state->closed || connection == nullptr) return;
-        connection->failed(
-            std::make_exception_ptr(std::logic_error("the endpoint let go of a request without an answer")));
-      });
-    } catch (...) {
-    }
+    state_->abandoned = true;
+    wake();
   }
 
   HttpRequest& request() override { return state_->request; }
   RequestNotes& notes() override { return state_->notes; }
 
-  void post(std::function<void()> work) override {
-    boost::asio::post(context_, [self = shared_from_this(), work = std::move(work)] { self->guarded(work); });
+  void on_news(std::function<void()> callback) override { state_->on_news = std::move(callback); }
+
+  void tell_news() noexcept override {
+    if (!state_->has_news.exchange(true)) wake();
   }
 
   void respond(int status, std::string_view content_type, std::string body, HttpHeaders headers) override {
@@ -68,11 +60,7 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
   void on_writable(std::function<void()> callback) override { state_->on_writable = std::move(callback); }
 
   void on_closed(std::function<void()> callback) override {
-    if (state_->closed) {
-      post(std::move(callback));
-    } else if (!state_->ended) {
-      state_->on_closed = std::move(callback);
-    }
+    if (!state_->closed && !state_->ended) state_->on_closed = std::move(callback);
   }
 
   bool closed() const override { return state_->closed; }
@@ -81,11 +69,13 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
  private:
   std::shared_ptr<ExchangeOwner> alive() const { return state_->ended || state_->closed ? nullptr : owner_.lock(); }
 
-  void guarded(const std::function<void()>& work) {
+  // On whatever thread: what is to be done belongs to the connection's.
+  void wake() noexcept {
     try {
-      work();
-    } catch (...) {
-      if (const std::shared_ptr<ExchangeOwner> owner = alive()) owner->failed(std::current_exception());
+      boost::asio::post(context_, [owner = owner_, state = state_] {
+        if (const std::shared_ptr<ExchangeOwner> connection = owner.lock()) connection->look(*state);
+      });
+    } catch (...) {  // no memory: the connection looks by itself when it looks at its deadlines
     }
   }
 

@@ -13,6 +13,7 @@ namespace glimmer {
 struct ExchangeState {
   HttpRequest request;
   RequestNotes notes;
+  std::function<void()> on_news;
   std::function<void()> on_writable;
   std::function<void()> on_closed;
   std::string heartbeat;
@@ -20,6 +21,9 @@ struct ExchangeState {
   std::atomic<bool> ended = false;   // it is whole, or there will be no more of it
   std::atomic<bool> closed = false;  // the client is gone
   bool full = false;                 // the queue came to its bound, and has not been half empty since
+  // What another thread has to say, which the connection also finds by itself where it could not be told.
+  std::atomic<bool> has_news = false;
+  std::atomic<bool> abandoned = false;  // the endpoint let go of it without an answer
 };
 
 // What an exchange asks of its connection. On the I/O thread.
@@ -32,7 +36,7 @@ class ExchangeOwner {
   virtual void send_chunk(std::string_view bytes) = 0;
   virtual void end_chunks() = 0;
   virtual void break_off(std::string_view outcome) = 0;
-  virtual void failed(const std::exception_ptr& exception) = 0;
+  virtual void look(ExchangeState& state) = 0;  // for what another thread has to say
 };
 
 // `owner` lives in `context`'s thread only; the exchange may be let go of anywhere.

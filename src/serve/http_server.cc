@@ -20,6 +20,7 @@ using tcp = asio::ip::tcp;
 
 constexpr int64_t kCrowdedConnections = 64;  // beyond the limit, that are told so; more are only closed
 constexpr int kSendBufferBytes = 256 << 10;  // the kernel's own, so that a client that does not read is noticed
+constexpr int kMaxAcceptedAtOnce = 64;       // before others have their turn
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
 void check_options(const HttpServerOptions& options) {
@@ -67,6 +68,21 @@ void raise_file_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Sets a flag for as long as a handler exists that is to be called: whatever becomes of it, it is known.
+class Pending {
+ public:
+  explicit Pending(bool& flag) : flag_(&flag) { flag = true; }
+  Pending(Pending&& other) noexcept : flag_(std::exchange(other.flag_, nullptr)) {}
+  Pending& operator=(Pending&&) = delete;
+  ~Pending() {
+    if (flag_ != nullptr) *flag_ = false;
+  }
+  void end() { Pending(std::move(*this)); }
+
+ private:
+  bool* flag_;
+};
+
 struct IoThread {
   explicit IoThread(ServerCore& core) : loop(core), work(loop.context.get_executor()) {}
   IoLoop loop;
@@ -86,8 +102,7 @@ class HttpServer::Impl {
     for (int64_t i = 0; i < options.threads; ++i) threads_.push_back(std::make_unique<IoThread>(core_));
     pause_.emplace(context());
     listen(options);
-    for (const auto& thread : threads_) thread->thread = std::thread([&loop = thread->loop] { loop.run(); });
-    asio::post(context(), [this] { accept(); });
+    start_threads();
   }
   ~Impl() { stop(); }
 
@@ -96,7 +111,10 @@ class HttpServer::Impl {
 
   void drain() {
     core_.draining = true;
-    asio::post(context(), [this] { close_acceptor(); });
+    try {
+      asio::post(context(), [this] { close_acceptor(); });
+    } catch (const std::bad_alloc&) {  // who connects next closes it
+    }
   }
 
   bool wait_until_idle(std::chrono::steady_clock::time_point deadline) {
@@ -107,25 +125,31 @@ class HttpServer::Impl {
     return true;
   }
 
-  void stop() {
+  void stop() noexcept {
     if (stopped_) return;
     stopped_ = true;
     core_.draining = true;
     for (const auto& thread : threads_) {
-      asio::post(thread->loop.context, [this, &thread] {
-        if (thread == threads_.front()) close_acceptor();
-        thread->loop.close_all();
-        thread->work.reset();
+      try {
+        asio::post(thread->loop.context, [this, &thread] {
+          if (thread == threads_.front()) close_acceptor();
+          thread->loop.close_all();
+          thread->work.reset();
+          thread->loop.context.stop();
+        });
+      } catch (const std::bad_alloc&) {
         thread->loop.context.stop();
-      });
+      }
     }
-    for (const auto& thread : threads_) thread->thread.join();
+    for (const auto& thread : threads_) {
+      if (thread->thread.joinable()) thread->thread.join();
+    }
   }
 
   TransportCounts counts() const {
     return {.connections = core_.connections,
             .in_flight = core_.in_flight,
-            .buffered_bytes = core_.buffered_bytes,
+            .buffered_bytes = *core_.buffered_bytes,
             .accepted = core_.accepted,
             .refused = core_.refused,
             .timeouts = core_.timeouts,
@@ -144,9 +168,26 @@ class HttpServer::Impl {
       if (wanted.address().is_v6()) acceptor_->set_option(asio::ip::v6_only(false));
       acceptor_->bind(wanted);
       acceptor_->listen(1024);
+      acceptor_->non_blocking(true);
       endpoint_ = acceptor_->local_endpoint();
     } catch (const boost::system::system_error& error) {
       fail(ErrorCode::kIo, "cannot listen on {}: {}", text_of(wanted), error.code().message());
+    }
+  }
+
+  void start_threads() {
+    try {
+      for (const auto& thread : threads_) {
+        const bool accepts = thread == threads_.front();
+        thread->thread = std::thread([this, &loop = thread->loop, accepts] {
+          loop.run([this, accepts] {
+            if (accepts) await_connections();
+          });
+        });
+      }
+    } catch (const std::system_error& error) {
+      stop();
+      fail(ErrorCode::kIo, "the system gives no thread to serve the network with: {}", error.what());
     }
   }
 
@@ -156,21 +197,48 @@ class HttpServer::Impl {
     pause_->cancel();
   }
 
-  void accept() {
-    if (!acceptor_->is_open()) return;
-    IoLoop& loop = threads_[next_++ % threads_.size()]->loop;
-    acceptor_->async_accept(loop.context, [this, &loop](boost::system::error_code error, tcp::socket socket) {
-      if (!acceptor_->is_open()) return;
-      if (!error) {
-        take(loop, std::move(socket));
-        return accept();
+  // Waits for the next, unless it does so already.
+  void await_connections() {
+    if (waits_ || pauses_ || !acceptor_->is_open()) return;
+    acceptor_->async_wait(tcp::acceptor::wait_read,
+                          [this, pending = Pending(waits_)](boost::system::error_code error) mutable {
+                            pending.end();
+                            if (core_.draining) close_acceptor();
+                            if (!error && acceptor_->is_open()) accept_all();
+                          });
+  }
+
+  void accept_all() {
+    for (int i = 0; i < kMaxAcceptedAtOnce; ++i) {
+      std::string problem;
+      try {
+        IoLoop& loop = threads_[next_++ % threads_.size()]->loop;
+        tcp::socket socket(loop.context);
+        boost::system::error_code error;
+        acceptor_->accept(socket, error);
+        if (error == asio::error::would_block) break;
+        if (!error) {
+          has_failed_ = false;
+          take(loop, std::move(socket));
+          continue;
+        }
+        if (error == asio::error::connection_aborted) continue;
+        problem = error.message();
+      } catch (const std::bad_alloc&) {
+        problem = "out of memory";
       }
-      // Out of files, or the like: connections that end make room.
-      log_warning("no connection could be accepted: {}", error.message());
-      pause_->expires_after(kAcceptPause);
-      pause_->async_wait([this](boost::system::error_code cancelled) {
-        if (!cancelled) accept();
-      });
+      return pause(problem);
+    }
+    await_connections();
+  }
+
+  // Out of files, or the like: connections that end make room. Said once, until one could be accepted.
+  void pause(const std::string& problem) {
+    if (!std::exchange(has_failed_, true)) log_warning("no connection could be accepted: {}", problem);
+    pause_->expires_after(kAcceptPause);
+    pause_->async_wait([this, pending = Pending(pauses_)](boost::system::error_code cancelled) mutable {
+      pending.end();
+      if (!cancelled) await_connections();
     });
   }
 
@@ -195,11 +263,14 @@ class HttpServer::Impl {
   ServerCore core_;
   const bool secure_;
   std::unique_ptr<StreamFactory> streams_;
+  bool waits_ = false;                              // for a connection
+  bool pauses_ = false;                             // before it waits again
   std::vector<std::unique_ptr<IoThread>> threads_;  // the first accepts for all
   std::optional<tcp::acceptor> acceptor_;
   std::optional<asio::steady_timer> pause_;
   tcp::endpoint endpoint_;
   size_t next_ = 0;
+  bool has_failed_ = false;
   bool stopped_ = false;
 };
 

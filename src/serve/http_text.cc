@@ -47,6 +47,11 @@ std::string_view without_origin(std::string_view target) {
 
 }  // namespace
 
+void HttpRequest::drop_body() {
+  std::string().swap(body);
+  buffered.set(0);
+}
+
 const std::string* HttpRequest::header(std::string_view lower_case_name) const {
   for (const auto& [name, value] : headers) {
     if (name == lower_case_name) return &value;

@@ -172,6 +172,8 @@ void Site::done(const RequestRecord& record) {
     log_.write(record);
   } catch (const std::exception& error) {
     log_warning("a request could not be logged: {}", error.what());
+  } catch (...) {
+    log_warning("a request could not be logged");
   }
 }
 

@@ -2,11 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/utf8.h"
+#include "serve/answer_pieces.h"
 #include "serve/background.h"
 #include "serve/schema_openai.h"
 #include "serve/served_model.h"
 #include "serve/service.h"
+#include "text/argument_value.h"
+#include "text/stream_decoder.h"
 
 namespace glimmer {
 namespace {
@@ -81,61 +86,101 @@ std::vector<int32_t> encode(const Fields& body, const ServedModel& model, Schema
 }
 
 // The bytes of a token: as text where they are one, else as numbers, as llama.cpp's server does.
-Json piece_json(std::string_view bytes) {
-  if (is_valid_utf8(bytes)) return bytes;
-  Json out = Json::array();
-  for (const char byte : bytes) out.push_back(static_cast<unsigned char>(byte));
-  return out;
+std::string piece_json(std::string_view bytes) {
+  if (is_valid_utf8(bytes)) return json_string(bytes);
+  std::string out = "[";
+  for (const char byte : bytes) out += fmt::format("{}{}", out.size() > 1 ? "," : "", static_cast<unsigned char>(byte));
+  return out + "]";
+}
+
+using TokenIds = std::shared_ptr<const std::vector<int32_t>>;
+
+// A list with what `write` makes of each token.
+template <typename Write>
+NextPiece token_list(TokenIds ids, Write write) {
+  constexpr size_t kTokensAtOnce = 256;
+  return [ids = std::move(ids), write, at = size_t{0}](std::string& out) mutable {
+    if (at == 0) out += '[';
+    for (const size_t end = std::min(ids->size(), at + kTokensAtOnce); at < end; ++at) {
+      if (at > 0) out += ',';
+      write((*ids)[at], out);
+    }
+    if (at == ids->size()) out += ']';
+    return at < ids->size();
+  };
+}
+
+// The text of tokens, as a JSON string without its quotes.
+NextPiece decoded_pieces(const Tokenizer& tokenizer, TokenIds ids, DecodeOptions options) {
+  constexpr size_t kTokensAtOnce = 256;
+  const auto decoder = std::make_shared<StreamDecoder>(tokenizer, options);
+  return [ids = std::move(ids), decoder, at = size_t{0}](std::string& out) mutable {
+    std::string text;
+    for (const size_t end = std::min(ids->size(), at + kTokensAtOnce); at < end; ++at)
+      text += decoder->push((*ids)[at]);
+    if (at == ids->size()) text += decoder->flush();
+    const std::string quoted = json_string(text);
+    out.append(quoted, 1, quoted.size() - 2);
+    return at < ids->size();
+  };
 }
 
 Json type_json(const char* name) { return {{"type", name}}; }
 Json list_json(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
 
-Json tokens_of(const Service& service, const std::string& text, SchemaContext& context) {
+NextPiece tokens_of(const Service& service, const std::string& text, SchemaContext& context) {
   const Json json = parse_body(text);
   const Fields body(json, "", tokenize_table(), &context.remarks);
-  const std::vector<int32_t> ids = encode(body, service.model, context);
   const Tokenizer& tokenizer = service.model.tokenizer();
-  Json out = {{"count", ids.size()}, {"max_model_len", service.model.max_context_tokens()}};
-  if (body.boolean("with_pieces", false)) {
-    out["tokens"] = Json::array();
-    for (const int32_t id : ids) {
-      out["tokens"].push_back({{"id", id}, {"piece", piece_json(tokenizer.token_bytes(id))}});
+  const auto ids = std::make_shared<const std::vector<int32_t>>(encode(body, service.model, context));
+  std::vector<NextPiece> parts = {json_piece(
+      fmt::format("{{\"count\":{},\"max_model_len\":{},\"tokens\":", ids->size(), service.model.max_context_tokens()))};
+  const bool with_pieces = body.boolean("with_pieces", false);
+  parts.push_back(token_list(ids, [&tokenizer, with_pieces](int32_t id, std::string& out) {
+    if (with_pieces) {
+      out += fmt::format("{{\"id\":{},\"piece\":{}}}", id, piece_json(tokenizer.token_bytes(id)));
+    } else {
+      out += fmt::format("{}", id);
     }
-  } else {
-    out["tokens"] = ids;
-  }
+  }));
   if (body.boolean("return_token_strs", false)) {
-    out["token_strs"] = Json::array();
-    for (const int32_t id : ids) out["token_strs"].push_back(tokenizer.id_to_token(id).value_or(""));
+    parts.push_back(json_piece(",\"token_strs\":"));
+    parts.push_back(token_list(ids, [&tokenizer](int32_t id, std::string& out) {
+      out += json_string(tokenizer.id_to_token(id).value_or(""));
+    }));
   }
-  return out;
+  parts.push_back(json_piece("}"));
+  return in_order(std::move(parts));
 }
 
-Json text_of(const Service& service, const std::string& text, SchemaContext& context) {
+NextPiece text_of(const Service& service, const std::string& text, SchemaContext& context) {
   const Json json = parse_body(text);
   const Fields body(json, "", detokenize_table(), &context.remarks);
-  std::vector<int32_t> ids = read_token_ids(*body.find("tokens"), "tokens", context);
-  const std::string decoded =
-      service.model.tokenizer().decode(ids, {.skip_special = body.boolean("skip_special_tokens", false)});
-  return {{"prompt", decoded}, {"content", decoded}};
+  const auto ids =
+      std::make_shared<const std::vector<int32_t>>(read_token_ids(*body.find("tokens"), "tokens", context));
+  const DecodeOptions options{.skip_special = body.boolean("skip_special_tokens", false)};
+  const Tokenizer& tokenizer = service.model.tokenizer();
+  return in_order({json_piece("{\"prompt\":\""), decoded_pieces(tokenizer, ids, options),
+                   json_piece("\",\"content\":\""), decoded_pieces(tokenizer, ids, options), json_piece("\"}")});
 }
 
-Json rendered(const Service& service, const std::string& text, SchemaContext& context) {
+NextPiece rendered(const Service& service, const std::string& text, SchemaContext& context) {
   const Json json = parse_body(text);
   const Fields body(json, "", apply_template_table(), &context.remarks);
-  const PreparedPrompt prompt = service.model.prepare(read_chat(body, context));
-  return {{"prompt", prompt.text}};
+  PreparedPrompt prompt = service.model.prepare(read_chat(body, context));
+  return in_order({json_piece("{\"prompt\":\""),
+                   string_pieces(std::make_shared<const std::string>(std::move(prompt.text))), json_piece("\"}")});
 }
 
 void answer(Service& service, std::shared_ptr<Exchange> exchange,
-            Json (*answer_to)(const Service& service, const std::string& text, SchemaContext& context)) {
+            NextPiece (*answer_to)(const Service& service, const std::string& text, SchemaContext& context)) {
   run_aside(service, exchange, [&service, exchange, answer_to]() -> std::function<void()> {
     SchemaContext context{service.limits, service.model.vocab_size(), {}};
-    std::string body = dump_json(answer_to(service, exchange->request().body, context));
-    return [exchange, body = std::move(body), remarks = std::move(context.remarks)] {
+    NextPiece next = answer_to(service, exchange->request().body, context);
+    exchange->request().drop_body();
+    return [exchange, next = std::move(next), remarks = std::move(context.remarks)] {
       exchange->notes().remarks = remarks;
-      exchange->respond(200, "application/json", body);
+      respond_in_pieces(exchange, next);
     };
   });
 }

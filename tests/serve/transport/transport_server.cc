@@ -65,19 +65,29 @@ void stream(Service&, Shared exchange) {
   go_on();
 }
 
+// Told by another thread, more often than the connection's thread may come to look.
 void count(Service&, Shared exchange) {
   const int64_t events = number_of(exchange->request().parameter);
   exchange->begin_stream(kEventStream, std::string(kSseComment));
-  std::thread([exchange, events] {
+  struct Counted {
+    std::atomic<int64_t> told{0};
+    int64_t written = 0;
+  };
+  const auto counted = std::make_shared<Counted>();
+  exchange->on_news([exchange, counted, events] {
+    while (counted->written < counted->told) {
+      std::string event;
+      append_sse(event, "", std::to_string(counted->written++));
+      exchange->write(event);
+    }
+    if (counted->written == events) exchange->end_stream();
+  });
+  std::thread([exchange, counted, events] {
     for (int64_t i = 0; i < events; ++i) {
-      exchange->post([exchange, i] {
-        std::string event;
-        append_sse(event, "", std::to_string(i));
-        exchange->write(event);
-      });
+      ++counted->told;
+      exchange->tell_news();
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
-    exchange->post([exchange] { exchange->end_stream(); });
   }).detach();
 }
 
@@ -100,11 +110,13 @@ void throw_it(Service&, Shared exchange) {
   }
   if (what == "overloaded") throw Engine::Overloaded(ErrorCode::kLimit, "the queue is full");
   if (what == "posted") {
-    exchange->post([] { throw std::runtime_error("secret"); });
+    exchange->on_news([exchange] { throw std::runtime_error("secret"); });
+    exchange->tell_news();
   } else if (what == "later") {
     exchange->begin_stream(kEventStream, "");
     exchange->write("data: first\n\n");
-    exchange->post([] { throw std::runtime_error("secret"); });
+    exchange->on_news([exchange] { throw std::runtime_error("secret"); });
+    exchange->tell_news();
   } else if (what == "number") {
     throw 42;
   } else {

@@ -1,0 +1,217 @@
+"""Requests that would exhaust, block or end the process: memory in multiples of what was sent, and who waits for whom."""
+
+import json
+import os
+import sys
+import threading
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from support.server import Reader, Server, metric, request_bytes, send  # noqa: E402
+
+BINARY = os.environ["GLIMMER"]
+MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "models", "demo")
+FLAGS = ("-m", MODEL, "-q", "--kv-memory", "0.05")
+HELLO = [{"role": "user", "content": "What is 17 + 25?"}]
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(BINARY, *FLAGS, "--io-threads", "1", command=["serve"]) as running:
+        running.ask("POST", "/tokenize", body=b'{"prompt": "Hello"}')
+        yield running
+
+
+def status_bytes(server, key):
+    with open(f"/proc/{server.process.pid}/status") as lines:
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key))
+
+
+def ask(server, path, fields):
+    body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
+    with server.connect(timeout=100) as connection:
+        send(connection, "POST", path, body=body)
+        return Reader(connection).answer()
+
+
+def ask_measured(server, path, fields):
+    """The answer, and the memory that it took at its peak."""
+    with open(f"/proc/{server.process.pid}/clear_refs", "w") as file:
+        file.write("5")  # the peak begins anew
+    before = status_bytes(server, "VmRSS")
+    answer = ask(server, path, fields)
+    return answer, status_bytes(server, "VmHWM") - before
+
+
+def multiplying(combiner, levels=4, width=10, values=12000):
+    definitions = {"d0": {"enum": [1] * values}}
+    for i in range(levels):
+        definitions[f"d{i + 1}"] = {combiner: [{"$ref": f"#/$defs/d{i}"}] * width}
+    return {"type": "object", "properties": {"p": {"$ref": f"#/$defs/d{levels}"}}, "$defs": definitions}
+
+
+def circular():
+    return {"type": "object", "properties": {"p": {"$ref": "#/$defs/a"}},
+            "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}] * 50}, "b": {"allOf": [{"$ref": "#/$defs/a"}] * 50}}}
+
+
+def one_large_value():
+    return {"type": "object", "properties": {f"p{i}": {"$ref": "#/$defs/c"} for i in range(2000)},
+            "$defs": {"c": {"const": ["x" * 8] * 5000}}}
+
+
+SCHEMAS = {"anyOf": multiplying("anyOf"), "oneOf": multiplying("oneOf", levels=30, width=20, values=3000),
+           "allOf": multiplying("allOf"), "circle": circular(), "const": one_large_value(),
+           "root": {"$ref": "#/$defs/d4", "$defs": multiplying("anyOf")["$defs"]}}
+
+
+def with_tool(path, schema):
+    if path == "/v1/responses":
+        return {"input": "x", "max_output_tokens": 1, "tools": [{"type": "function", "name": "f", "parameters": schema}]}
+    if path == "/v1/messages":
+        return {"messages": HELLO, "max_tokens": 1, "tools": [{"name": "f", "input_schema": schema}]}
+    return {"messages": HELLO, "max_tokens": 1,
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_schemas_that_multiply(server, path, name):
+    answer, memory = ask_measured(server, path, with_tool(path, SCHEMAS[name]))
+    assert answer.status in (200, 400), answer.body  # 400: as a prompt it is too long
+    assert memory < 64 * MIB
+
+
+def test_schemas_of_many_tools(server):
+    tools = [{"type": "function", "function": {"name": f"f{i}", "parameters": multiplying("anyOf", values=1000)}}
+             for i in range(200)]
+    answer, memory = ask_measured(server, "/v1/chat/completions", {"messages": HELLO, "max_tokens": 1, "tools": tools})
+    assert answer.status == 400 and answer.json()["error"]["code"] == "context_length_exceeded"
+    assert memory < 100 * len(json.dumps(tools))
+
+
+def test_tokenize_answers_are_not_held_whole(server):
+    text = "a" * MIB + "\u2603" * (MIB // 4)
+    answer, memory = ask_measured(server, "/tokenize", {"prompt": text, "with_pieces": True, "return_token_strs": True})
+    assert answer.status == 200 and len(answer.body) > 8 * MIB
+    assert memory < 90 * MIB  # the answer as it was, in values of JSON, took 700
+    body = answer.json()
+    assert list(body) == ["count", "max_model_len", "tokens", "token_strs"]
+    assert body["count"] == len(body["tokens"]) == len(body["token_strs"])
+    pieces = b"".join(token["piece"].encode() if isinstance(token["piece"], str) else bytes(token["piece"])
+                      for token in body["tokens"])
+    assert pieces.decode() == text
+    plain = ask(server, "/tokenize", {"prompt": text}).json()
+    assert plain["tokens"] == [token["id"] for token in body["tokens"]]
+
+
+def test_detokenize_answers_are_not_held_whole(server):
+    longest = max(range(4000), key=lambda i: len(ask_pieces(server, i)) if i % 16 == 0 else 0)
+    answer, memory = ask_measured(server, "/detokenize", {"tokens": [longest] * 300_000})
+    piece = ask_pieces(server, longest)
+    assert answer.status == 200
+    assert answer.json() == {"prompt": piece * 300_000, "content": piece * 300_000}
+    assert memory < 40 * MIB
+
+
+def ask_pieces(server, token):
+    return ask(server, "/detokenize", {"tokens": [token]}).json()["content"]
+
+
+def test_whole_characters_cross_pieces(server):
+    text = "".join(chr(0x4E00 + i % 5000) for i in range(100_000))
+    tokens = ask(server, "/tokenize", {"prompt": text}).json()["tokens"]
+    assert ask(server, "/detokenize", {"tokens": tokens}).json() == {"prompt": text, "content": text}
+    rendered = ask(server, "/apply-template", {"messages": [{"role": "user", "content": text}]}).json()["prompt"]
+    assert text in rendered
+
+
+def test_a_client_that_does_not_read_an_answer_holds_little(server):
+    body = json.dumps({"prompt": "a" * MIB, "with_pieces": True}).encode()
+    with server.connect(receive_buffer=4096) as connection:
+        connection.sendall(request_bytes("POST", "/tokenize", body=body))
+        server.ask("POST", "/tokenize", body=b'{"prompt": "%s"}' % (b"b" * MIB))  # behind it in the background
+        assert status_bytes(server, "VmRSS") < 600 * MIB
+    assert server.alive()
+
+
+def test_bodies_count_until_they_are_let_go_of():
+    """Twenty clients send 6 MiB and leave; what is left of them is not read before an honest request."""
+    body = json.dumps({"messages": [{"role": "user", "content": "a b " * (6 << 18)}], "max_tokens": 1}).encode()
+    with Server(BINARY, *FLAGS, "--max-buffered", str(16 * MIB), command=["serve"]) as server:
+        peak = before = status_bytes(server, "VmRSS")
+        for _ in range(20):
+            with server.connect() as connection:
+                try:
+                    connection.sendall(request_bytes("POST", "/v1/chat/completions", body=body))
+                except OSError:
+                    pass  # a 503, before all was sent
+            peak = max(peak, status_bytes(server, "VmRSS"))
+        assert server.ask("POST", "/tokenize", body=json.dumps({"prompt": "a b " * 10_000}).encode()).status == 200
+        assert peak - before < 12 * len(body)
+        server.wait_for_log("client_gone")
+        for _ in range(500):
+            if metric(server.ask("GET", "/metrics").body.decode(), "glimmer_http_buffered_bytes") == 0:
+                return
+            threading.Event().wait(0.02)
+        raise AssertionError("bodies are still counted")
+
+
+def test_small_requests_do_not_wait_for_large_ones():
+    large = json.dumps({"prompt": "a b " * (4 << 18)}).encode()
+    small = json.dumps({"prompt": "a b " * 10_000}).encode()
+    done = []
+    with Server(BINARY, *FLAGS, command=["serve"]) as server:
+
+        def post(name, body):
+            with server.connect(timeout=100) as connection:
+                connection.sendall(request_bytes("POST", "/tokenize", body=body))
+                assert Reader(connection).answer().status == 200
+            done.append(name)
+
+        threads = [threading.Thread(target=post, args=("large", large)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while metric(server.ask("GET", "/metrics").body.decode(), "glimmer_http_requests_in_flight") < 4:
+            threading.Event().wait(0.005)
+        post("small", small)
+        for thread in threads:
+            thread.join()
+    assert done.index("small") < 6, done
+
+
+# Loading needs about 250 MB of address space; what is beyond that, the requests run out of.
+@pytest.mark.parametrize("megabytes", [300, 340, 400, 480])
+def test_little_memory_ends_requests_and_not_the_process(megabytes):
+    try:
+        server = Server("prlimit", *FLAGS, command=[f"--as={megabytes * MIB}", BINARY, "serve"])
+    except RuntimeError:
+        pytest.skip("the model does not load in so little")
+
+    def client(i):
+        for k in range(4):
+            fields = {"messages": [{"role": "user", "content": "Tell me a story " * (i + 1)}], "max_tokens": 30, "n": 4,
+                      "logprobs": True, "top_logprobs": 20, "stream": i % 2 == 0}
+            path = "/v1/chat/completions"
+            if k % 2 == 1:
+                path, fields = "/tokenize", {"prompt": "ab " * 100_000 * (1 + i % 4), "with_pieces": k % 4 == 1}
+            try:
+                ask(server, path, fields)
+            except (OSError, EOFError):
+                pass  # a connection for which nothing was left
+
+    with server:
+        clients = [threading.Thread(target=client, args=(i,)) for i in range(12)]
+        for thread in clients:
+            thread.start()
+        for thread in clients:
+            thread.join()
+        assert server.process.poll() is None, server.log()[-2000:]
+        answer = ask(server, "/v1/chat/completions", {"messages": HELLO, "max_tokens": 2})
+        assert answer.status == 200, answer.body
+        text = server.ask("GET", "/metrics").body.decode()
+        for name in ("glimmer_requests_running", "glimmer_requests_waiting", "glimmer_kv_pages_used",
+                     "glimmer_http_buffered_bytes"):
+            assert metric(text, name) == 0
