@@ -2,6 +2,7 @@
 
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "base/json_numbers.h"
 
 namespace glimmer {
 
@@ -10,7 +11,7 @@ void map_json_lines(const std::function<Json(const Json& line)>& transform) {
   while (const auto line = reader.next()) {
     if (line->find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string source = fmt::format("line {} of standard input", reader.line_number());
-    const Json parsed = parse_json(*line, source);
+    const Json parsed = parse_exact_json(*line, source);
     try {
       write_output(dump_json(transform(parsed)) + "\n");
     } catch (const Error& error) {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "base/mapped_file.h"
 #include "source/side_files.h"
 
@@ -14,7 +15,7 @@ namespace fs = std::filesystem;
 // `text` as JSON, or as a string where it is none: --template-arg enable_thinking=false, reasoning_effort=high.
 Json value_of(const std::string& text) {
   try {
-    return parse_json(text, "--template-arg");
+    return parse_exact_json(text, "--template-arg");
   } catch (const Error&) {
     return text;
   }
@@ -53,7 +54,7 @@ void TemplateFlags::apply(Json& inputs) const {
 }
 
 Json read_tools(const fs::path& path) {
-  Json tools = parse_json(read_file(path), path.string());
+  Json tools = parse_exact_json(read_file(path), path.string());
   if (tools.is_object() && tools.contains("tools")) tools = Json(tools["tools"]);
   if (!tools.is_array()) {
     fail(ErrorCode::kInvalid, "{}: expected a list of tools, or an object with it as \"tools\", found {}",

@@ -5,6 +5,7 @@
 #include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "base/mapped_file.h"
 
 namespace glimmer {
@@ -58,7 +59,7 @@ int render_command(Arguments arguments) {
   }
   const std::string source = options.file.value_or("standard input");
   const std::string json = options.file ? read_file(*options.file) : read_all_input();
-  write_exact_text(render(chat_template, options, parse_json(json, source)));
+  write_exact_text(render(chat_template, options, parse_exact_json(json, source)));
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "base/mapped_file.h"
 #include "base/utf8.h"
 #include "text/jinja/budget.h"
@@ -137,7 +138,7 @@ void parse_arguments(Json& function, const std::string& where) {
     *arguments = Json::object();
     return;
   }
-  Json parsed = parse_json(text, where);
+  Json parsed = parse_exact_json(text, where);
   if (!parsed.is_object()) fail(ErrorCode::kInvalid, "{}: expected a JSON object, found {}", where, parsed.type_name());
   *arguments = std::move(parsed);
 }

@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 #include "base/error.h"
+#include "base/json_numbers.h"
 
 namespace glimmer {
 namespace {
@@ -144,6 +146,55 @@ TEST(Json, TakesTheDeepestValueApart) {
   copy = Json::array({std::move(copy), value});
   value = nullptr;
   EXPECT_EQ(copy.size(), 2u);
+}
+
+// Arrays of numbers that neither 64 bits nor doubles hold, and what becomes of them.
+TEST(ExactJson, NumbersKeepTheirDigits) {
+  const std::string digits400(400, '7');
+  for (const std::string& text :
+       {std::string("18446744073709551615"), std::string("18446744073709551616"), std::string("-9223372036854775808"),
+        std::string("-9223372036854775809"), std::string("12345678901234567890123"), digits400, "-" + digits400,
+        std::string("1e400"), std::string("-1E+4000"), std::string("1e-400"), std::string("0.1000000000000000055"),
+        "0." + digits400, digits400 + ".5e-7"}) {
+    for (const std::string& json : {text, "[" + text + "]", "{\"a\":[1," + text + ",\"" + text + "\"],\"b\":2.5}"}) {
+      EXPECT_EQ(dump_json(parse_exact_json(json, "x")), json);
+    }
+  }
+}
+
+TEST(ExactJson, OtherNumbersAreTheLibrarys) {
+  const Json json =
+      parse_exact_json("[1, -2, 0.25, 1e2, 0.10000000000000001, 1.7976931348623157e308, 5e-324, 0e9999, 0.0]", "x");
+  for (const Json& number : json) EXPECT_TRUE(number.is_number());
+  EXPECT_EQ(json, parse_json("[1, -2, 0.25, 1e2, 0.1, 1.7976931348623157e308, 5e-324, 0, 0.0]", "x"));
+}
+
+TEST(ExactJson, TellsWhatItKept) {
+  const Json json = parse_exact_json("[18446744073709551616, 1e400, 1.00000000000000000005, 3]", "x");
+  EXPECT_TRUE(keeps_number_text(json[0]) && keeps_number_text(json[1]) && keeps_number_text(json[2]));
+  EXPECT_FALSE(keeps_number_text(json[3]) || json[0].is_number());
+  EXPECT_TRUE(is_integer_text(number_text(json[0])));
+  EXPECT_FALSE(is_integer_text(number_text(json[1])) || is_integer_text(number_text(json[2])));
+  EXPECT_EQ(nearest_number(json[0]), 18446744073709551616.0);
+  EXPECT_TRUE(std::isinf(nearest_number(json[1])));
+  EXPECT_EQ(nearest_number(json[3]), 3);
+}
+
+// A number that is taken out and put back moves no other, and no position in an error.
+TEST(ExactJson, HugeNumbersAreFoundAmongAnything) {
+  const std::string huge(500, '9');
+  const std::string json = R"({"1e999\"2e999":[1,"3e999",)" + huge + R"(,-4e999,5,true,6.5,7e999],"x":)" + huge + "}";
+  EXPECT_EQ(dump_json(parse_exact_json(json, "x")), json);
+  for (const char* text : {"x", "[1e999,x", "[1e999,01]", "[1e999e1]", "[1e999", "[-1e999,--1]"}) {
+    EXPECT_THROW(parse_exact_json(text, "x"), Error) << text;
+  }
+  EXPECT_THROW(parse_exact_json("[" + huge + ",1.]", "x"), Error);
+  try {
+    parse_exact_json("[" + huge + ",?]", "x");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("byte 503"));
+  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "text/chat_template.h"
 
 namespace glimmer {
@@ -69,6 +70,42 @@ TEST(Jinja, EqualsJinja2OnTheTable) {
     }
   }
   EXPECT_GT(cases, 200u);
+}
+
+// As Python has them, whose integers have no limit; arithmetic on them is refused.
+TEST(Jinja, NumbersBeyond64BitsKeepTheirDigits) {
+  const Json inputs = {{"x", parse_exact_json(R"({"n": 18446744073709551615, "m": -12345678901234567890123, "e": 1e400,
+      "d": 0.1000000000000000055, "l": 9223372036854775808, "same": 18446744073709551615})",
+                                              "inputs")}};
+  EXPECT_EQ(render("{{ x.n }} {{ x.m }} {{ x.d }} {{ x.n | string }} {{ '%s' % x.m }} {{ x.n ~ 'x' }}", inputs),
+            "18446744073709551615 -12345678901234567890123 0.1000000000000000055 18446744073709551615 "
+            "-12345678901234567890123 18446744073709551615x");
+  EXPECT_EQ(
+      render("{{ [x.n] | tojson }} {{ {'a': x.m} | tojson }} {{ x.e | tojson }} {{ {x.n: 1} | tojson }} {{ [x.n] }}",
+             inputs),
+      "[18446744073709551615] {\"a\": -12345678901234567890123} 1e400 {\"18446744073709551615\": 1} "
+      "[18446744073709551615]");
+  EXPECT_EQ(
+      render("{{ x.n is number }} {{ x.n is integer }} {{ x.n is float }} {{ x.n is string }} {{ x.n is mapping }} "
+             "{{ x.d is float }} {{ x.d is integer }} {{ x.n is iterable }} {{ 'y' if x.n }} {{ x.n is boolean }}",
+             inputs),
+      "True True False False False True False False y False");
+  EXPECT_EQ(render("{{ x.n == x.same }} {{ x.n == x.m }} {{ x.n > 5 }} {{ x.m < x.n }} {{ x.m < -5 }} {{ x.n > 1.5 }} "
+                   "{{ x.n in [1, x.same] }} {{ {x.n: 'k'}[x.same] }} {{ [x.n, 3, x.m] | sort }}",
+                   inputs),
+            "True False True True True True True k [-12345678901234567890123, 3, 18446744073709551615]");
+  EXPECT_EQ(
+      render("{{ -x.n }} {{ -x.m }} {{ x.m | abs }} {{ -x.l }} {{ x.n | int }} {{ x.n | round }} {{ x.n | float }}",
+             inputs),
+      "-18446744073709551615 12345678901234567890123 12345678901234567890123 -9223372036854775808 "
+      "18446744073709551615 18446744073709551615 1.8446744073709552e+19");
+  for (const char* text : {"{{ x.n + 1 }}", "{{ x.n * 2 }}", "{{ 1 - x.m }}", "{{ x.n // 2 }}", "{{ x.n % 2 }}",
+                           "{{ x.n ** 2 }}", "{{ '%d' % x.n }}", "{{ '{:,}'.format(x.n) }}", "{{ 'ab' * x.n }}",
+                           "{{ [1][x.n] + 1 }}", "{{ range(x.n) }}", "{{ 'a' in x.n }}"}) {
+    failure(text, inputs);
+  }
+  EXPECT_EQ(render("{{ x.d + 1 }} {{ '%.2f' % x.d }} {{ '{:.1f}'.format(x.n) }}", inputs),
+            "1.1 0.10 18446744073709551616.0");
 }
 
 TEST(Jinja, MessagesNameTemplateLineAndCause) {

@@ -54,6 +54,7 @@ namespace {
 Value filter_abs(const Call& call) {
   call.bind({});
   if (call.self.is(Type::kFloat)) return Value::real(std::abs(call.self.as_double()));
+  if (call.self.is(Type::kExact)) return call.self.as_exact().text.starts_with('-') ? negate(call.self) : call.self;
   if (!call.self.is_integral()) wrong_type(call);
   return call.self.as_int() < 0 ? negate(call.self) : Value::integer(call.self.as_int());
 }
@@ -90,7 +91,8 @@ Value filter_int(const Call& call) {
   int64_t value = 0;
   if (call.self.is_undefined()) wrong_type(call);
   if (call.self.is_integral()) return Value::integer(call.self.as_int());
-  if (call.self.is(Type::kFloat)) {
+  if (call.self.is(Type::kExact) && call.self.as_exact().integer) return call.self;
+  if (call.self.is_number()) {
     if (std::isinf(call.self.as_double())) fail(ErrorCode::kInvalid, "cannot convert float infinity to integer");
     return truncate(call.self.as_double(), value) ? Value::integer(value) : fallback;
   }
@@ -143,6 +145,7 @@ Value filter_round(const Call& call) {
   if (!call.self.is_number()) wrong_type(call);
   if (method == "common") {
     if (call.self.is_integral()) return Value::integer(round_integer(call.self.as_int(), precision));
+    if (call.self.is(Type::kExact) && call.self.as_exact().integer && precision >= 0) return call.self;
     return Value::real(round_decimals(call.self.as_double(), precision));
   }
   if (precision > 300 || precision < -300)

@@ -230,14 +230,17 @@ std::string format_double(double value, char conversion, int precision, bool alt
 }
 
 std::string format_value(const Value& value, std::string_view text) {
-  if (text.empty()) return to_str(value);
+  if (text.empty() || (text == "d" && value.is(Type::kExact) && value.as_exact().integer)) return to_str(value);
   if (value.is_undefined()) fail(ErrorCode::kInvalid, "unsupported format string passed to Undefined");
   const Spec spec = parse_spec(text, value);
   if (value.is_string()) return format_string(value.text(), spec, text, value);
   if (value.is_integral() && is_one_of(spec.type, "eEfFgG%")) return format_float(value.as_double(), spec, text, value);
   if (value.is(Type::kBool) && spec.type == 0) return format_string(to_str(value), spec, text, value);
   if (value.is_integral()) return format_integer(value.as_int(), spec, text, value);
-  if (value.is(Type::kFloat)) return format_float(value.as_double(), spec, text, value);
+  if (value.is(Type::kExact) && value.as_exact().integer && !is_one_of(spec.type, "eEfFgG%")) {
+    fail(ErrorCode::kLimit, "the format {} of an integer that does not fit 64 bits", text);
+  }
+  if (value.is_number()) return format_float(value.as_double(), spec, text, value);
   fail(ErrorCode::kInvalid, "unsupported format string passed to {}.__format__", type_name(value));
 }
 
@@ -259,7 +262,10 @@ std::string pad_percent(bool negative, const std::string& prefix, std::string di
 
 int64_t percent_integer(const Value& value, char type) {
   if (value.is_integral()) return value.as_int();
-  if (value.is(Type::kFloat) && is_one_of(type, "diu")) {
+  if (value.is(Type::kExact) && value.as_exact().integer) {
+    fail(ErrorCode::kLimit, "%{} of an integer that does not fit 64 bits: write %s", type);
+  }
+  if (value.is_number() && is_one_of(type, "diu")) {
     const double whole = std::trunc(value.as_double());
     if (!(std::abs(whole) < 9.2e18)) fail(ErrorCode::kLimit, "%{}: {} does not fit 64 bits", type, whole);
     return static_cast<int64_t>(whole);

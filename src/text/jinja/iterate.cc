@@ -181,6 +181,7 @@ bool contains(const Value& container, const Value& value) {
     case Type::kBool:
     case Type::kInt:
     case Type::kFloat:
+    case Type::kExact:
     case Type::kNamespace:
       fail(ErrorCode::kInvalid, "argument of type '{}' is not iterable", type_name(container));
     default:

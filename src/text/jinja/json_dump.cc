@@ -33,6 +33,10 @@ class JsonWriter {
       case Type::kFloat:
         write_double(value.as_double());
         return;
+      case Type::kExact:
+        charge_work(value.as_exact().text.size());
+        out_ += value.as_exact().text;
+        return;
       case Type::kString:
         write_string(value.text());
         return;

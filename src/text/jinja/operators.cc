@@ -20,6 +20,14 @@ namespace {
   fail(ErrorCode::kLimit, "the result of {} does not fit a 64-bit integer", op);
 }
 
+// Two numbers, of which one is not an integer of 64 bits. A larger integer has no arithmetic here.
+bool are_real(std::string_view op, const Value& a, const Value& b) {
+  if (!a.is_number() || !b.is_number()) return false;
+  const auto too_large = [](const Value& value) { return value.is(Type::kExact) && value.as_exact().integer; };
+  if (too_large(a) || too_large(b)) fail(ErrorCode::kLimit, "{} of an integer that does not fit 64 bits", op);
+  return true;
+}
+
 [[noreturn]] void division_by_zero() { fail(ErrorCode::kInvalid, "division by zero"); }
 
 void check_string_size(size_t bytes) {
@@ -96,7 +104,7 @@ Value add(const Value& a, const Value& b) {
     if (__builtin_add_overflow(a.as_int(), b.as_int(), &sum)) overflow("+");
     return Value::integer(sum);
   }
-  if (a.is_number() && b.is_number()) return Value::real(a.as_double() + b.as_double());
+  if (are_real("+", a, b)) return Value::real(a.as_double() + b.as_double());
   if (a.is_string() && b.is_string()) return add_strings(a, b);
   if (a.is_sequence() && a.type() == b.type()) {
     Values items = a.items();
@@ -116,7 +124,7 @@ Value subtract(const Value& a, const Value& b) {
     if (__builtin_sub_overflow(a.as_int(), b.as_int(), &difference)) overflow("-");
     return Value::integer(difference);
   }
-  if (a.is_number() && b.is_number()) return Value::real(a.as_double() - b.as_double());
+  if (are_real("-", a, b)) return Value::real(a.as_double() - b.as_double());
   unsupported("-", a, b);
 }
 
@@ -126,7 +134,7 @@ Value multiply(const Value& a, const Value& b) {
     if (__builtin_mul_overflow(a.as_int(), b.as_int(), &product)) overflow("*");
     return Value::integer(product);
   }
-  if (a.is_number() && b.is_number()) return Value::real(a.as_double() * b.as_double());
+  if (are_real("*", a, b)) return Value::real(a.as_double() * b.as_double());
   if (a.is_string() && b.is_integral()) return repeat_string(a.as_string(), b.as_int());
   if (b.is_string() && a.is_integral()) return repeat_string(b.as_string(), a.as_int());
   if (a.is_sequence() && b.is_integral()) return repeat_items(a, b.as_int());
@@ -135,7 +143,7 @@ Value multiply(const Value& a, const Value& b) {
 }
 
 Value divide(const Value& a, const Value& b) {
-  if (!a.is_number() || !b.is_number()) unsupported("/", a, b);
+  if (!are_real("/", a, b)) unsupported("/", a, b);
   if (b.as_double() == 0) division_by_zero();
   if (a.is_integral() && b.is_integral()) {
     return Value::real(
@@ -145,7 +153,7 @@ Value divide(const Value& a, const Value& b) {
 }
 
 Value floor_divide(const Value& a, const Value& b) {
-  if (!a.is_number() || !b.is_number()) unsupported("//", a, b);
+  if (!are_real("//", a, b)) unsupported("//", a, b);
   if (b.as_double() == 0) division_by_zero();
   if (!a.is_integral() || !b.is_integral()) return Value::real(float_floor_divide(a.as_double(), b.as_double()));
   const int64_t x = a.as_int();
@@ -156,7 +164,7 @@ Value floor_divide(const Value& a, const Value& b) {
 
 Value modulo(const Value& a, const Value& b) {
   if (a.is_string()) return percent_format(a, b);
-  if (!a.is_number() || !b.is_number()) unsupported("%", a, b);
+  if (!are_real("%", a, b)) unsupported("%", a, b);
   if (b.as_double() == 0) division_by_zero();
   if (!a.is_integral() || !b.is_integral()) return Value::real(float_modulo(a.as_double(), b.as_double()));
   const int64_t y = b.as_int();
@@ -166,7 +174,7 @@ Value modulo(const Value& a, const Value& b) {
 }
 
 Value power(const Value& a, const Value& b) {
-  if (!a.is_number() || !b.is_number()) unsupported("**", a, b);
+  if (!are_real("**", a, b)) unsupported("**", a, b);
   if (a.is_integral() && b.is_integral() && b.as_int() >= 0) {
     const int64_t base = a.as_int();
     if (base == 0 || base == 1) return Value::integer(b.as_int() == 0 ? 1 : base);
@@ -192,13 +200,18 @@ Value negate(const Value& a) {
     return Value::integer(result);
   }
   if (a.is(Type::kFloat)) return Value::real(-a.as_double());
+  if (a.is(Type::kExact)) {
+    const std::string& text = a.as_exact().text;
+    if (text == "9223372036854775808") return Value::integer(INT64_MIN);
+    return Value::exact(text.starts_with('-') ? text.substr(1) : "-" + text);
+  }
   if (a.is_undefined()) fail(ErrorCode::kInvalid, "{}", a.undefined_message());
   fail(ErrorCode::kInvalid, "bad operand type for unary -: '{}'", type_name(a));
 }
 
 Value plus(const Value& a) {
   if (a.is_integral()) return Value::integer(a.as_int());
-  if (a.is(Type::kFloat)) return a;
+  if (a.is(Type::kFloat) || a.is(Type::kExact)) return a;
   if (a.is_undefined()) fail(ErrorCode::kInvalid, "{}", a.undefined_message());
   fail(ErrorCode::kInvalid, "bad operand type for unary +: '{}'", type_name(a));
 }

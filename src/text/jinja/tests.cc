@@ -98,6 +98,16 @@ Value test_number(const Call& call) {
   return Value::boolean(call.self.is_number());
 }
 
+Value test_integer(const Call& call) {
+  call.bind({});
+  return Value::boolean(call.self.is(Type::kInt) || (call.self.is(Type::kExact) && call.self.as_exact().integer));
+}
+
+Value test_float(const Call& call) {
+  call.bind({});
+  return Value::boolean(call.self.is(Type::kFloat) || (call.self.is(Type::kExact) && !call.self.as_exact().integer));
+}
+
 Value test_sameas(const Call& call) { return Value::boolean(same_object(call.self, call.bind({"other"}, 1)[0])); }
 
 Value test_sequence_of(const Call& call) {
@@ -122,12 +132,12 @@ constexpr NamedFunction kTests[] = {
     {"even", remainder_of_two<0>},
     {"false", is_boolean_of<false>},
     {"filter", [](const Call& call) { return test_exists(call, find_filter); }},
-    {"float", is_type<Type::kFloat>},
+    {"float", test_float},
     {"ge", test_order<6>},
     {"greaterthan", test_order<4>},
     {"gt", test_order<4>},
     {"in", test_in},
-    {"integer", is_type<Type::kInt>},
+    {"integer", test_integer},
     {"iterable", test_iterable},
     {"le", test_order<3>},
     {"lessthan", test_order<1>},

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "base/utf8.h"
 #include "text/jinja/budget.h"
 #include "text/jinja/callable.h"
@@ -51,6 +52,12 @@ String::String(std::string value, bool is_markup) : text(std::move(value)), mark
   }
   charge(sizeof(*this) + text.size());
   ascii = is_ascii(text);
+}
+
+ExactNumber::ExactNumber(std::string number)
+    : text(std::move(number)), integer(is_integer_text(text)), nearest(std::strtod(text.c_str(), nullptr)) {
+  charge(sizeof(*this) + text.size());
+  charge_work(text.size());
 }
 
 List::List(Values values) : elements(std::move(values)) {
@@ -148,6 +155,7 @@ Value Value::real(double d) {
   value.bits_.real = d;
   return value;
 }
+Value Value::exact(std::string number) { return object(Type::kExact, new ExactNumber(std::move(number))); }
 Value Value::string(std::string text) { return object(Type::kString, new String(std::move(text), false)); }
 Value Value::markup(std::string text) { return object(Type::kString, new String(std::move(text), true)); }
 Value Value::string_like(const String& model, std::string text) {
@@ -172,7 +180,7 @@ Value Value::from_json(const Json& json) {
     case Json::value_t::number_unsigned: {
       const uint64_t number = json.get<uint64_t>();
       if (number <= INT64_MAX) return integer(static_cast<int64_t>(number));
-      fail(ErrorCode::kInvalid, "the integer {} of the inputs does not fit 64 bits", number);
+      return exact(std::to_string(number));
     }
     case Json::value_t::number_float:
       return real(json.get<double>());
@@ -189,6 +197,8 @@ Value Value::from_json(const Json& json) {
       for (const auto& [key, item] : json.items()) dict->set(string(to_valid_utf8(key)), from_json(item));
       return make_dict(std::move(dict));
     }
+    case Json::value_t::binary:
+      return exact(number_text(json));
     default:
       return none();
   }
@@ -196,6 +206,8 @@ Value Value::from_json(const Json& json) {
 
 const String& Value::as_string() const { return static_cast<const String&>(*bits_.object); }
 const std::string& Value::text() const { return as_string().text; }
+const ExactNumber& Value::as_exact() const { return static_cast<const ExactNumber&>(*bits_.object); }
+double Value::nearest() const { return as_exact().nearest; }
 const List& Value::as_list() const { return static_cast<const List&>(*bits_.object); }
 const Values& Value::items() const { return as_list().elements; }
 const Dict& Value::as_dict() const { return static_cast<const Dict&>(*bits_.object); }
@@ -222,6 +234,8 @@ std::string_view type_name(const Value& value) {
       return "int";
     case Type::kFloat:
       return "float";
+    case Type::kExact:
+      return value.as_exact().integer ? "int" : "float";
     case Type::kString:
       return value.as_string().markup ? "Markup" : "str";
     case Type::kList:
@@ -285,6 +299,7 @@ bool truthy(const Value& value) {
       return value.as_double() != 0;
     case Type::kString:
       return !value.text().empty();
+    case Type::kExact:  // none is zero
     case Type::kIterator:
     case Type::kNamespace:
       return true;

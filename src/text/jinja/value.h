@@ -1,7 +1,7 @@
 // Values of a template: what Python's None, bool, int, float, str, list, tuple, dict, range, iterators and callables
 // are to jinja2. Containers are immutable once made (the sandbox forbids append and the like), except namespaces.
-// Integers have 64 bits: arithmetic beyond that is an error, not a wrong number.
-// Values belong to one render on one thread; their reference counts are plain integers.
+// Integers have 64 bits; those of the inputs that are larger keep their digits. Arithmetic beyond 64 bits is an error,
+// not a wrong number. Values belong to one render on one thread; their reference counts are plain integers.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ enum class Type : uint8_t {
   kInt,
   kFloat,
   kString,
+  kExact,  // a number of the inputs that 64 bits or a double do not hold digit for digit
   kList,
   kTuple,
   kDict,
@@ -55,6 +56,7 @@ struct Object {
 };
 
 struct String;
+struct ExactNumber;
 struct List;
 struct Dict;
 struct Range;
@@ -81,6 +83,7 @@ class Value {
   static Value boolean(bool value);
   static Value integer(int64_t value);
   static Value real(double value);
+  static Value exact(std::string number);  // as JSON writes it
   static Value string(std::string text);
   static Value markup(std::string text);  // a str subclass that + and % escape their other operand for
   static Value string_like(const String& model, std::string text);  // markup if `model` is
@@ -108,13 +111,14 @@ class Value {
   bool is_string() const { return type_ == Type::kString; }
   bool is_sequence() const { return type_ == Type::kList || type_ == Type::kTuple; }
   bool is_integral() const { return type_ == Type::kInt || type_ == Type::kBool; }
-  bool is_number() const { return is_integral() || type_ == Type::kFloat; }
+  bool is_number() const { return is_integral() || type_ == Type::kFloat || type_ == Type::kExact; }
 
   bool as_bool() const { return bits_.integer != 0; }
   int64_t as_int() const { return bits_.integer; }  // of an int or bool
   double as_double() const {                        // of any number
-    return type_ == Type::kFloat ? bits_.real : static_cast<double>(bits_.integer);
+    return type_ == Type::kFloat ? bits_.real : type_ == Type::kExact ? nearest() : static_cast<double>(bits_.integer);
   }
+  const ExactNumber& as_exact() const;
   const String& as_string() const;
   const std::string& text() const;  // of a string
   const List& as_list() const;      // of a list or tuple
@@ -131,6 +135,7 @@ class Value {
   std::string undefined_message() const;
 
  private:
+  double nearest() const;
   bool has_object() const { return type_ >= Type::kString || (type_ == Type::kUndefined && bits_.object != nullptr); }
   void retain() {
     if (has_object()) ++bits_.object->references;
@@ -152,6 +157,13 @@ struct String : Object {
   std::string text;  // valid UTF-8
   bool ascii = false;
   bool markup = false;
+};
+
+struct ExactNumber : Object {
+  explicit ExactNumber(std::string number);
+  std::string text;
+  bool integer = false;  // rather than a decimal
+  double nearest = 0;
 };
 
 struct List : Object {

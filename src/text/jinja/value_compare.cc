@@ -1,4 +1,5 @@
 // Equality, order and hashes of values, as Python's.
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -12,14 +13,25 @@ namespace {
 static_assert(std::numeric_limits<long double>::digits >= 64);
 
 long double exact(const Value& number) {
-  return number.is(Type::kFloat) ? static_cast<long double>(number.as_double())
-                                 : static_cast<long double>(number.as_int());
+  return number.is_integral() ? static_cast<long double>(number.as_int())
+                              : static_cast<long double>(number.as_double());
+}
+
+bool is_exact_integer(const Value& number) { return number.is(Type::kExact) && number.as_exact().integer; }
+
+// Digits of integers beyond 64 bits; JSON writes no leading zeros.
+int compare_digits(const std::string& a, const std::string& b) {
+  const bool negative = a.starts_with('-');
+  if (negative != b.starts_with('-')) return negative ? -1 : 1;
+  const int order = a.size() != b.size() ? (a.size() < b.size() ? -1 : 1) : std::clamp(a.compare(b), -1, 1);
+  return negative ? -order : order;
 }
 
 int compare_numbers(const Value& a, const Value& b) {
   if (a.is_integral() && b.is_integral()) {
     return a.as_int() < b.as_int() ? -1 : a.as_int() > b.as_int() ? 1 : 0;
   }
+  if (is_exact_integer(a) && is_exact_integer(b)) return compare_digits(a.as_exact().text, b.as_exact().text);
   const long double x = exact(a);
   const long double y = exact(b);
   if (std::isnan(x) || std::isnan(y)) return 2;
@@ -126,6 +138,8 @@ size_t hash_of(const Value& value) {
       }
       return std::hash<double>()(number);
     }
+    case Type::kExact:
+      return std::hash<double>()(value.as_double());
     case Type::kString:
       charge_work(value.text().size());
       return std::hash<std::string_view>()(value.text());

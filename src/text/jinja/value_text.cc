@@ -80,6 +80,10 @@ void append_repr(std::string& out, const Value& value) {
     case Type::kFloat:
       out += repr_of_double(value.as_double());
       return;
+    case Type::kExact:
+      charge_work(value.as_exact().text.size());
+      out += value.as_exact().text;
+      return;
     case Type::kString:
       charge_work(value.text().size());
       out += value.as_string().markup ? fmt::format("Markup({})", repr_of_string(value.text()))
