@@ -20,6 +20,7 @@ namespace {
 using Request = std::shared_ptr<EngineSequence>;
 
 constexpr std::chrono::milliseconds kUpdateInterval(100);  // of the figures that take counting
+constexpr int64_t kLogitBytes = int64_t{64} << 20;         // of logits of a prompt's tokens at a time
 
 int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / KvPool::kPageTokens; }
 
@@ -138,6 +139,8 @@ class Engine::Impl {
   void preempt(const Request& request);
   void step(const std::vector<Share>& shares);
   bool run_model(const std::vector<Share>& shares, ConstTensorView& logits);
+  void score_prompts(const std::vector<Share>& shares);
+  std::vector<GeneratedToken> score(ConstTensorView logits, std::span<const int32_t> next, int top);
   void advance(const std::vector<Share>& shares, ConstTensorView logits);
   void publish(const Request& request, GeneratedToken token);
   void keep_prefix(EngineSequence& request);
@@ -173,14 +176,16 @@ class Engine::Impl {
 // ---- any thread ----
 
 std::shared_ptr<RequestHandle> Engine::Impl::submit(EngineRequest asked, std::function<void()> notify) {
-  if (asked.top_logprobs < -1 || asked.top_logprobs > 20) {
-    fail(ErrorCode::kUsage, "top_logprobs is {}, but must be in [0, 20], or -1 for none", asked.top_logprobs);
+  for (const int logprobs : {asked.top_logprobs, asked.prompt_logprobs}) {
+    if (logprobs >= -1 && logprobs <= 20) continue;
+    fail(ErrorCode::kUsage, "top_logprobs is {}, but must be in [0, 20], or -1 for none", logprobs);
   }
   auto request = std::make_shared<EngineSequence>(asked, std::move(notify), config_, pool_, bell_);
   request->max_unread_tokens = options_.max_unread_tokens;
   const auto prompt_tokens = static_cast<int64_t>(asked.prompt.size());
   const int64_t context = max_context_tokens();
   GenerationOptions generation = asked.generation;
+  generation.runs_prompt = asked.prompt_logprobs >= 0;
   if (prompt_tokens < config_.max_position_embeddings && prompt_tokens >= context) {
     fail(ErrorCode::kLimit, "the prompt has {} tokens, but all pages of keys and values hold {}: give them more memory",
          prompt_tokens, context);
@@ -269,7 +274,7 @@ int64_t Engine::Impl::used_pages() const {
 
 // Another sequence computes what this one begins with: it is worth waiting for.
 bool Engine::Impl::waits_for_prefix(const EngineSequence& request, int64_t cached_tokens) const {
-  if (!options_.prefix_cache) return false;
+  if (!options_.prefix_cache || request.cacheable_tokens() <= cached_tokens) return false;
   return std::any_of(running_.begin(), running_.end(), [&](const Request& other) {
     const Sequence& sequence = other->sequence;
     if (other->cache_scope != request.cache_scope || !sequence.generated().empty()) return false;
@@ -287,12 +292,11 @@ void Engine::Impl::admit() {
     const Request request = candidates[index];
     candidates.erase(candidates.begin() + static_cast<int64_t>(index));
     Sequence& sequence = request->sequence;
-    // The logits of the last token are needed, whatever the cache has.
-    const std::span<const int32_t> known = sequence.tokens().first(sequence.tokens().size() - 1);
+    const auto known = sequence.tokens().first(static_cast<size_t>(request->cacheable_tokens()));
     const int64_t matched = options_.prefix_cache ? cache_.match(request->cache_scope, known) : 0;
     if (waits_for_prefix(*request, matched)) continue;
     const int64_t available = pool_->max_pages() - used_pages() - committed_pages();
-    if (!running_.empty() && pages_of(static_cast<int64_t>(known.size()) + 2) > available) return;
+    if (!running_.empty() && pages_of(static_cast<int64_t>(sequence.tokens().size()) + 1) > available) return;
 
     PrefixCache::Hit hit;
     if (options_.prefix_cache) hit = cache_.take(request->cache_scope, known);
@@ -397,17 +401,66 @@ void Engine::Impl::step(const std::vector<Share>& shares) {
 bool Engine::Impl::run_model(const std::vector<Share>& shares, ConstTensorView& logits) {
   std::vector<SequenceTokens> batch;
   bool any_is_ready = false;
+  bool any_is_scored = false;
   for (const Share& share : shares) {
     Sequence& sequence = share.request->sequence;
+    any_is_scored = any_is_scored || share.request->prompt_logprobs >= 0;
     any_is_ready = any_is_ready || sequence.pending_count() == share.tokens;
     batch.push_back({.tokens = sequence.pending(share.tokens), .kv = &sequence.kv()});
   }
   try {
-    logits = forward_.run(batch, any_is_ready ? LogitsFor::kLastToken : LogitsFor::kNone);
+    const LogitsFor logits_for = any_is_ready ? LogitsFor::kLastToken : LogitsFor::kNone;
+    logits = forward_.run(batch, any_is_scored ? LogitsFor::kNone : logits_for);
+    if (!any_is_scored) return true;
+    score_prompts(shares);
+    logits = forward_.logits(logits_for);
     return true;
   } catch (const std::exception&) {
     for (const Share& share : shares) end(share.request, std::nullopt, std::current_exception());
     return false;
+  }
+}
+
+// The logprobs of the token that each row of logits is followed by, and of `top` of the likeliest.
+std::vector<GeneratedToken> Engine::Impl::score(ConstTensorView logits, std::span<const int32_t> next, int top) {
+  const int64_t vocab_size = config_.vocab_size;
+  std::vector<GeneratedToken> scored(static_cast<size_t>(logits.shape[0]));
+  std::vector<std::exception_ptr> errors(scored.size());
+  context_.pool().parallel_for(logits.shape[0], 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      const auto at = static_cast<size_t>(row);
+      try {
+        Logprobs logprobs =
+            logprobs_of({logits.as<float>() + row * vocab_size, static_cast<size_t>(vocab_size)}, next[at], top);
+        scored[at] = {next[at], logprobs.chosen, std::move(logprobs.top)};
+      } catch (...) {
+        errors[at] = std::current_exception();
+      }
+    }
+  });
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+  return scored;
+}
+
+// Gives prompts that ask for it the logprobs of the tokens behind those that have run, in slices of bounded memory.
+void Engine::Impl::score_prompts(const std::vector<Share>& shares) {
+  const int64_t vocab_size = config_.vocab_size;
+  const int64_t slice = std::max<int64_t>(1, kLogitBytes / (vocab_size * static_cast<int64_t>(sizeof(float))));
+  int64_t first_row = 0;
+  for (const Share& share : shares) {
+    EngineSequence& request = *share.request;
+    const std::span<const int32_t> tokens = request.sequence.tokens();
+    const int64_t past = request.sequence.kv().size_tokens() - share.tokens;
+    const int64_t begin = std::max(past, request.scored_tokens);
+    const int64_t end = std::min(past + share.tokens, request.sequence.prompt_count() - 1);
+    for (int64_t at = begin; request.prompt_logprobs >= 0 && at < end; at += slice) {
+      const int64_t count = std::min(slice, end - at);
+      const ConstTensorView logits = forward_.logits_of_tokens(first_row + at - past, count);
+      request.publish_prompt(score(logits, tokens.subspan(static_cast<size_t>(at + 1)), request.prompt_logprobs));
+    }
+    first_row += share.tokens;
   }
 }
 
@@ -424,7 +477,7 @@ void Engine::Impl::advance(const std::vector<Share>& shares, ConstTensorView log
     for (int64_t i = begin; i < end; ++i) {
       Sampled& result = sampled[static_cast<size_t>(i)];
       EngineSequence& request = *shares[static_cast<size_t>(i)].request;
-      if (!result.is_ready) continue;
+      if (!result.is_ready || !request.sequence.generates()) continue;
       const auto vocab_size = static_cast<size_t>(config_.vocab_size);
       const std::span<const float> row(logits.as<float>() + static_cast<size_t>(i) * vocab_size, vocab_size);
       try {
@@ -443,6 +496,8 @@ void Engine::Impl::advance(const std::vector<Share>& shares, ConstTensorView log
     ledger_.served(request->tenant, shares[i].tokens);
     if (sampled[i].error) {
       end(request, std::nullopt, sampled[i].error);
+    } else if (sampled[i].is_ready && !request->sequence.generates()) {
+      end(request, FinishReason::kLength, nullptr);
     } else if (sampled[i].is_ready) {
       publish(request, std::move(sampled[i].token));
     }
@@ -454,7 +509,7 @@ void Engine::Impl::publish(const Request& request, GeneratedToken token) {
   const bool is_first = sequence.generated().size() == 1;
   if (is_first) keep_prefix(*request);  // those who begin alike need not wait for its end
   if (sequence.finish_reason() == FinishReason::kStopToken) {
-    request->count_stop_token();
+    request->publish_stop_token(std::move(token));
   } else {
     const double seconds = request->publish(std::move(token));
     const std::lock_guard lock(mutex_);

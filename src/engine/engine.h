@@ -43,7 +43,9 @@ struct EngineOptions {
 struct EngineRequest {
   std::vector<int32_t> prompt;
   GenerationOptions generation;
-  int top_logprobs = -1;    // -1: no logprobs; else each token with its own and those of the likeliest, 0 to 20
+  int top_logprobs = -1;  // -1: no logprobs; else each token with its own and those of the likeliest, 0 to 20
+  // The same of the prompt's tokens. Then the prompt is read without the prefix cache, even if nothing is generated.
+  int prompt_logprobs = -1;
   int priority = 0;         // larger first
   std::string tenant;       // who shares the machine fairly with other tenants of the same priority
   std::string cache_scope;  // prefixes are shared among requests of one scope only
@@ -71,7 +73,10 @@ class RequestHandle {
   virtual ~RequestHandle() = default;
 
   struct News {
+    // Of the prompt with prompt_logprobs: those behind the first, which nothing predicts. All come before other tokens.
+    std::vector<GeneratedToken> prompt;
     std::vector<GeneratedToken> tokens;         // since the last take(), in their order; a stop token is not among them
+    std::optional<GeneratedToken> stop_token;   // that ended it
     std::optional<FinishReason> finish_reason;  // set with or after the last token
     std::exception_ptr error;                   // why it ended, in place of a reason
     bool ended() const { return finish_reason.has_value() || error != nullptr; }

@@ -29,6 +29,7 @@ EngineSequence::EngineSequence(const EngineRequest& request, std::function<void(
                                std::shared_ptr<KvPool> pool, std::shared_ptr<EngineBell> bell)
     : sequence(config, std::move(pool)),
       top_logprobs(request.top_logprobs),
+      prompt_logprobs(request.prompt_logprobs),
       tenant(request.tenant),
       cache_scope(request.cache_scope),
       notify_(std::move(notify)),
@@ -42,7 +43,9 @@ RequestHandle::News EngineSequence::take() {
   {
     const std::lock_guard lock(mutex_);
     told_ = false;
+    news.prompt = std::exchange(news_.prompt, {});
     news.tokens = std::exchange(news_.tokens, {});
+    news.stop_token = std::exchange(news_.stop_token, {});
     news.finish_reason = news_.finish_reason;
     news.error = news_.error;
   }
@@ -95,10 +98,29 @@ double EngineSequence::publish(GeneratedToken token) {
   return seconds;
 }
 
-void EngineSequence::count_stop_token() {
+int64_t EngineSequence::cacheable_tokens() const {
+  // The logits of the last token are needed, whatever the cache has.
+  const int64_t known = static_cast<int64_t>(sequence.tokens().size()) - 1;
+  const bool scored = prompt_logprobs < 0 || scored_tokens >= sequence.prompt_count() - 1;
+  return scored ? known : scored_tokens;
+}
+
+void EngineSequence::publish_prompt(std::vector<GeneratedToken> tokens) {
+  scored_tokens += static_cast<int64_t>(tokens.size());
+  {
+    const std::lock_guard lock(mutex_);
+    news_.prompt.insert(news_.prompt.end(), std::make_move_iterator(tokens.begin()),
+                        std::make_move_iterator(tokens.end()));
+  }
+  tell();
+}
+
+// Its end follows.
+void EngineSequence::publish_stop_token(GeneratedToken token) {
   const std::lock_guard lock(mutex_);
   if (usage_.generated_tokens == 0) usage_.first_token_s = seconds_since_submitted();
   ++usage_.generated_tokens;
+  news_.stop_token = std::move(token);
 }
 
 void EngineSequence::end(std::optional<FinishReason> reason, std::exception_ptr error) {

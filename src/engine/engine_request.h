@@ -40,12 +40,17 @@ class EngineSequence : public RequestHandle {
   // ---- the engine's thread ----
   Sequence sequence;
   const int top_logprobs;
+  const int prompt_logprobs;
   const std::string tenant;
   const std::string cache_scope;
   SchedulerRank rank;
   int64_t max_unread_tokens = 0;
 
   std::optional<FinishReason> wanted_finish() const;
+  // Tokens from the prompt's beginning whose logits nobody needs: the prefix cache may have them.
+  int64_t cacheable_tokens() const;
+  // Positions of the prompt, from the first, whose logits have been used.
+  int64_t scored_tokens = 0;
   // Whether its reader has left so much that no more shall be made.
   bool rests() const { return unread_.load(std::memory_order_relaxed) >= max_unread_tokens; }
 
@@ -54,7 +59,8 @@ class EngineSequence : public RequestHandle {
   bool has_started() const { return has_started_; }
   // Seconds since the token before, or since submit().
   double publish(GeneratedToken token);
-  void count_stop_token();
+  void publish_prompt(std::vector<GeneratedToken> tokens);
+  void publish_stop_token(GeneratedToken token);
   void end(std::optional<FinishReason> reason, std::exception_ptr error);
 
  private:

@@ -63,7 +63,7 @@ void Sequence::start(std::vector<int32_t> prompt, const GenerationOptions& optio
   options_ = options;
   sampler_.emplace(std::move(sampler));
   finish_reason_.reset();
-  if (options_.max_new_tokens == 0) finish_reason_ = FinishReason::kLength;
+  if (!generates() && !options_.runs_prompt) finish_reason_ = FinishReason::kLength;
 }
 
 int64_t Sequence::pending_count() const {
@@ -76,7 +76,7 @@ std::span<const int32_t> Sequence::pending(int64_t max_tokens) const {
 }
 
 int32_t Sequence::advance(std::span<const float> logits) {
-  GLIMMER_CHECK(!finished(), "advance of a finished sequence");
+  GLIMMER_CHECK(!finished() && generates(), "advance of a finished sequence");
   GLIMMER_CHECK(sampler_.has_value() && pending_count() == 0, "advance with {} tokens pending", pending_count());
   const int32_t token = sampler_->sample(logits);
   tokens_.push_back(token);

@@ -37,6 +37,7 @@ struct GenerationOptions {
   SamplingParams sampling;
   std::optional<int64_t> max_new_tokens;  // absent: until the context is full
   std::vector<int32_t> stop_ids;          // empty: nothing stops it (ignore_eos)
+  bool runs_prompt = false;               // even if max_new_tokens is 0
 };
 
 class Sequence {
@@ -68,6 +69,7 @@ class Sequence {
   std::span<const int32_t> generated() const { return tokens().subspan(static_cast<size_t>(prompt_count_)); }
   int64_t prompt_count() const { return prompt_count_; }
   int64_t reused_count() const { return reused_count_; }  // of the prompt, found in the cache by start()
+  bool generates() const { return options_.max_new_tokens != 0; }
   bool context_full() const { return static_cast<int64_t>(tokens_.size()) >= config_.max_position_embeddings; }
 
   KvCache& kv() { return kv_; }

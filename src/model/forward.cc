@@ -136,7 +136,7 @@ ConstTensorView Forward::run(std::span<const SequenceTokens> batch, LogitsFor lo
     model_.family().forward_layer(pass);
   }
   for (const SequenceTokens& s : batch) s.kv->append(static_cast<int64_t>(s.tokens.size()));
-  return logits(count, logits_for);
+  return logits(logits_for);
 }
 
 // Checks a batch, makes room in its caches, and lays out its rows.
@@ -155,23 +155,38 @@ int64_t Forward::begin(std::span<const SequenceTokens> batch) {
   return count;
 }
 
-ConstTensorView Forward::logits(int64_t tokens, LogitsFor logits_for) {
-  if (logits_for == LogitsFor::kNone) return {};
+ConstTensorView Forward::logits(LogitsFor logits_for) {
+  if (logits_for == LogitsFor::kNone || sequences_.empty()) return {};
+  if (logits_for == LogitsFor::kAllTokens) {
+    return logits_of_tokens(0, sequences_.back().first_row + sequences_.back().tokens);
+  }
+  Activations& a = *activations_;
+  const int64_t hidden_size = model_.config().hidden_size;
+  const TensorView hidden = Activations::rows(a.attn_out, static_cast<int64_t>(sequences_.size()));
+  float* row = hidden.as<float>();
+  for (const AttentionSequence& s : sequences_) {
+    std::memcpy(row, a.hidden.as<float>() + (s.first_row + s.tokens - 1) * hidden_size,
+                static_cast<size_t>(hidden_size) * sizeof(float));
+    row += hidden_size;
+  }
+  return logits_of(hidden);
+}
+
+ConstTensorView Forward::logits_of_tokens(int64_t first, int64_t count) {
+  const int64_t tokens = sequences_.empty() ? 0 : sequences_.back().first_row + sequences_.back().tokens;
+  GLIMMER_CHECK(first >= 0 && count >= 1 && first + count <= tokens, "rows {} to {} of {}", first, first + count,
+                tokens);
+  const int64_t hidden_size = model_.config().hidden_size;
+  return logits_of(
+      TensorView{activations_->hidden.as<float>() + first * hidden_size, DType::kF32, {count, hidden_size}});
+}
+
+ConstTensorView Forward::logits_of(TensorView hidden) {
   const ModelConfig& config = model_.config();
   Activations& a = *activations_;
-  const int64_t rows = logits_for == LogitsFor::kAllTokens ? tokens : static_cast<int64_t>(sequences_.size());
+  const int64_t rows = hidden.shape[0];
   if (a.logits.shape().rank() == 0 || a.logits.shape()[0] < rows) {
     a.logits = Tensor(DType::kF32, {rows, config.vocab_size});
-  }
-  TensorView hidden = Activations::rows(a.hidden, rows);
-  if (logits_for == LogitsFor::kLastToken) {
-    hidden = Activations::rows(a.attn_out, rows);
-    for (int64_t i = 0; i < rows; ++i) {
-      const AttentionSequence& s = sequences_[static_cast<size_t>(i)];
-      std::memcpy(hidden.as<float>() + i * config.hidden_size,
-                  a.hidden.as<float>() + (s.first_row + s.tokens - 1) * config.hidden_size,
-                  static_cast<size_t>(config.hidden_size) * sizeof(float));
-    }
   }
   const TensorView normed = Activations::rows(a.normed, rows);
   const TensorView out = Activations::rows(a.logits, rows);

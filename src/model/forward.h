@@ -40,6 +40,11 @@ class Forward {
   // The same of one sequence.
   ConstTensorView run(std::span<const int32_t> tokens, KvCache& kv, LogitsFor logits_for = LogitsFor::kLastToken);
 
+  // Of the batch that ran last, as run() gives them; and of some of its tokens, so that not all logits of many tokens
+  // are in memory at once. Each is valid until the next call of these and run().
+  ConstTensorView logits(LogitsFor logits_for);
+  ConstTensorView logits_of_tokens(int64_t first, int64_t count);  // [count, vocab_size] f32
+
   // Bytes that one decode step at position `position` reads: active weights, and keys and values of this type.
   int64_t active_bytes(int64_t position, KvType type) const;
 
@@ -49,14 +54,14 @@ class Forward {
 
  private:
   int64_t begin(std::span<const SequenceTokens> batch);
-  ConstTensorView logits(int64_t tokens, LogitsFor logits_for);
+  ConstTensorView logits_of(TensorView hidden);
 
   const Model& model_;
   Context& context_;
   int64_t chunk_tokens_;
   std::vector<float> inv_freq_;
   std::unique_ptr<Activations> activations_;
-  std::vector<AttentionSequence> sequences_;  // of the batch that runs
+  std::vector<AttentionSequence> sequences_;  // of the batch that runs, or ran last
 };
 
 }  // namespace glimmer

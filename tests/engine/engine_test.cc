@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "engine/long_context_model.h"
+#include "model/forward.h"
 #include "model/kv_cache.h"
 
 namespace glimmer {
@@ -34,7 +35,9 @@ struct Reader {
   };
   std::shared_ptr<Signal> signal = std::make_shared<Signal>();
   std::shared_ptr<RequestHandle> handle;
+  std::vector<GeneratedToken> scored;  // of the prompt
   std::vector<GeneratedToken> tokens;
+  std::optional<GeneratedToken> stop_token;
   std::optional<FinishReason> reason;
   std::exception_ptr error;
 
@@ -56,7 +59,10 @@ struct Reader {
       signal->told = false;
     }
     RequestHandle::News news = handle->take();
+    EXPECT_TRUE(news.prompt.empty() || tokens.empty());
+    for (GeneratedToken& token : news.prompt) scored.push_back(std::move(token));
     for (GeneratedToken& token : news.tokens) tokens.push_back(std::move(token));
+    if (news.stop_token) stop_token = std::move(news.stop_token);
     reason = news.finish_reason;
     error = news.error;
     return !news.ended();
@@ -314,6 +320,89 @@ TEST(Engine, TellsLogprobs) {
   Reader without(engine, m.prompt(10, 2), tokens(1));
   without.read_all();
   EXPECT_TRUE(without.tokens[0].top.empty());
+}
+
+// Those of each token of the prompt behind the first, as one pass over it gives them: to the bit, whatever the chunks,
+// with others in the batch, with its prefix in the cache, and where it has to give its pages back.
+TEST_P(EngineOf, TellsLogprobsOfThePrompt) {
+  LongContextModel m(GetParam());
+  const std::vector<int32_t> prompt = m.prompt(600, 3);
+  std::vector<Logprobs> expected;
+  {
+    Forward forward(m.model, m.context);
+    KvCache kv(m.model.config(), m.context.kv_type());
+    const ConstTensorView logits = forward.run(prompt, kv, LogitsFor::kAllTokens);
+    const auto vocab_size = static_cast<size_t>(m.model.config().vocab_size);
+    for (size_t i = 0; i + 1 < prompt.size(); ++i) {
+      expected.push_back(logprobs_of({logits.as<float>() + i * vocab_size, vocab_size}, prompt[i + 1], 2));
+    }
+  }
+  for (const int64_t chunk : {7, 64, 1024}) {
+    for (const int64_t pages : {5, 1000}) {
+      Engine engine(
+          m.model, m.context,
+          {.max_sequences = 4, .chunk_tokens = chunk, .idle_chunk_tokens = chunk, .kv_bytes = pages * page_bytes(m)});
+      Reader warm(engine, prompt, tokens(1));
+      warm.read_all();
+      std::vector<Reader> readers;
+      for (const int64_t count : {0, 1, 20}) {
+        readers.emplace_back(engine, EngineRequest{.prompt = prompt,
+                                                   .generation = tokens(count),
+                                                   .top_logprobs = 2,
+                                                   .prompt_logprobs = 2,
+                                                   .priority = static_cast<int>(count)});
+        readers.emplace_back(engine, m.prompt(300, 9), tokens(20));
+      }
+      for (size_t i = 0; i < readers.size(); ++i) {
+        readers[i].read_all();
+        if (i % 2 == 1) continue;
+        ASSERT_EQ(readers[i].scored.size(), expected.size());
+        for (size_t k = 0; k < expected.size(); ++k) {
+          EXPECT_EQ(readers[i].scored[k].id, prompt[k + 1]);
+          EXPECT_EQ(readers[i].scored[k].logprob, expected[k].chosen);
+          ASSERT_EQ(readers[i].scored[k].top.size(), 2u);
+          EXPECT_EQ(readers[i].scored[k].top[1].id, expected[k].top[1].id);
+          EXPECT_EQ(readers[i].scored[k].top[1].logprob, expected[k].top[1].logprob);
+        }
+        EXPECT_EQ(readers[i].handle->usage().cached_tokens, 0);
+      }
+      EXPECT_EQ(readers[0].reason, FinishReason::kLength);
+      EXPECT_TRUE(readers[0].tokens.empty());
+      EXPECT_EQ(readers[4].ids(), m.expected(prompt, tokens(20)));
+      // The prompt of a scored request is found by others.
+      Reader next(engine, prompt, tokens(1));
+      next.read_all();
+      EXPECT_TRUE(pages < 1000 || next.handle->usage().cached_tokens > 0);
+    }
+  }
+}
+
+TEST(Engine, ScoresPromptsOfAnyLength) {
+  LongContextModel m("glm4_moe_base");
+  Engine engine(m.model, m.context, {.kv_bytes = 100 * page_bytes(m)});
+  for (const int64_t length : {1, 2, 256, 257}) {
+    Reader reader(engine, EngineRequest{.prompt = m.prompt(length, 1), .generation = tokens(0), .prompt_logprobs = 0});
+    reader.read_all();
+    EXPECT_EQ(reader.scored.size(), static_cast<size_t>(length - 1));
+    EXPECT_EQ(reader.reason, FinishReason::kLength);
+    EXPECT_EQ(reader.handle->usage().generated_tokens, 0);
+  }
+  EXPECT_THROW(Reader(engine, EngineRequest{.prompt = {1}, .prompt_logprobs = 21}), Error);
+}
+
+TEST(Engine, TellsTheTokenThatEndedIt) {
+  LongContextModel m("glm4_moe_base");
+  Engine engine(m.model, m.context, {.kv_bytes = 100 * page_bytes(m)});
+  const std::vector<int32_t> prompt = m.prompt(5, 1);
+  GenerationOptions generation = tokens(3);
+  const std::vector<int32_t> ids = m.expected(prompt, generation);
+  generation.stop_ids = {ids[0]};
+  Reader reader(engine, EngineRequest{.prompt = prompt, .generation = generation, .top_logprobs = 1});
+  reader.read_all();
+  EXPECT_TRUE(reader.tokens.empty());
+  ASSERT_TRUE(reader.stop_token.has_value());
+  EXPECT_EQ(reader.stop_token->id, ids[0]);
+  EXPECT_LT(reader.stop_token->logprob, 0);
 }
 
 TEST(Engine, StoppingEndsEverything) {
