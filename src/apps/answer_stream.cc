@@ -15,8 +15,13 @@ bool escapes_welcome() {
 
 }  // namespace
 
+ShownReasoning shown_reasoning(bool is_terminal, bool asked) {
+  if (is_terminal) return ShownReasoning::kDimmed;
+  return asked ? ShownReasoning::kPlain : ShownReasoning::kHidden;
+}
+
 AnswerStream::AnswerStream(const Tokenizer* tokenizer, const AnswerOptions& options)
-    : style_(options.style), matcher_(options.stop), parser_(options.output) {
+    : style_(options.style), reasoning_(options.reasoning), matcher_(options.stop), parser_(options.output) {
   if (tokenizer != nullptr) decoder_.emplace(*tokenizer);
 }
 
@@ -54,8 +59,9 @@ void AnswerStream::show_deltas(const OutputDeltas& deltas) {
     const bool after_reasoning = parsed_.content.empty() && parsed_.calls.empty() && !parsed_.reasoning.empty();
     parsed_.add(delta);
     if (style_ != AnswerStyle::kForReading || delta.kind == DeltaKind::kDiagnostic) continue;
+    if (delta.kind == DeltaKind::kReasoning && reasoning_ == ShownReasoning::kHidden) continue;
     set_dim(delta.kind == DeltaKind::kReasoning);
-    if (after_reasoning && delta.kind != DeltaKind::kReasoning) print("\n\n");
+    if (after_reasoning && delta.kind != DeltaKind::kReasoning && line_open_) print("\n\n");
     if (delta.kind == DeltaKind::kToolCallBegin) {
       print((line_open_ ? "\n" : "") + delta.text + '(');
     } else if (delta.kind == DeltaKind::kToolCallEnd) {
@@ -67,7 +73,7 @@ void AnswerStream::show_deltas(const OutputDeltas& deltas) {
 }
 
 void AnswerStream::set_dim(bool dim) {
-  if (style_ != AnswerStyle::kForReading || dim == dim_) return;
+  if (style_ != AnswerStyle::kForReading || reasoning_ != ShownReasoning::kDimmed || dim == dim_) return;
   dim_ = dim;
   if (escapes_welcome()) write_output(dim ? "\033[2m" : "\033[0m");
 }

@@ -15,12 +15,19 @@ namespace glimmer {
 
 enum class AnswerStyle {
   kAsGenerated,  // every character, tags of reasoning and tool calls among them
-  kForReading,   // for a terminal: reasoning dimmed, tool calls as name({"arguments"}), without tags
+  kForReading,   // without tags: reasoning apart from the answer, tool calls as name({"arguments"})
   kCollected,    // printed by nobody
 };
 
+// What kForReading does with reasoning.
+enum class ShownReasoning { kDimmed, kPlain, kHidden };
+
+// Dimmed on a terminal; elsewhere whoever reads wants the answer, and reasoning too only if `asked`.
+ShownReasoning shown_reasoning(bool is_terminal, bool asked);
+
 struct AnswerOptions {
   AnswerStyle style = AnswerStyle::kAsGenerated;
+  ShownReasoning reasoning = ShownReasoning::kDimmed;
   OutputParserOptions output;     // how the output is to be read
   std::vector<std::string> stop;  // ends before the first of these
 };
@@ -45,6 +52,7 @@ class AnswerStream {
   void print(const std::string& text);
 
   AnswerStyle style_;
+  ShownReasoning reasoning_;
   std::optional<StreamDecoder> decoder_;
   StopMatcher matcher_;
   OutputParser parser_;

@@ -29,6 +29,7 @@ struct ChatOptions {
   TemplateFlags template_flags;
   std::string system;
   bool quiet = false;
+  bool show_thinking = false;
 };
 
 enum class Next { kGoOn, kLeave };
@@ -111,6 +112,8 @@ int talk_in_pipe(ChatLoop& loop) {
 void add_flags(Flags& flags, ChatOptions& options) {
   options.model.add(flags);
   flags.add("--system", options.system, "TEXT", "The system message")
+      .add_switch("--show-thinking", options.show_thinking,
+                  "Print the reasoning before the answer in a pipe too (on a terminal it is dimmed)")
       .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
   options.template_flags.add(flags);
   options.length.add(flags);
@@ -145,10 +148,12 @@ int chat_command(Arguments arguments) {
   ChatSettings settings;
   settings.stop = options.length.stop;
   settings.template_flags = options.template_flags;
-  settings.generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
+  const SamplingDefaults defaults = sampling_defaults(generation_config, config, source->path().string());
+  settings.generation.sampling = options.sampling.resolve(defaults, config.vocab_size);
+  if (!options.quiet && defaults.samples) tell("glimmer: sampling, where no flag says: {}\n", defaults.describe());
   settings.generation.max_new_tokens = options.length.max_tokens;
   if (!options.length.ignore_eos) settings.generation.stop_ids = end_of_turn_ids(generation_config, &tokenizer, files);
-  settings.style = stdout_is_terminal() ? AnswerStyle::kForReading : AnswerStyle::kAsGenerated;
+  settings.reasoning = shown_reasoning(stdout_is_terminal(), options.show_thinking);
 
   Context context(options.runtime.context_options());
   const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);

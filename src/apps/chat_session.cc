@@ -45,7 +45,8 @@ void ChatSession::answer(const std::string& user_text) {
 void ChatSession::generate(const std::string& prompt) {
   ++settings_.generation.sampling.seed;  // another draw each turn, the same ones for the same conversation and seed
   sequence_.start(tokenizer_.encode(prompt, {.add_special_tokens = false}), settings_.generation);
-  AnswerStream stream(&tokenizer_, {.style = settings_.style,
+  AnswerStream stream(&tokenizer_, {.style = AnswerStyle::kForReading,
+                                    .reasoning = settings_.reasoning,
                                     .output = {.starts_in_reasoning = prompt_opens_reasoning(prompt)},
                                     .stop = settings_.stop});
   const InterruptGuard interrupt;

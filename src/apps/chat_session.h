@@ -15,7 +15,7 @@ struct ChatSettings {
   GenerationOptions generation;
   std::vector<std::string> stop;
   TemplateFlags template_flags;
-  AnswerStyle style = AnswerStyle::kAsGenerated;
+  ShownReasoning reasoning = ShownReasoning::kHidden;
 };
 
 class ChatSession {

@@ -26,6 +26,7 @@ Json card_json(const CardModel& model) {
               {"sampling", Json::object()}};
   if (card.temperature) out["sampling"]["temperature"] = *card.temperature;
   if (card.top_p) out["sampling"]["top_p"] = *card.top_p;
+  if (card.top_k) out["sampling"]["top_k"] = *card.top_k;
   for (const char* type : kTypes) out["bytes"][type] = size_in_type(model, require_quant_type(type)).file_bytes;
   return out;
 }

@@ -90,7 +90,7 @@ Context::Options RuntimeFlags::context_options() const {
 }
 
 void SamplingFlags::add(Flags& flags) {
-  flags.group("Sampling (defaults: the model's generation_config.json, else greedy)")
+  flags.group("Sampling (defaults: the model's generation_config.json, else its card, else greedy)")
       .add_switch("--greedy", greedy, "Always the most probable token; the same as --temperature 0")
       .add("--temperature", temperature, "T", "Flatten (> 1) or sharpen (< 1) the distribution; 0 is greedy")
       .add("--top-k", top_k, "K", "Keep the K most probable tokens (0: all)")
@@ -103,25 +103,23 @@ void SamplingFlags::add(Flags& flags) {
       .add("--seed", seed, "N", "Same seed, same tokens (default: another each time)");
 }
 
-SamplingParams SamplingFlags::resolve(const GenerationConfig& config, int64_t vocab_size) const {
+SamplingParams SamplingFlags::resolve(const SamplingDefaults& defaults, int64_t vocab_size) const {
   if (greedy && temperature.value_or(0) != 0) {
     fail(ErrorCode::kUsage, "--greedy and --temperature {} exclude each other", *temperature);
   }
-  const bool asked = temperature || top_k || top_p || min_p;
-  const bool samples = !greedy && (asked || config.do_sample.value_or(false));
-  SamplingParams params;
-  params.temperature = samples ? temperature.value_or(config.temperature.value_or(1)) : 0;
-  params.top_k = top_k.value_or(config.top_k.value_or(0));
-  params.top_p = top_p.value_or(config.top_p.value_or(1));
-  params.min_p = min_p.value_or(config.min_p.value_or(0));
-  params.repetition_penalty = repetition_penalty.value_or(config.repetition_penalty.value_or(1));
-  params.presence_penalty = presence_penalty.value_or(0);
-  params.frequency_penalty = frequency_penalty.value_or(0);
+  SamplingRequest request{.temperature = greedy ? std::optional(0.0) : temperature,
+                          .top_p = top_p,
+                          .min_p = min_p,
+                          .top_k = top_k,
+                          .repetition_penalty = repetition_penalty,
+                          .presence_penalty = presence_penalty.value_or(0),
+                          .frequency_penalty = frequency_penalty.value_or(0),
+                          .seed = seed};
   for (const std::string& text : logit_bias) {
     const auto [id, bias] = parse_bias(text);
-    params.logit_bias.insert_or_assign(id, bias);
+    request.logit_bias.insert_or_assign(id, bias);
   }
-  params.seed = seed ? *seed : seed_from_system();
+  const SamplingParams params = resolve_sampling(request, defaults, seed_from_system());
   validate(params, vocab_size);
   return params;
 }

@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "apps/flags.h"
-#include "engine/sampler.h"
-#include "model/generation_config.h"
+#include "engine/sampling_defaults.h"
 #include "ops/context.h"
 
 namespace glimmer {
@@ -36,11 +35,7 @@ struct RuntimeFlags {
   Context::Options context_options() const;  // throws kUsage
 };
 
-// How to sample. A flag that is not given comes from the model folder's generation_config.json:
-//   - do_sample true: its temperature, top_k, top_p and min_p count (temperature 1 and no cuts where it says nothing)
-//   - else greedy, as transformers does; but if one of temperature, top_k, top_p and min_p is given as a flag, then
-//     sampling with the file's values for the others
-//   - repetition_penalty counts in either case
+// How to sample. A flag that is not given is as the model's makers mean it (engine/sampling_defaults.h).
 struct SamplingFlags {
   bool greedy = false;
   std::optional<double> temperature;
@@ -55,7 +50,7 @@ struct SamplingFlags {
 
   void add(Flags& flags);
   // Draws a seed from the system if none is given. Throws kUsage.
-  SamplingParams resolve(const GenerationConfig& config, int64_t vocab_size) const;
+  SamplingParams resolve(const SamplingDefaults& defaults, int64_t vocab_size) const;
 };
 
 // -n, --ignore-eos, --stop.

@@ -29,6 +29,7 @@ struct RunOptions {
   std::optional<std::string> tools;
   bool raw = false;
   bool as_json = false;
+  bool show_thinking = false;
   bool quiet = false;
 };
 
@@ -51,6 +52,8 @@ void add_flags(Flags& flags, RunOptions& options) {
       .add("--tools", options.tools, "FILE.json", "A list of tools that the model may call, as in OpenAI's API")
       .add_switch("--raw", options.raw, "Take the prompt as it is, without the chat template")
       .add_switch("--json", options.as_json, "Print one JSON object: ids, text, finish_reason, timings, ...")
+      .add_switch("--show-thinking", options.show_thinking,
+                  "Print the reasoning before the answer in a pipe too (on a terminal it is dimmed)")
       .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
   options.template_flags.add(flags);
   options.length.add(flags);
@@ -122,7 +125,7 @@ Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& fo
 
 AnswerStyle style_of(const RunOptions& options) {
   if (options.as_json) return AnswerStyle::kCollected;
-  return stdout_is_terminal() && !options.raw && !options.ids ? AnswerStyle::kForReading : AnswerStyle::kAsGenerated;
+  return options.raw || options.ids ? AnswerStyle::kAsGenerated : AnswerStyle::kForReading;
 }
 
 Json stop_reason(const Sequence& sequence, const AnswerStream& stream) {
@@ -204,12 +207,17 @@ int run_command(Arguments arguments) {
   }
   Prompt prompt = make_prompt(options, found, files);
   GenerationOptions generation;
-  generation.sampling = options.sampling.resolve(generation_config, config.vocab_size);
+  const SamplingDefaults defaults = sampling_defaults(generation_config, config, source->path().string());
+  generation.sampling = options.sampling.resolve(defaults, config.vocab_size);
+  if (!options.quiet && defaults.samples) tell("glimmer: sampling, where no flag says: {}\n", defaults.describe());
   generation.max_new_tokens = options.length.max_tokens;
   if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, files);
   Sequence sequence(config, options.runtime.context_options().kept_kv_type());
   sequence.start(std::move(prompt.ids), generation);
-  AnswerStream stream(tokenizer, {.style = style_of(options), .output = prompt.output, .stop = options.length.stop});
+  AnswerStream stream(tokenizer, {.style = style_of(options),
+                                  .reasoning = shown_reasoning(stdout_is_terminal(), options.show_thinking),
+                                  .output = prompt.output,
+                                  .stop = options.length.stop});
 
   const Timings timings = generate(options, source, sequence, stream);
   if (options.as_json) {
@@ -224,6 +232,11 @@ int run_command(Arguments arguments) {
                                   static_cast<int64_t>(sequence.generated().size()) != options.length.max_tokens;
   if (stopped_by_context) {
     tell("glimmer: the context is full: {} tokens (max_position_embeddings)\n", sequence.tokens().size());
+  }
+  const ParsedOutput& parsed = stream.parsed();
+  const bool only_thought = !parsed.reasoning.empty() && parsed.content.empty() && parsed.calls.empty();
+  if (only_thought && !options.quiet && !options.as_json && !options.raw && !options.ids) {
+    tell("glimmer: the model thought until the end: there is no answer\n");
   }
   if (!options.quiet) {
     tell("glimmer: {}{}\n", cancelled ? "interrupted: " : "", statistics_line(sequence, timings.generation));

@@ -157,14 +157,16 @@ ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& s
   std::optional<Tokenizer> found = find_tokenizer(files);
   require_tokenizer(found, files.model);
   ServedModel::Parts parts{.id = model_name(options, source, config), .tokenizer = std::move(*found)};
-  parts.generation_config = read_generation_config(files, config);
+  const GenerationConfig generation = read_generation_config(files, config);
+  parts.sampling = sampling_defaults(generation, config, source.path().string());
+  if (!options.quiet) tell("glimmer: sampling, where a request says nothing: {}\n", parts.sampling.describe());
   try {
     parts.chat_template = load_chat_template(files);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
     tell("glimmer: {}: only /v1/completions and the text endpoints will answer\n", error.what());
   }
-  parts.stop_ids = end_of_turn_ids(parts.generation_config, &parts.tokenizer, files);
+  parts.stop_ids = end_of_turn_ids(generation, &parts.tokenizer, files);
   parts.vocab_size = config.vocab_size;
   parts.created =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();

@@ -20,7 +20,9 @@ const std::string& model() {
 TEST(Chat, LinesInAPipe) {
   const Result result = glimmer({"chat", "-m", model(), "-q"}, "Hi\n\n/thinking off\nHi again\n");
   EXPECT_EQ(result.status, 0) << result.err;
-  EXPECT_EQ(result.out, "abcde</think>vwxyz\nvwxyz\n");
+  EXPECT_EQ(result.out, "vwxyz\nvwxyz\n");
+  EXPECT_EQ(glimmer({"chat", "-m", model(), "-q", "--show-thinking"}, "Hi\n/thinking off\nHi again\n").out,
+            "abcde\n\nvwxyz\nvwxyz\n");
   EXPECT_EQ(result.err, "");
 }
 

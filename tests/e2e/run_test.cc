@@ -96,7 +96,7 @@ TEST(Run, DemoModelFromTheEnvironment) {
 TEST(Run, AnswersWithTheTemplate) {
   const Result result = glimmer({"run", "-m", model(), "Hello"});
   EXPECT_EQ(result.status, 0);
-  EXPECT_EQ(result.out, "abcde</think>vwxyz\n");
+  EXPECT_EQ(result.out, "vwxyz\n");
   EXPECT_THAT(result.err, HasSubstr("glimmer: loaded "));
   EXPECT_THAT(result.err, HasSubstr("10 prompt tokens at "));
   EXPECT_THAT(result.err, HasSubstr(", 12 generated at "));
@@ -106,6 +106,17 @@ TEST(Run, AnswersWithTheTemplate) {
 TEST(Run, Quiet) {
   const Result result = glimmer({"run", "-m", model(), "-q", "Hello"});
   EXPECT_EQ(result.err, "");
+}
+
+// In a pipe only the answer; reasoning is asked for, or all that the model writes with --raw.
+TEST(Run, ShowsReasoningApart) {
+  EXPECT_EQ(glimmer({"run", "-m", model(), "-q", "--show-thinking", "Hi"}).out, "abcde\n\nvwxyz\n");
+  EXPECT_EQ(glimmer({"run", "-m", model(), "-q", "--show-thinking", "--no-thinking", "Hi"}).out, "vwxyz\n");
+  EXPECT_EQ(glimmer({"run", "-m", model(), "-q", "--raw", "-n", "7", "a"}).out, "bcde</think>vw\n");
+  const Result cut = glimmer({"run", "-m", model(), "-n", "3", "Hi"});
+  EXPECT_EQ(cut.out, "");
+  EXPECT_THAT(cut.err, HasSubstr("there is no answer"));
+  EXPECT_EQ(glimmer({"run", "-m", model(), "-q", "-n", "3", "--show-thinking", "Hi"}).out, "abc\n");
 }
 
 TEST(Run, NoThinkingAndTemplateArguments) {
@@ -282,6 +293,13 @@ TEST(Run, SamplesAsTheModelFolderSays) {
   EXPECT_EQ(text({"--greedy"}), "12345678901234567890\n");
   EXPECT_EQ(text({"--temperature", "0"}), "12345678901234567890\n");
   EXPECT_EQ(text({"--top-k", "1"}), "12345678901234567890\n");
+  // Values that are there are there to be sampled with, but for do_sample false.
+  hot.folder().write("generation_config.json", R"({"temperature": 50.0, "eos_token_id": 256})");
+  EXPECT_NE(text({}), "12345678901234567890\n");
+  hot.folder().write("generation_config.json", R"({"do_sample": false, "temperature": 50.0, "eos_token_id": 256})");
+  EXPECT_EQ(text({}), "12345678901234567890\n");
+  hot.folder().write("generation_config.json", R"({"eos_token_id": 256})");
+  EXPECT_EQ(text({}), "12345678901234567890\n");  // no released model has this shape
 }
 
 TEST(Run, TruncatedWeights) {

@@ -26,6 +26,7 @@ struct ModelCard {
   // How its makers mean it to be sampled, if known.
   std::optional<double> temperature;
   std::optional<double> top_p;
+  std::optional<int64_t> top_k;
 };
 
 std::span<const ModelCard> all_cards();
@@ -33,6 +34,10 @@ std::span<const ModelCard> all_cards();
 // By name or alias, whatever the case, with or without the organisation ("zai-org/glm-4.5-air"). Throws kUsage for an
 // unknown one, with the nearest names.
 const ModelCard& require_card(std::string_view name);
+
+// The card of a model of this shape. If several have it, the one whose name or alias is in `name` (of its folder or
+// file, or its path; the longest that is), or any of them if they agree on how to sample. Null if there is none.
+const ModelCard* find_card(const ModelConfig& config, std::string_view name);
 
 // config.json of the card; with `layers`, of a model of its first `layers` layers. Throws kUsage if the model has not
 // so many.

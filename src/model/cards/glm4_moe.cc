@@ -1,5 +1,7 @@
 // GLM-4.5 and its kin: GQA and sigmoid-routed experts.
-// Sources: config.json of the published models; licences as the README of zai-org/GLM-4.5 and the model pages say.
+// Sampling: what the makers' API takes by default (4.5 and Air 0.6 and 0.95; 4.6: docs.bigmodel.cn,
+// migrate-to-glm-4.6), the model card of 4.7, generation_config.json of INTELLECT-3-FP8. Sources: config.json of the
+// published models; licences as the README of zai-org/GLM-4.5 and the model pages say.
 #include "model/cards/tables.h"
 
 namespace glimmer {
@@ -119,7 +121,9 @@ std::span<const ModelCard> glm4_moe_cards() {
        .repository = "zai-org/GLM-4.5",
        .aliases = {"GLM-4.5-355B-A32B"},
        .licence = "MIT",
-       .config_json = kGlm45},
+       .config_json = kGlm45,
+       .temperature = 0.6,
+       .top_p = 0.95},
       {.name = "GLM-4.5-Air",
        .repository = "zai-org/GLM-4.5-Air",
        .aliases = {"GLM-4.5-Air-106B-A12B", "Air"},
@@ -127,13 +131,14 @@ std::span<const ModelCard> glm4_moe_cards() {
        .config_json = kGlm45Air,
        .temperature = 0.6,
        .top_p = 0.95},
-      {.name = "GLM-4.6", .repository = "zai-org/GLM-4.6", .config_json = kGlm46},
+      {.name = "GLM-4.6", .repository = "zai-org/GLM-4.6", .config_json = kGlm46, .temperature = 1.0, .top_p = 0.95},
       {.name = "GLM-4.7", .repository = "zai-org/GLM-4.7", .config_json = kGlm46, .temperature = 1.0, .top_p = 0.95},
       {.name = "INTELLECT-3",
        .repository = "PrimeIntellect/INTELLECT-3",
        .aliases = {"INTELLECT3"},
        .note = "trained from GLM-4.5-Air-Base; sizes as published, the other fields as GLM-4.5-Air has them",
-       .config_json = kGlm45Air},
+       .config_json = kGlm45Air,
+       .temperature = 0.6},
   };
   return cards;
 }

@@ -59,6 +59,29 @@ size_t distance(const ModelCard& card, std::string_view name) {
        text);
 }
 
+bool has_shape(const ModelConfig& a, const ModelConfig& b) {
+  return a.model_type == b.model_type && a.vocab_size == b.vocab_size && a.hidden_size == b.hidden_size &&
+         a.intermediate_size == b.intermediate_size && a.num_hidden_layers == b.num_hidden_layers &&
+         a.num_attention_heads == b.num_attention_heads && a.num_key_value_heads == b.num_key_value_heads &&
+         a.moe_intermediate_size == b.moe_intermediate_size && a.n_routed_experts == b.n_routed_experts &&
+         a.max_position_embeddings == b.max_position_embeddings;
+}
+
+// How much of `path`, lower case, names the card.
+size_t named_bytes(const ModelCard& card, const std::string& path) {
+  size_t most = path.find(normalized(card.name)) == std::string::npos ? 0 : card.name.size();
+  for (const std::string_view alias : card.aliases) {
+    if (path.find(normalized(alias)) != std::string::npos) most = std::max(most, alias.size());
+  }
+  return most;
+}
+
+std::string lower_case(std::string_view name) {
+  std::string text;
+  for (const char c : name) text += c == '/' ? '/' : normalized(std::string(1, c))[0];
+  return text;
+}
+
 }  // namespace
 
 std::span<const ModelCard> all_cards() {
@@ -78,6 +101,24 @@ const ModelCard& require_card(std::string_view name) {
     if (is_called(card, wanted)) return card;
   }
   fail_unknown(name);
+}
+
+const ModelCard* find_card(const ModelConfig& config, std::string_view name) {
+  std::vector<const ModelCard*> cards;
+  for (const ModelCard& card : all_cards()) {
+    if (has_shape(config, card_config(card))) cards.push_back(&card);
+  }
+  if (cards.empty()) return nullptr;
+  const std::string path = lower_case(name);
+  const auto by_name = [&](const ModelCard* a, const ModelCard* b) {
+    return named_bytes(*a, path) < named_bytes(*b, path);
+  };
+  const ModelCard* named = *std::max_element(cards.begin(), cards.end(), by_name);
+  if (named_bytes(*named, path) > 0) return named;
+  const bool agree = std::all_of(cards.begin(), cards.end(), [&](const ModelCard* card) {
+    return card->temperature == named->temperature && card->top_p == named->top_p && card->top_k == named->top_k;
+  });
+  return agree ? named : nullptr;
 }
 
 std::string card_config_json(const ModelCard& card, std::optional<int64_t> layers) {
