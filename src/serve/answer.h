@@ -22,6 +22,9 @@ struct TokenChoice {
 struct TokenRecord {
   TokenChoice token;
   std::vector<TokenChoice> top;  // the likeliest, descending
+  // Of an echoed prompt: nothing predicts the first token, and what the tokenizer put before a text is not in it.
+  bool predicted = true;
+  bool in_text = true;
 };
 
 // A piece of an answer, in the order in which it comes. Calls do not overlap: one ends before anything else comes.

@@ -15,28 +15,26 @@ AnswerReader::AnswerReader(Setup setup, Emit emit, std::vector<std::string>& rem
       remarks_(remarks),
       decoder_(setup_.model.tokenizer()),
       matcher_(setup_.job.stop) {
+  if (setup_.job.top_logprobs >= 0) records_.emplace();
   if (setup_.format.reads_output) open_parser();
 }
 
 void AnswerReader::open_parser() {
   OutputParserOptions options;
   options.format = setup_.tools ? setup_.model.tool_call_format() : ToolCallFormat::kNone;
-  options.starts_in_reasoning = prompt_opens_reasoning(setup_.prompt.text);
+  options.starts_in_reasoning = setup_.prompt.opens_reasoning;
+  options.continues_text = setup_.prompt.continues_text;
   options.tools = setup_.tools;
   options.max_calls = setup_.job.parallel_tool_calls ? 0 : 1;
   if (options.starts_in_reasoning) section_ = DeltaKind::kReasoning;
   parser_.emplace(std::move(options));
-  // What the client wrote of the answer is no news to it.
-  const Chat& chat = setup_.job.chat();
-  if (chat.continues_last) parser_->feed(chat.messages.back().content);
 }
 
 void AnswerReader::take(const GeneratedToken& token) {
   ++tokens_;
-  if (setup_.job.top_logprobs >= 0) pending_.push_back({pushed_bytes_, record_of(token)});
+  if (records_) records_->add(setup_.model.record_of(token));
   take_text(decoder_.push(token.id));
   if (section_ == DeltaKind::kReasoning) ++reasoning_tokens_;
-  if (section_ != DeltaKind::kContent) pending_.clear();
 }
 
 void AnswerReader::end(FinishReason reason, int64_t generated_tokens) {
@@ -55,17 +53,9 @@ void AnswerReader::end(FinishReason reason, int64_t generated_tokens) {
   }
 }
 
-TokenRecord AnswerReader::record_of(const GeneratedToken& token) const {
-  const Tokenizer& tokenizer = setup_.model.tokenizer();
-  TokenRecord record{{std::string(tokenizer.token_bytes(token.id)), token.logprob}, {}};
-  for (const TokenLogprob& top : token.top) {
-    record.top.push_back({std::string(tokenizer.token_bytes(top.id)), top.logprob});
-  }
-  return record;
-}
-
 void AnswerReader::take_text(const std::string& text) {
   if (text.empty() || finish_) return;
+  if (records_) records_->add_text(text);
   if (!parser_) {
     take_content(text);
     return;
@@ -89,7 +79,7 @@ void AnswerReader::take_deltas(const OutputDeltas& deltas) {
 }
 
 void AnswerReader::take_content(const std::string& text) {
-  pushed_bytes_ += text.size();
+  if (records_) records_->pass_content(text);
   emit_content(matcher_.push(text));
   if (matcher_.matched()) finish_ = {AnswerEnd::kStopString, matcher_.match()};
 }
@@ -98,7 +88,8 @@ void AnswerReader::take_content(const std::string& text) {
 void AnswerReader::take_other(const OutputDelta& delta) {
   emit_content(matcher_.flush());
   section_ = delta.kind == DeltaKind::kToolCallEnd ? DeltaKind::kContent : delta.kind;
-  pending_.clear();  // tokens of tags
+  if (records_ && delta.kind == DeltaKind::kReasoning) records_->pass_other(delta.text);
+  if (records_ && delta.kind != DeltaKind::kReasoning) records_->drop();
   AnswerDelta out{delta.kind, delta.text, delta.call, {}, {}};
   if (delta.kind == DeltaKind::kToolCallBegin) out.call_id = random_id(setup_.format.call_id_prefix);
   emit_(std::move(out));
@@ -108,10 +99,7 @@ void AnswerReader::emit_content(const std::string& text) {
   if (text.empty()) return;
   emitted_bytes_ += text.size();
   AnswerDelta out{DeltaKind::kContent, text, -1, {}, {}};
-  while (!pending_.empty() && pending_.front().begin < emitted_bytes_) {
-    out.logprobs.push_back(std::move(pending_.front().record));
-    pending_.pop_front();
-  }
+  if (records_) out.logprobs = records_->take(emitted_bytes_);
   emit_(std::move(out));
 }
 

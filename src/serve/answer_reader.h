@@ -1,7 +1,6 @@
 // Reads the tokens of one answer: token ids to text, text to what it means, up to where it ends.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "serve/answer.h"
 #include "serve/generation_job.h"
 #include "serve/served_model.h"
+#include "serve/token_records.h"
 #include "text/output_parser.h"
 #include "text/stop_matcher.h"
 #include "text/stream_decoder.h"
@@ -44,13 +44,7 @@ class AnswerReader {
   int64_t reasoning_tokens() const { return reasoning_tokens_; }  // tags among them, as far as they can be told
 
  private:
-  struct PendingRecord {
-    size_t begin = 0;  // bytes of the answer's text before the token
-    TokenRecord record;
-  };
-
   void open_parser();
-  TokenRecord record_of(const GeneratedToken& token) const;
   void take_text(const std::string& text);
   void take_deltas(const OutputDeltas& deltas);
   void take_content(const std::string& text);
@@ -64,9 +58,8 @@ class AnswerReader {
   StopMatcher matcher_;
   std::optional<OutputParser> parser_;
   DeltaKind section_ = DeltaKind::kContent;  // of what came last
-  std::deque<PendingRecord> pending_;        // of tokens whose text is not out yet
-  size_t pushed_bytes_ = 0;                  // of the answer's text, into the matcher
-  size_t emitted_bytes_ = 0;                 // and out of it
+  std::optional<TokenRecords> records_;      // where logprobs are asked for
+  size_t emitted_bytes_ = 0;                 // of the answer's text
   int64_t tokens_ = 0;
   int64_t reasoning_tokens_ = 0;
   std::optional<AnswerFinish> finish_;

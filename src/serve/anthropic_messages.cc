@@ -1,6 +1,7 @@
 #include "serve/anthropic_messages.h"
 
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "serve/background.h"
 #include "serve/generation.h"
 #include "serve/schema_anthropic.h"
@@ -140,7 +141,7 @@ class MessageStream : public AnswerStream {
 // The arguments of a call, of which the end may be missing.
 Json input_json(const AnswerPart& part) {
   try {
-    Json input = parse_json(part.text + part.missing, "arguments");
+    Json input = parse_exact_json(part.text + part.missing, "arguments");
     if (input.is_object()) return input;
   } catch (const Error&) {  // as below
   }
@@ -202,7 +203,9 @@ void anthropic_count_tokens(Service& service, std::shared_ptr<Exchange> exchange
     SchemaContext context{service.limits, service.model.vocab_size(), {}};
     const Chat chat = read_count_tokens(parse_body(exchange->request().body), context);
     exchange->request().drop_body();
-    const size_t tokens = service.model.prepare(chat).ids.size();
+    const PreparedPrompt prompt = service.model.prepare(chat);
+    const size_t tokens = prompt.ids.size();
+    for (const std::string& remark : prompt.remarks) context.remark(remark);
     return [exchange, tokens, remarks = std::move(context.remarks)] {
       exchange->notes().remarks = remarks;
       exchange->notes().prompt_tokens = static_cast<int64_t>(tokens);

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "base/quoted_name.h"
 
 namespace glimmer {
@@ -29,6 +30,7 @@ constexpr TypeName kTypeNames[] = {
 constexpr double kLargestExactInteger = 9007199254740992.0;
 
 bool is_whole(const Json& value) {
+  if (keeps_number_text(value)) return is_integer_text(number_text(value));
   if (value.is_number_integer()) return true;
   if (!value.is_number_float()) return false;
   const double number = value.get<double>();
@@ -46,7 +48,7 @@ unsigned types_of(const Json& value) {
     case Json::value_t::array:
       return kListField;
     default:
-      return value.is_number() ? kNumberField | (is_whole(value) ? kIntegerField : 0u) : 0u;
+      return value.is_number() || keeps_number_text(value) ? kNumberField | (is_whole(value) ? kIntegerField : 0u) : 0u;
   }
 }
 
@@ -68,8 +70,8 @@ void check_field(const FieldSpec& spec, const Json& value, const std::string& pa
   if (!(types_of(value) & spec.types)) {
     bad_field(path, fmt::format("expected {}, found {}", expected_types(spec.types), json_type_name(value)));
   }
-  if (value.is_number()) {
-    const double number = value.get<double>();
+  if (value.is_number() || keeps_number_text(value)) {
+    const double number = nearest_number(value);
     if (!(number >= spec.minimum && number <= spec.maximum)) {
       bad_field(path, fmt::format("must be {}, found {}", range_of(spec), dump_json(value)));
     }
@@ -153,12 +155,13 @@ std::optional<int64_t> Fields::integer(std::string_view name) const {
   if (value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
     fail_at(name, fmt::format("{} is too large", dump_json(*value)));
   }
+  if (keeps_number_text(*value)) fail_at(name, fmt::format("{} is out of range", dump_json(*value)));
   return value->get<int64_t>();
 }
 
 std::optional<double> Fields::number(std::string_view name) const {
   const Json* value = find(name);
-  return value == nullptr ? std::nullopt : std::optional(value->get<double>());
+  return value == nullptr ? std::nullopt : std::optional(nearest_number(*value));
 }
 
 std::optional<bool> Fields::boolean(std::string_view name) const {
@@ -168,7 +171,7 @@ std::optional<bool> Fields::boolean(std::string_view name) const {
 
 Json parse_body(const std::string& body) {
   try {
-    Json json = parse_json(body, "the body");
+    Json json = parse_exact_json(body, "the body");
     if (!json.is_object()) {
       throw ApiError(400, fmt::format("the body: expected a JSON object, found {}", json_type_name(json)));
     }

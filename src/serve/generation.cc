@@ -31,7 +31,7 @@ std::shared_ptr<Prepared> prepare(const Service& service, Exchange& exchange, Re
   if (!job.is_chat()) {
     for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job.input)) {
       if (exchange.closed()) return nullptr;
-      out->prompts.push_back(service.model.prepare(prompt));
+      out->prompts.push_back(service.model.prepare(prompt, job.suffix));
     }
     return out;
   }
@@ -87,7 +87,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
     size_t prompt = 0;
     std::shared_ptr<RequestHandle> handle;
     std::unique_ptr<AnswerReader> reader;
-    std::deque<GeneratedToken> unread;  // taken from the engine; the client has no room for more
+    std::vector<GeneratedToken> prompt_tokens;  // with logprobs, until they are echoed
+    bool echoes = false;                        // the prompt comes before the answer, and is not out yet
+    std::deque<GeneratedToken> unread;          // taken from the engine; the client has no room for more
+    std::optional<GeneratedToken> stop_token;
     std::optional<FinishReason> engine_finish;
     Answer answer;  // without a stream, or for the log
     bool done = false;
@@ -98,6 +101,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     notes.model = to_valid_utf8(std::string_view(job_.model).substr(0, kMaxLoggedName));
     notes.remarks = std::move(job_.unknown_fields);
     for (const PreparedPrompt& prompt : prompts_) {
+      notes.remarks.insert(notes.remarks.end(), prompt.remarks.begin(), prompt.remarks.end());
       const auto tokens = static_cast<int64_t>(prompt.ids.size());
       usage_.prompt_tokens += tokens;
       notes.prompt_tokens = usage_.prompt_tokens;
@@ -111,6 +115,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     const auto index = static_cast<int64_t>(choices_.size());
     auto choice = std::make_unique<Choice>();
     choice->prompt = prompt;
+    choice->echoes = echoes_logprobs();
     choice->reader = std::make_unique<AnswerReader>(
         AnswerReader::Setup{service_.model, job_, format_, prompts_[prompt], tools_},
         [this, index](AnswerDelta delta) { emit(index, std::move(delta)); }, exchange_->notes().remarks);
@@ -129,6 +134,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     auto& stop_ids = out.generation.stop_ids;
     stop_ids.insert(stop_ids.end(), job_.stop_token_ids.begin(), job_.stop_token_ids.end());
     out.top_logprobs = job_.top_logprobs;
+    if (echoes_logprobs()) out.prompt_logprobs = job_.top_logprobs;
     out.tenant = key_id;
     if (service_.separate_keys) out.cache_scope = key_id;
     return out;
@@ -160,11 +166,14 @@ class Generation : public std::enable_shared_from_this<Generation> {
     Choice& choice = *choices_[static_cast<size_t>(index)];
     while (keep_alive_ && !choice.done && has_room()) {
       if (choice.unread.empty() && !choice.engine_finish && !take_news(choice)) return;
-      if (!choice.unread.empty()) {
+      if (std::exchange(choice.echoes, false)) {
+        emit(index, echo(choice));
+      } else if (!choice.unread.empty()) {
         choice.reader->take(choice.unread.front());
         choice.unread.pop_front();
       } else if (choice.engine_finish) {
         choice.reader->end(*choice.engine_finish, choice.handle->usage().generated_tokens);
+        if (choice.stop_token && echoes_logprobs()) emit(index, end_of(choice));
       }
       if (choice.reader->finish()) finish_choice(index);
       flush();
@@ -178,8 +187,52 @@ class Generation : public std::enable_shared_from_this<Generation> {
     if (news.finish_reason == FinishReason::kCancelled) throw ApiError(503, "the server is shutting down");
     choice.unread.insert(choice.unread.end(), std::make_move_iterator(news.tokens.begin()),
                          std::make_move_iterator(news.tokens.end()));
+    choice.prompt_tokens.insert(choice.prompt_tokens.end(), std::make_move_iterator(news.prompt.begin()),
+                                std::make_move_iterator(news.prompt.end()));
+    if (news.stop_token) choice.stop_token = std::move(news.stop_token);
     choice.engine_finish = news.finish_reason;
     return !choice.unread.empty() || choice.engine_finish;
+  }
+
+  bool echoes_logprobs() const { return job_.echo && job_.top_logprobs >= 0; }
+
+  // The prompt as the first piece of the answer.
+  AnswerDelta echo(Choice& choice) const {
+    const PreparedPrompt& prompt = prompts_[choice.prompt];
+    const Tokenizer& tokenizer = service_.model.tokenizer();
+    AnswerDelta out;
+    out.text = prompt.text.empty() ? tokenizer.decode(prompt.ids) : prompt.text;
+    const size_t added = tokens_before(prompt, tokenizer);
+    for (size_t i = 0; i < prompt.ids.size(); ++i) {
+      const bool is_scored = i > 0 && i <= choice.prompt_tokens.size();
+      TokenRecord record =
+          service_.model.record_of(is_scored ? choice.prompt_tokens[i - 1] : GeneratedToken{prompt.ids[i], 0, {}});
+      record.predicted = is_scored;
+      record.in_text = i >= added;
+      out.logprobs.push_back(std::move(record));
+    }
+    choice.prompt_tokens = {};
+    return out;
+  }
+
+  // Tokens that the tokenizer put before what the client wrote, such as Llama's <s>.
+  static size_t tokens_before(const PreparedPrompt& prompt, const Tokenizer& tokenizer) {
+    constexpr size_t kMost = 4;
+    if (prompt.text.empty()) return 0;
+    size_t count = 0;
+    while (count < std::min(kMost, prompt.ids.size()) &&
+           tokenizer.decode(std::span(prompt.ids).subspan(count)).size() > prompt.text.size()) {
+      ++count;
+    }
+    return count;
+  }
+
+  // The token that ended an answer, which is no text: who sums the logprobs of a prompt expects one behind it.
+  AnswerDelta end_of(const Choice& choice) const {
+    AnswerDelta out;
+    out.logprobs.push_back(service_.model.record_of(*choice.stop_token));
+    out.logprobs.back().in_text = false;
+    return out;
   }
 
   void emit(int64_t index, AnswerDelta delta) {

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/json.h"
+#include "engine/sampling_defaults.h"
 
 namespace glimmer {
 
@@ -33,28 +33,16 @@ struct Chat {
   std::optional<bool> thinking;         // absent: as the template does it
   Json template_args = Json::object();  // of chat_template_kwargs; they win over what the fields above imply
   bool continues_last = false;          // the answer continues the last message, which is the assistant's
+  bool add_generation_prompt = true;    // the prompt ends with the beginning of an answer; not if it continues one
 };
 
 // Of /v1/completions: text in which the names of special tokens are those tokens, or ids.
 using RawPrompt = std::variant<std::string, std::vector<int32_t>>;
 
-// Absent fields are as generation_config.json has them.
-struct SamplingRequest {
-  std::optional<double> temperature;
-  std::optional<double> top_p;
-  std::optional<double> min_p;
-  std::optional<int64_t> top_k;
-  std::optional<double> repetition_penalty;
-  double presence_penalty = 0;
-  double frequency_penalty = 0;
-  std::map<int32_t, double> logit_bias;
-  std::optional<uint64_t> seed;  // absent: another for each request; of several answers, each has the seed + its index
-};
-
 struct GenerationJob {
   std::string model;  // as the request says; there is but one
   std::variant<Chat, std::vector<RawPrompt>> input;
-  SamplingRequest sampling;
+  SamplingRequest sampling;               // of several answers, each has the seed + its index
   std::optional<int64_t> max_new_tokens;  // absent: until the context is full
   std::vector<std::string> stop;          // looked for in the answer's text: not in reasoning, not in tool calls
   std::vector<int32_t> stop_token_ids;    // besides the model's own
@@ -64,6 +52,7 @@ struct GenerationJob {
   bool stream = false;
   bool include_usage = false;               // a last chunk of the stream with it (OpenAI)
   bool echo = false;                        // the prompt's text before the answer (/v1/completions)
+  std::string suffix;                       // /v1/completions: what comes behind the answer, which fills the gap
   bool parallel_tool_calls = true;          // false: the answer ends with its first tool call
   std::vector<std::string> unknown_fields;  // that were ignored
 

@@ -11,6 +11,9 @@ namespace {
 constexpr std::string_view kMark = "\xEF\xB7\x90";
 constexpr char kBarrier = 'b';  // after the mark
 constexpr char kLiteral = 'l';  // after the mark: a U+FDD0 of the text
+constexpr std::string_view kEndMark =
+    "\xEF\xB7\x90"
+    "e";
 
 constexpr std::string_view kNoThink = "/nothink";
 
@@ -67,6 +70,8 @@ Json TextGuard::guard_json(const Json& value) const {
   return value;
 }
 
+std::string_view TextGuard::end_mark() { return kEndMark; }
+
 GuardedPrompt TextGuard::open(std::string_view rendered) {
   GuardedPrompt out;
   out.text.reserve(rendered.size());
@@ -76,7 +81,9 @@ GuardedPrompt TextGuard::open(std::string_view rendered) {
     if (mark == std::string_view::npos) return out;
     rendered.remove_prefix(mark + kMark.size());
     const char kind = rendered.empty() ? '\0' : rendered.front();
-    if (kind == kBarrier) {
+    if (kind == kEndMark.back()) {
+      rendered.remove_prefix(1);
+    } else if (kind == kBarrier) {
       out.barriers.push_back(out.text.size());
       rendered.remove_prefix(1);
     } else {  // of a text, or the template's own

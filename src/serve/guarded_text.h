@@ -36,6 +36,9 @@ class TextGuard {
   // All strings in it and all names of members.
   Json guard_json(const Json& value) const;
 
+  // A mark to put behind a guarded text, by which its end is found in what the template rendered.
+  static std::string_view end_mark();
+
   // Takes the marks out of what the template rendered.
   static GuardedPrompt open(std::string_view rendered);
 

@@ -1,5 +1,9 @@
 #include "serve/openai_completions.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "base/utf8.h"
 #include "serve/generation.h"
 #include "serve/schema_openai.h"
@@ -17,8 +21,31 @@ std::string token_key(const TokenChoice& token) {
   return out;
 }
 
-// `offset`: of the first token in the text, in characters; moved behind the last.
-Json logprobs_json(const CompletionFormatOptions& options, const std::vector<TokenRecord>& records, int64_t& offset) {
+// Where tokens stand in the text, in characters; one that begins within a character stands where that begins.
+class TextOffset {
+ public:
+  explicit TextOffset(std::string_view text_before = {}) { add(text_before); }
+
+  // Of the next token.
+  int64_t take(const TokenRecord& record) {
+    if (!record.in_text) return characters_;
+    const bool within = !record.token.bytes.empty() && is_continuation(record.token.bytes.front());
+    const int64_t offset = within ? std::max<int64_t>(characters_ - 1, 0) : characters_;
+    add(record.token.bytes);
+    return offset;
+  }
+
+ private:
+  static bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
+  void add(std::string_view bytes) {
+    characters_ += std::count_if(bytes.begin(), bytes.end(), [](char byte) { return !is_continuation(byte); });
+  }
+
+  int64_t characters_ = 0;
+};
+
+Json logprobs_json(const CompletionFormatOptions& options, const std::vector<TokenRecord>& records,
+                   TextOffset& offset) {
   if (!options.logprobs) return nullptr;
   Json out = {{"tokens", Json::array()},
               {"token_logprobs", Json::array()},
@@ -26,12 +53,16 @@ Json logprobs_json(const CompletionFormatOptions& options, const std::vector<Tok
               {"text_offset", Json::array()}};
   for (const TokenRecord& record : records) {
     out["tokens"].push_back(token_key(record.token));
+    out["text_offset"].push_back(offset.take(record));
+    if (!record.predicted) {
+      out["token_logprobs"].push_back(nullptr);
+      out["top_logprobs"].push_back(nullptr);
+      continue;
+    }
     out["token_logprobs"].push_back(record.token.logprob);
     Json top = Json::object();
     for (const TokenChoice& token : record.top) top[token_key(token)] = token.logprob;
     out["top_logprobs"].push_back(std::move(top));
-    out["text_offset"].push_back(offset);
-    offset += static_cast<int64_t>(count_code_points(token_text(record.token)));
   }
   return out;
 }
@@ -90,11 +121,9 @@ class CompletionStream : public AnswerStream {
     return {{"index", index}, {"text", text}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
   }
 
-  int64_t& offset(int64_t index) {
+  TextOffset& offset(int64_t index) {
     const auto at = static_cast<size_t>(index);
-    while (offsets_.size() <= at) {
-      offsets_.push_back(static_cast<int64_t>(count_code_points(echo_of(options_, offsets_.size()))));
-    }
+    while (offsets_.size() <= at) offsets_.emplace_back(echo_of(options_, offsets_.size()));
     return offsets_[at];
   }
 
@@ -107,7 +136,7 @@ class CompletionStream : public AnswerStream {
 
   AnswerIdentity identity_;
   CompletionFormatOptions options_;
-  std::vector<int64_t> offsets_;
+  std::vector<TextOffset> offsets_;
 };
 
 ReadRequest read_request(const Service& service, const std::string& text) {
@@ -118,7 +147,7 @@ ReadRequest read_request(const Service& service, const std::string& text) {
   CompletionFormatOptions options;
   options.include_usage = job.include_usage;
   options.logprobs = job.top_logprobs >= 0;
-  if (job.echo) {
+  if (job.echo && !options.logprobs) {  // else it comes with its logprobs, as the first piece of the answer
     for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job.input)) {
       const auto* written = std::get_if<std::string>(&prompt);
       const std::string echo =
@@ -148,7 +177,7 @@ Json completion_object(const AnswerIdentity& identity, const CompletionFormatOpt
   Json choices = Json::array();
   for (size_t i = 0; i < answers.size(); ++i) {
     const std::string echo = echo_of(options, i);
-    auto offset = static_cast<int64_t>(count_code_points(echo));
+    TextOffset offset(echo);
     choices.push_back({{"index", i},
                        {"text", echo + answers[i].text(DeltaKind::kContent)},
                        {"logprobs", logprobs_json(options, answers[i].logprobs(), offset)},

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "base/json_numbers.h"
 #include "base/quoted_name.h"
 
 namespace glimmer {
@@ -150,6 +151,18 @@ void read_template_args(const Fields& fields, Chat& chat) {
   chat.template_args.update(*args);
 }
 
+void read_answer_beginning(const Fields& fields, Chat& chat) {
+  // A message may say by itself that it is only begun.
+  chat.continues_last = fields.boolean("continue_final_message", chat.continues_last);
+  chat.add_generation_prompt = fields.boolean("add_generation_prompt", !chat.continues_last);
+  if (!chat.continues_last) return;
+  const ChatMessage& last = chat.messages.back();
+  if (last.role != ChatMessage::Role::kAssistant || !last.tool_calls.empty()) {
+    fields.fail_at("continue_final_message", "the last message must be the assistant's, without tool calls");
+  }
+  if (chat.add_generation_prompt) fields.fail_at("add_generation_prompt", "not with continue_final_message");
+}
+
 void apply_reasoning_effort(const std::string& effort, Chat& chat) {
   if (effort == "none" || effort == "minimal") {
     chat.thinking = false;
@@ -196,7 +209,7 @@ void allow_tools(const std::string& path, const std::set<std::string>& names, Ch
 Json tool_arguments(const std::string& path, const std::string& text, SchemaContext& context) {
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return Json::object();
   try {
-    Json arguments = parse_json(text, path);
+    Json arguments = parse_exact_json(text, path);
     if (arguments.is_object()) return arguments;
   } catch (const Error&) {  // as below
   }

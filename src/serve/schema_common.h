@@ -38,6 +38,9 @@ std::vector<std::string> read_stop(const Fields& fields, std::string_view name, 
 // chat_template_kwargs, into the chat.
 void read_template_args(const Fields& fields, Chat& chat);
 
+// continue_final_message and add_generation_prompt, into the chat, whose messages are there.
+void read_answer_beginning(const Fields& fields, Chat& chat);
+
 // OpenAI's word for how long to think: "none" and "minimal" turn thinking off; all are passed to the template.
 extern const std::vector<std::string_view> kReasoningEfforts;
 void apply_reasoning_effort(const std::string& effort, Chat& chat);

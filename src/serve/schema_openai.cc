@@ -22,6 +22,8 @@ const FieldTable& message_table() {
       {"function_call", kObjectField},
       {"audio", kObjectField},
       {"annotations", kListField},
+      {"prefix", kBooleanField},
+      {"partial", kBooleanField},
   };
   return table;
 }
@@ -115,6 +117,13 @@ ChatToolCall read_tool_call(const Json& call, const std::string& path, SchemaCon
                         : tool_arguments(function.path_of("arguments"), arguments->get<std::string>(), context);
   }
   return out;
+}
+
+// Whether a message, the last, says that the answer goes on from it: "prefix" as DeepSeek's and Mistral's APIs have it,
+// "partial" as Moonshot's and Qwen's.
+bool is_begun(const Json& message, const std::string& path) {
+  const Fields read(message, path, message_table(), nullptr);
+  return read.boolean("prefix", false) || read.boolean("partial", false);
 }
 
 ChatMessage read_message(const Json& message, const std::string& path, SchemaContext& context) {
@@ -252,7 +261,7 @@ const FieldTable& chat_completion_table() {
         {"thinking", kObjectField, "{\"type\": \"enabled\" or \"disabled\", \"clear_thinking\"}"},
         {"chat_template_kwargs", kObjectField, "Arguments of the chat template: enable_thinking, ..."},
         {"continue_final_message", kBooleanField, "The answer goes on where the last message, the assistant's, ends"},
-        {"add_generation_prompt", kBooleanField},
+        {"add_generation_prompt", kBooleanField, "false: the prompt ends with the last message"},
         // Accepted, and of no effect here.
         {"metadata", kObjectField},
         {"store", kBooleanField},
@@ -298,6 +307,7 @@ void read_chat_messages(const Json& messages, const std::string& path, SchemaCon
   for (size_t i = 0; i < messages.size(); ++i) {
     chat.messages.push_back(read_message(messages[i], element_path(path, i), context));
   }
+  chat.continues_last = is_begun(messages.back(), element_path(path, messages.size() - 1));
 }
 
 void read_chat_tools(const Json& tools, const std::string& path, SchemaContext& context, Chat& chat) {
@@ -337,16 +347,7 @@ GenerationJob read_chat_completion(const Json& json, SchemaContext& context) {
   read_tool_choice(body, context, chat);
   job.parallel_tool_calls = body.boolean("parallel_tool_calls", true);
   read_thinking(body, context, chat);
-  chat.continues_last = body.boolean("continue_final_message", false);
-  if (chat.continues_last) {
-    const ChatMessage& last = chat.messages.back();
-    if (last.role != ChatMessage::Role::kAssistant || !last.tool_calls.empty()) {
-      body.fail_at("continue_final_message", "the last message must be the assistant's, without tool calls");
-    }
-    if (body.boolean("add_generation_prompt", false)) {
-      body.fail_at("add_generation_prompt", "not with continue_final_message");
-    }
-  }
+  read_answer_beginning(body, chat);
   return job;
 }
 
@@ -361,7 +362,7 @@ const FieldTable& completion_table() {
         {"max_tokens", kIntegerField, "16 if absent", 0, kMaxCount},
         {"logprobs", kIntegerField, "The probabilities of the answer's tokens, and of so many of the likeliest", 0, 20},
         {"echo", kBooleanField, "The prompt before the answer"},
-        {"suffix", kTextField, "Not supported"},
+        {"suffix", kTextField, "What comes behind the answer: the model fills the gap"},
         {"best_of", kIntegerField, "Only as n", 1, kMaxCount},
     };
     add_sampling_fields(rows);
@@ -380,9 +381,9 @@ GenerationJob read_completion(const Json& json, SchemaContext& context) {
   job.max_new_tokens = body.integer("max_tokens").value_or(kDefaultTokens);
   job.top_logprobs = static_cast<int>(body.integer("logprobs").value_or(-1));
   job.echo = body.boolean("echo", false);
-  if (job.echo && job.top_logprobs >= 0) body.fail_at("logprobs", "not with echo: prompts have no logprobs here");
-  if (!body.text("suffix").value_or("").empty()) {
-    body.fail_at("suffix", "is not supported: GLM models publish no form for text with a gap");
+  job.suffix = body.text("suffix").value_or("");
+  if (!job.suffix.empty() && job.echo && job.top_logprobs >= 0) {
+    body.fail_at("suffix", "not with echo and logprobs: which text would they be of?");
   }
   if (body.integer("best_of").value_or(job.n) != job.n) body.fail_at("best_of", "is not supported but as n");
   job.input = read_prompts(body, context);

@@ -274,6 +274,23 @@ void refuse_what_needs_storage(const Fields& body) {
   }
 }
 
+// The last item of the assistant's is gone on with if it says that it is not complete, or the request says so.
+void read_continue(const Fields& body, Chat& chat) {
+  const Json& input = *body.find("input");
+  if (input.is_array()) {
+    const Fields last(input.back(), element_path("input", input.size() - 1), item_table(), nullptr);
+    const std::string status = last.text("status").value_or("");
+    chat.continues_last = (status == "in_progress" || status == "incomplete") &&
+                          chat.messages.back().role == ChatMessage::Role::kAssistant;
+  }
+  chat.continues_last = body.boolean("continue_final_message", chat.continues_last);
+  if (!chat.continues_last) return;
+  const ChatMessage& last = chat.messages.back();
+  if (last.role != ChatMessage::Role::kAssistant || !last.tool_calls.empty()) {
+    body.fail_at("continue_final_message", "the last item must be a message or the reasoning of the assistant");
+  }
+}
+
 Json echo_of(const Fields& body) {
   Json echo = Json::object();
   for (const char* name : {"instructions", "max_output_tokens", "max_tool_calls", "metadata", "temperature", "top_p",
@@ -315,6 +332,7 @@ const FieldTable& response_table() {
         {"stream_options", kObjectField},
         {.name = "truncation", .about = "No effect: what is too long is refused", .choices = {"auto", "disabled"}},
         {"chat_template_kwargs", kObjectField, "Arguments of the chat template"},
+        {"continue_final_message", kBooleanField, "The answer goes on where the last item, the assistant's, ends"},
         {"seed", kIntegerField, "Same seed, same answer"},
         // Accepted, and of no effect here.
         {"store", kBooleanField},
@@ -355,6 +373,7 @@ ResponseJob read_response(const Json& json, SchemaContext& context) {
   read_reasoning(body, context, chat);
   read_text_format(body, context);
   read_include(body, context, job);
+  read_continue(body, chat);
   out.echo = echo_of(body);
   return out;
 }

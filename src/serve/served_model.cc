@@ -1,10 +1,15 @@
 #include "serve/served_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <random>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "serve/api_error.h"
+#include "serve/tool_results.h"
+#include "text/output_parser.h"
 
 namespace glimmer {
 namespace {
@@ -23,6 +28,37 @@ std::string_view role_name(ChatMessage::Role role) {
       return "tool";
   }
   return "";
+}
+
+constexpr std::string_view kSpace = " \t\r\n\f\v";
+
+bool is_blank(std::string_view text) { return text.find_first_not_of(kSpace) == std::string_view::npos; }
+
+// What an answer that was begun has in its last section: reasoning, or the answer's own text.
+struct BegunSection {
+  bool reasoning = false;
+  std::string text;
+};
+BegunSection begun_section(const ChatMessage& message) {
+  if (message.reasoning) {
+    const bool thought_only = is_blank(message.content) && !is_blank(*message.reasoning);
+    return {thought_only, thought_only ? *message.reasoning : message.content};
+  }
+  // Where reasoning is not given apart, it stands in the text, as templates look for it.
+  const std::string_view text = message.content;
+  if (const size_t end = text.rfind(kReasoningTags[1]); end != std::string_view::npos) {
+    return {false, std::string(text.substr(end + kReasoningTags[1].size()))};
+  }
+  const size_t first = std::min(text.find_first_not_of(kSpace), text.size());
+  const bool opens = text.substr(first).starts_with(kReasoningTags[0]);
+  return {opens, std::string(opens ? text.substr(first + kReasoningTags[0].size()) : text)};
+}
+
+// `text` up to where `other` differs, in whole characters.
+std::string_view common_beginning(std::string_view text, std::string_view other) {
+  const auto differs = std::mismatch(text.begin(), text.end(), other.begin(), other.end()).first;
+  const auto common = text.substr(0, static_cast<size_t>(differs - text.begin()));
+  return common.substr(0, common.size() - incomplete_utf8_suffix_bytes(common));
 }
 
 std::mt19937_64& random_source() {
@@ -61,53 +97,140 @@ Json ServedModel::template_message(const ChatMessage& message) const {
   return out;
 }
 
+std::string ServedModel::render(const Json& inputs) const {
+  try {
+    return parts_.chat_template->render(inputs);
+  } catch (const Error& error) {
+    throw ApiError(400, error.what());
+  }
+}
+
+// What the template writes up to the end of a field of the last message; empty if it does not write that field. Behind
+// the text there may be the end of the turn, and white space at the text's end may be stripped; so the message is
+// rendered as it is and with a mark behind its text, and the begun answer ends where the two differ.
+std::string ServedModel::render_up_to(const Json& inputs, const std::string& field) const {
+  Json marked = inputs;
+  Json& text = marked["messages"].back()[field];
+  text = text.get<std::string>().append(TextGuard::end_mark());
+  std::string with_mark = render(marked);
+  const size_t mark = with_mark.rfind(TextGuard::end_mark());
+  if (mark == std::string::npos) return {};
+  with_mark.resize(mark);
+  const std::string as_it_is = render(inputs);
+  const std::string_view common = common_beginning(with_mark, as_it_is);
+  // A template may write other things too when the text ends otherwise: then the mark alone tells.
+  return is_blank(std::string_view(with_mark).substr(common.size())) ? std::string(common) : with_mark;
+}
+
+// With the last message as the beginning of the answer, which may be but reasoning.
+std::string ServedModel::render_begun(const Json& inputs, std::string_view open_reasoning) const {
+  std::string rendered;
+  if (!is_blank(open_reasoning)) {
+    Json thinks = inputs;
+    Json& message = thinks["messages"].back();
+    message["content"] = "";
+    message["reasoning_content"] = guard_.guard(open_reasoning);
+    rendered = render_up_to(thinks, "reasoning_content");
+  }
+  if (rendered.empty()) rendered = render_up_to(inputs, "content");
+  if (rendered.empty()) throw ApiError(400, "the chat template does not write the message to go on with");
+  return rendered;
+}
+
 PreparedPrompt ServedModel::prepare(const Chat& chat) const {
   if (!parts_.chat_template) {
     throw ApiError(400, "the model has no chat template: it answers /v1/completions only");
   }
+  PreparedPrompt out;
+  std::vector<ChatMessage> messages = chat.messages;
+  out.remarks = order_tool_results(messages);
   Json inputs = {{"messages", Json::array()}, {"tools", nullptr}};
-  for (const ChatMessage& message : chat.messages) inputs["messages"].push_back(template_message(message));
+  for (const ChatMessage& message : messages) inputs["messages"].push_back(template_message(message));
   if (!chat.tools.empty()) {
     inputs["tools"] = Json::array();
     for (const Json& tool : chat.tools) inputs["tools"].push_back(guard_.guard_json(tool));
   }
-  inputs["add_generation_prompt"] = !chat.continues_last;
+  inputs["add_generation_prompt"] = chat.add_generation_prompt && !chat.continues_last;
   if (chat.thinking) inputs["enable_thinking"] = *chat.thinking;
   for (const auto& [name, value] : chat.template_args.items()) inputs[name] = guard_.guard_json(value);
-  GuardedPrompt prompt;
-  try {
-    prompt = TextGuard::open(parts_.chat_template->render(inputs));
-  } catch (const Error& error) {
-    throw ApiError(400, error.what());
+
+  std::string rendered;
+  if (chat.continues_last) {
+    const ChatMessage& last = messages.back();
+    if (last.role != ChatMessage::Role::kAssistant || !last.tool_calls.empty()) {
+      throw ApiError(400, "the message to go on with must be the assistant's, without tool calls");
+    }
+    const BegunSection section = begun_section(last);
+    rendered = render_begun(inputs, section.reasoning ? section.text : std::string());
+    out.continues_text = !is_blank(section.text);
+    out.opens_reasoning = section.reasoning;
+  } else {
+    rendered = render(inputs);
   }
-  PreparedPrompt out{std::move(prompt.text), {}};
+  GuardedPrompt prompt = TextGuard::open(rendered);
+  out.text = std::move(prompt.text);
+  out.opens_reasoning = out.opens_reasoning || (!out.continues_text && prompt_opens_reasoning(out.text));
   // The template writes the tokens that begin a text itself.
   out.ids = parts_.tokenizer.encode(out.text, {.add_special_tokens = false, .barriers = prompt.barriers});
   return out;
 }
 
-PreparedPrompt ServedModel::prepare(const RawPrompt& prompt) const {
-  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return {{}, *ids};
-  PreparedPrompt out{std::get<std::string>(prompt), {}};
+// <|code_prefix|>prompt<|code_suffix|>suffix<|code_middle|>, and then the model writes what is between the two. Source:
+// the order in which llama.cpp's /infill puts these tokens of GLM's.
+PreparedPrompt ServedModel::prepare_gap(const RawPrompt& prompt, const std::string& suffix) const {
+  PreparedPrompt out;
+  const auto add_token = [&](const char* name) {
+    const auto id = parts_.tokenizer.token_to_id(name);
+    if (!id) {
+      ApiError error(400, fmt::format("suffix: is not supported: the model's tokenizer has no token {}", name));
+      error.param = "suffix";
+      throw error;
+    }
+    out.ids.push_back(*id);
+    out.text += name;
+  };
+  const auto add_text = [&](const std::string& text) {
+    const auto ids = parts_.tokenizer.encode(text, {.add_special_tokens = false, .parse_special = false});
+    out.ids.insert(out.ids.end(), ids.begin(), ids.end());
+    out.text += text;
+  };
+  add_token("<|code_prefix|>");
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
+    out.ids.insert(out.ids.end(), ids->begin(), ids->end());
+    out.text += parts_.tokenizer.decode(*ids);
+  } else {
+    add_text(std::get<std::string>(prompt));
+  }
+  add_token("<|code_suffix|>");
+  add_text(suffix);
+  add_token("<|code_middle|>");
+  return out;
+}
+
+PreparedPrompt ServedModel::prepare(const RawPrompt& prompt, const std::string& suffix) const {
+  if (!suffix.empty()) return prepare_gap(prompt, suffix);
+  PreparedPrompt out;
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
+    out.ids = *ids;
+    return out;
+  }
+  out.text = std::get<std::string>(prompt);
   out.ids = parts_.tokenizer.encode(out.text);
   return out;
 }
 
+TokenRecord ServedModel::record_of(const GeneratedToken& token) const {
+  TokenRecord record{{std::string(parts_.tokenizer.token_bytes(token.id)), token.logprob}, {}};
+  for (const TokenLogprob& top : token.top) {
+    record.top.push_back({std::string(parts_.tokenizer.token_bytes(top.id)), top.logprob});
+  }
+  return record;
+}
+
 SamplingParams ServedModel::sampling(const SamplingRequest& request, int64_t index) const {
-  const GenerationConfig& config = parts_.generation_config;
-  const bool asked = request.temperature || request.top_k || request.top_p || request.min_p;
-  const bool samples = asked || config.do_sample.value_or(false);
-  SamplingParams params;
-  params.temperature = samples ? request.temperature.value_or(config.temperature.value_or(1)) : 0;
-  params.top_k = request.top_k.value_or(config.top_k.value_or(0));
-  // The APIs allow 0, by which only the likeliest is left; the sampler wants some probability.
-  params.top_p = std::max(request.top_p.value_or(config.top_p.value_or(1)), 1e-9);
-  params.min_p = request.min_p.value_or(config.min_p.value_or(0));
-  params.repetition_penalty = request.repetition_penalty.value_or(config.repetition_penalty.value_or(1));
-  params.presence_penalty = request.presence_penalty;
-  params.frequency_penalty = request.frequency_penalty;
-  params.logit_bias = request.logit_bias;
-  params.seed = request.seed ? *request.seed + static_cast<uint64_t>(index) : random_seed();
+  SamplingParams params = resolve_sampling(request, parts_.sampling, random_seed());
+  params.top_p = std::max(params.top_p, 1e-9);  // the sampler wants some probability
+  if (request.seed) params.seed += static_cast<uint64_t>(index);
   return params;
 }
 

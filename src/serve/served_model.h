@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/sampler.h"
-#include "model/generation_config.h"
+#include "engine/engine.h"
+#include "engine/sampling_defaults.h"
+#include "serve/answer.h"
 #include "serve/generation_job.h"
 #include "serve/guarded_text.h"
 #include "text/chat_template.h"
@@ -19,6 +20,9 @@ namespace glimmer {
 struct PreparedPrompt {
   std::string text;  // empty for a prompt that came as ids
   std::vector<int32_t> ids;
+  bool opens_reasoning = false;      // what the model writes begins inside reasoning
+  bool continues_text = false;       // ... and goes on with a text that the client has begun
+  std::vector<std::string> remarks;  // for the log
 };
 
 // Immutable, for any number of threads.
@@ -28,7 +32,7 @@ class ServedModel {
     std::string id;  // what /v1/models calls it
     Tokenizer tokenizer;
     std::optional<ChatTemplate> chat_template = {};  // absent: completions only
-    GenerationConfig generation_config = {};
+    SamplingDefaults sampling = {};
     std::vector<int32_t> stop_ids = {};  // that end a turn
     int64_t vocab_size = 0;
     int64_t max_context_tokens = 0;  // Engine::max_context_tokens()
@@ -46,17 +50,27 @@ class ServedModel {
   int64_t created() const { return parts_.created; }
 
   // The conversation as its template writes it, with the beginning of the answer. What the messages, tools and template
-  // arguments hold cannot become a control token (guarded_text.h). Throws ApiError 400 when there is no template or it
-  // refuses the conversation.
+  // arguments hold cannot become a control token (guarded_text.h). Results of tools are put in the order of their calls
+  // (tool_results.h). Where the answer continues the last message, the prompt ends with what the template writes of
+  // that message's text, or of its reasoning if it has nothing else; white space at its end is there if the template
+  // keeps it. Throws ApiError 400 when there is no template or it refuses the conversation.
   PreparedPrompt prepare(const Chat& chat) const;
-  PreparedPrompt prepare(const RawPrompt& prompt) const;
+  // With a suffix, as a gap between texts, by the tokens that GLM has for code; both are read as text then. Throws
+  // ApiError 400 where the tokenizer lacks these tokens.
+  PreparedPrompt prepare(const RawPrompt& prompt, const std::string& suffix = {}) const;
 
-  // As the model folder's generation_config.json has it where the request says nothing: with do_sample its temperature
-  // and cuts, else greedy, but sampling where the request gives a temperature or a cut. `index` of several answers.
+  // A token and its logprobs as an answer has them.
+  TokenRecord record_of(const GeneratedToken& token) const;
+
+  // `index` of several answers. A top_p of 0, which the APIs allow, leaves only the likeliest token.
   SamplingParams sampling(const SamplingRequest& request, int64_t index) const;
 
  private:
+  PreparedPrompt prepare_gap(const RawPrompt& prompt, const std::string& suffix) const;
   Json template_message(const ChatMessage& message) const;
+  std::string render(const Json& inputs) const;
+  std::string render_up_to(const Json& inputs, const std::string& field) const;
+  std::string render_begun(const Json& inputs, std::string_view open_reasoning) const;
 
   Parts parts_;
   TextGuard guard_;

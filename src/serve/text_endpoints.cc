@@ -68,14 +68,20 @@ Chat read_chat(const Fields& body, SchemaContext& context) {
   if (const Json* tools = body.find("tools")) read_chat_tools(*tools, "tools", context, chat);
   if (const auto effort = body.text("reasoning_effort")) apply_reasoning_effort(*effort, chat);
   read_template_args(body, chat);
-  chat.continues_last = body.boolean("continue_final_message", false) || !body.boolean("add_generation_prompt", true);
+  read_answer_beginning(body, chat);
   return chat;
+}
+
+PreparedPrompt prepare_chat(const Fields& body, const ServedModel& model, SchemaContext& context) {
+  PreparedPrompt prompt = model.prepare(read_chat(body, context));
+  for (const std::string& remark : prompt.remarks) context.remark(remark);
+  return prompt;
 }
 
 std::vector<int32_t> encode(const Fields& body, const ServedModel& model, SchemaContext& context) {
   if (body.has("messages")) {
     if (body.has("prompt") || body.has("content")) body.fail_at("messages", "not with a text");
-    return model.prepare(read_chat(body, context)).ids;
+    return prepare_chat(body, model, context).ids;
   }
   const auto text = body.has("prompt") ? body.text("prompt") : body.text("content");
   if (!text) body.fail_at("prompt", "is missing: a text as prompt or content, or a conversation as messages");
@@ -167,7 +173,7 @@ NextPiece text_of(const Service& service, const std::string& text, SchemaContext
 NextPiece rendered(const Service& service, const std::string& text, SchemaContext& context) {
   const Json json = parse_body(text);
   const Fields body(json, "", apply_template_table(), &context.remarks);
-  PreparedPrompt prompt = service.model.prepare(read_chat(body, context));
+  PreparedPrompt prompt = prepare_chat(body, service.model, context);
   return in_order({json_piece("{\"prompt\":\""),
                    string_pieces(std::make_shared<const std::string>(std::move(prompt.text))), json_piece("\"}")});
 }

@@ -27,7 +27,8 @@ struct OutputParser::Impl {
   explicit Impl(OutputParserOptions given)
       : options(std::move(given)),
         tools(options.tools ? options.tools : std::make_shared<const ToolSchemas>()),
-        in_reasoning(options.starts_in_reasoning) {}
+        in_reasoning(options.starts_in_reasoning),
+        blank(!options.continues_text) {}
 
   void take(std::string_view text);
   void read(TextEnd end);
@@ -51,7 +52,7 @@ struct OutputParser::Impl {
   // A section is what a tag begins: white space at its beginning is left out, and so is that at the end of reasoning
   // and before a tool call.
   bool in_reasoning;
-  bool blank = true;         // the section has had nothing but white space
+  bool blank;                // the section has had nothing but white space
   std::string held_space;    // white space that may turn out to be at the end
   bool behind_call = false;  // nothing but white space since a tool call
 

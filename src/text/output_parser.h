@@ -19,14 +19,14 @@ namespace glimmer {
 
 // Whether text generated after this prompt begins inside reasoning: it ends with an open <think>, as the templates of
 // GLM-4.7 and INTELLECT-3 do. Not so with <think></think> or </think> (thinking switched off), nor with a bare
-// <|assistant|> (GLM-4.5: the model writes <think> itself). For a prompt that already holds the beginning of the
-// answer, give the parser that beginning, and leave the deltas aside.
+// <|assistant|> (GLM-4.5: the model writes <think> itself).
 bool prompt_opens_reasoning(std::string_view prompt);
 
 struct OutputParserOptions {
   // kNone: tool calls stay text. So it is to be when a request declares no tools, or forbids to call them.
   ToolCallFormat format = ToolCallFormat::kNone;
   bool starts_in_reasoning = false;          // prompt_opens_reasoning(prompt)
+  bool continues_text = false;               // the prompt ends with the beginning of the first section's text
   std::shared_ptr<const ToolSchemas> tools;  // null: none declared; then names are not checked, nor are types
   int max_calls = 0;                         // stop after so many; 0: no limit. parallel_tool_calls=false is 1
 };

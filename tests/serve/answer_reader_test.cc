@@ -30,6 +30,7 @@ class AnswerReaderTest : public ::testing::Test {
     Chat& chat = job_.input.emplace<Chat>();
     chat.messages.emplace_back().content = "hi";
     prompt_.text = "<|user|>hi<|assistant|><think>";
+    prompt_.opens_reasoning = true;
   }
 
   void declare_weather() {
@@ -156,6 +157,17 @@ TEST_F(AnswerReaderTest, GivesLogprobsOfTheText) {
   EXPECT_EQ(text.substr(0, 5), "It is");
   EXPECT_LE(text.size(), 6u);
 
+  // White space is held back until it is known that no call follows; what comes behind it is not there yet.
+  for (const auto& [stop, left] :
+       {std::pair("25", "17 + "), std::pair("is", "17 + 25 "), std::pair("42", "17 + 25 is\n ")}) {
+    job_.stop = {stop};
+    got = run("Hm.</think>\n17 + 25 is\n 42.");
+    EXPECT_EQ(got.answer.text(DeltaKind::kContent), left);
+    text.clear();
+    for (const TokenRecord& record : got.answer.logprobs()) text += record.token.bytes;
+    EXPECT_EQ(text, left);
+  }
+
   declare_weather();
   job_.stop.clear();
   got = run("Hm.</think>Well." + std::string(kCall));
@@ -174,10 +186,21 @@ TEST_F(AnswerReaderTest, LeavesRawTextAsItIs) {
 }
 
 TEST_F(AnswerReaderTest, GoesOnWhereTheClientsBeginningEnds) {
-  job_.chat().continues_last = true;
-  job_.chat().messages.push_back({ChatMessage::Role::kAssistant, "The answer is", {}, {}, {}});
-  prompt_.text = "<|user|>hi<|assistant|></think>The answer is";
+  prompt_.opens_reasoning = false;
+  prompt_.continues_text = true;
   EXPECT_EQ(run(" 42.").answer.text(DeltaKind::kContent), " 42.");
+  EXPECT_EQ(run("\n\n42.\n").answer.text(DeltaKind::kContent), "\n\n42.\n");
+  declare_weather();
+  const Reading got = run(std::string(kCall));
+  ASSERT_EQ(got.answer.parts.size(), 1u);
+  EXPECT_EQ(got.finish.end, AnswerEnd::kToolCalls);
+}
+
+TEST_F(AnswerReaderTest, GoesOnWithReasoningThatWasBegun) {
+  prompt_.continues_text = true;
+  const Reading got = run(" and so on.</think> So.");
+  EXPECT_EQ(got.answer.text(DeltaKind::kReasoning), " and so on.");
+  EXPECT_EQ(got.answer.text(DeltaKind::kContent), "So.");
 }
 
 TEST_F(AnswerReaderTest, RemarksOnMalformedOutput) {

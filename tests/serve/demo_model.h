@@ -13,8 +13,9 @@ inline const ServedModel& demo_model() {
     const ModelConfig config = read_config(folder / "config.json");
     ServedModel::Parts parts{.id = "demo", .tokenizer = Tokenizer::from_file(folder)};
     parts.chat_template = ChatTemplate::load(folder);
-    parts.generation_config = read_generation_config(folder, config);
-    parts.stop_ids = parts.generation_config.eos_token_id;
+    const GenerationConfig generation = read_generation_config(folder, config);
+    parts.sampling = sampling_defaults(generation, config, "demo");
+    parts.stop_ids = generation.eos_token_id;
     parts.vocab_size = config.vocab_size;
     parts.max_context_tokens = config.max_position_embeddings;
     parts.created = 1700000000;

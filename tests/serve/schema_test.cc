@@ -262,7 +262,7 @@ TEST(Schema, ReadsLogprobs) {
   EXPECT_EQ(read("chat", {{"logprobs", true}, {"top_logprobs", 20}}).top_logprobs, 20);
   EXPECT_EQ(refusal("chat", {{"top_logprobs", 2}}).param, "top_logprobs");
   EXPECT_EQ(read("completions", {{"logprobs", 3}}).top_logprobs, 3);
-  EXPECT_EQ(refusal("completions", {{"logprobs", 3}, {"echo", true}}).param, "logprobs");
+  EXPECT_EQ(read("completions", {{"logprobs", 3}, {"echo", true}}).top_logprobs, 3);
   EXPECT_EQ(read("responses", {{"include", {"message.output_text.logprobs"}}}).top_logprobs, 0);
   EXPECT_EQ(read("responses", {{"top_logprobs", 4}}).top_logprobs, 4);
 }
@@ -414,6 +414,25 @@ TEST(Schema, ContinuesTheLastMessageWhenAsked) {
   EXPECT_TRUE(read("chat", {{"messages", messages}, {"continue_final_message", true}}).chat().continues_last);
   EXPECT_TRUE(read("messages", {{"messages", messages}}).chat().continues_last);
   EXPECT_EQ(refusal("chat", {{"continue_final_message", true}}).param, "continue_final_message");
+  for (const char* field : {"prefix", "partial"}) {
+    Json begun = messages;
+    begun[1][field] = true;
+    EXPECT_TRUE(read("chat", {{"messages", begun}}).chat().continues_last);
+    begun.push_back({{"role", "user"}, {"content", "go on"}});
+    EXPECT_FALSE(read("chat", {{"messages", begun}}).chat().continues_last);
+  }
+  Json item = {{"role", "assistant"}, {"content", "I am"}};
+  EXPECT_FALSE(read("responses", {{"input", Json::array({item})}}).chat().continues_last);
+  EXPECT_TRUE(
+      read("responses", {{"input", Json::array({item})}, {"continue_final_message", true}}).chat().continues_last);
+  item["status"] = "incomplete";
+  EXPECT_TRUE(read("responses", {{"input", Json::array({item})}}).chat().continues_last);
+  EXPECT_EQ(refusal("responses", {{"continue_final_message", true}}).param, "continue_final_message");
+}
+
+TEST(Schema, ReadsWhetherAnAnswerIsBegun) {
+  EXPECT_TRUE(read("chat", Json::object()).chat().add_generation_prompt);
+  EXPECT_FALSE(read("chat", {{"add_generation_prompt", false}}).chat().add_generation_prompt);
 }
 
 // ---- completions ----
@@ -436,7 +455,8 @@ TEST(Schema, ReadsPrompts) {
   EXPECT_EQ(param({"a", true}), "prompt[1]");
   EXPECT_EQ(param(Json(std::vector<std::string>(257, "a"))), "prompt");
   EXPECT_EQ(refusal("completions", {{"prompt", Json(std::vector<std::string>(200, "a"))}, {"n", 2}}).param, "n");
-  EXPECT_EQ(refusal("completions", {{"suffix", "x"}}).param, "suffix");
+  EXPECT_EQ(read("completions", {{"suffix", "x"}}).suffix, "x");
+  EXPECT_EQ(refusal("completions", {{"suffix", "x"}, {"echo", true}, {"logprobs", 0}}).param, "suffix");
   EXPECT_EQ(refusal("completions", {{"best_of", 2}}).param, "best_of");
   EXPECT_NO_THROW(read("completions", {{"best_of", 2}, {"n", 2}}));
 }
