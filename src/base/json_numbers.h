@@ -8,9 +8,9 @@
 
 namespace glimmer {
 
-// As parse_json, but numbers that 64 bits or a double do not hold digit for digit keep their text: integers beyond them,
-// decimals of more than 17 digits or out of a double's range. Such a value is of none of the library's number types
-// (is_number() is false); dump_json() writes it as it was read, and who computes with numbers asks here.
+// As parse_json, but numbers that 64 bits or a double do not hold digit for digit keep their text: integers beyond
+// them, decimals of more than 17 digits or out of a double's range. Such a value is of none of the library's number
+// types (is_number() is false); dump_json() writes it as it was read, and who computes with numbers asks here.
 Json parse_exact_json(std::string_view text, std::string_view source);
 
 bool keeps_number_text(const Json& value);

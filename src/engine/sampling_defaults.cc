@@ -16,10 +16,12 @@ std::string SamplingDefaults::describe() const {
     if (top_p < 1) text += fmt::format(", top_p {}", top_p);
     if (min_p > 0) text += fmt::format(", min_p {}", min_p);
   }
-  return fmt::format("{} ({})", text, source.empty() ? "neither generation_config.json nor a model card says how" : source);
+  return fmt::format("{} ({})", text,
+                     source.empty() ? "neither generation_config.json nor a model card says how" : source);
 }
 
-SamplingDefaults sampling_defaults(const GenerationConfig& generation, const ModelConfig& config, std::string_view name) {
+SamplingDefaults sampling_defaults(const GenerationConfig& generation, const ModelConfig& config,
+                                   std::string_view name) {
   SamplingDefaults out;
   out.repetition_penalty = generation.repetition_penalty.value_or(1);
   const bool has_values = generation.temperature || generation.top_k || generation.top_p || generation.min_p;

@@ -45,9 +45,11 @@ struct SamplingDefaults {
 //   - the card of the released model that has this shape and, if several have it, is named in `name` (of the model's
 //     folder or file, or its path).
 // Else greedy. A repetition_penalty of generation_config.json counts in any case.
-SamplingDefaults sampling_defaults(const GenerationConfig& generation, const ModelConfig& config, std::string_view name);
+SamplingDefaults sampling_defaults(const GenerationConfig& generation, const ModelConfig& config,
+                                   std::string_view name);
 
-// Samples if the defaults do, or if a temperature or a cut (top_p, top_k, min_p) is asked for. `seed` if none is asked for.
+// Samples if the defaults do, or if a temperature or a cut (top_p, top_k, min_p) is asked for. `seed` if none is asked
+// for.
 SamplingParams resolve_sampling(const SamplingRequest& request, const SamplingDefaults& defaults, uint64_t seed);
 
 }  // namespace glimmer

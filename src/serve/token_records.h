@@ -11,10 +11,10 @@
 
 namespace glimmer {
 
-// The text of the tokens goes through a parser, which leaves tags and white space out, and a matcher of stop strings, which
-// holds text back; both pass on pieces of it as they are, in order. Here each piece finds its tokens again. Joined, the
-// tokens that come out are the text; but the first and last of a piece may have some of what was left out, or of a stop
-// string, where one token holds both.
+// The text of the tokens goes through a parser, which leaves tags and white space out, and a matcher of stop strings,
+// which holds text back; both pass on pieces of it as they are, in order. Here each piece finds its tokens again.
+// Joined, the tokens that come out are the text; but the first and last of a piece may have some of what was left out,
+// or of a stop string, where one token holds both.
 class TokenRecords {
  public:
   // A token, and then the text that becomes whole with it: none while a character of several tokens is not.

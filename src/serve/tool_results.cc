@@ -36,7 +36,8 @@ std::string what_hinders(const Turn& turn, const std::vector<ChatMessage>& messa
   for (const size_t at : turn.results) {
     const std::string& id = messages[at].tool_call_id;
     if (id.empty()) return "a result has no id";
-    if (turn.place_of.find(id) == turn.place_of.end()) return fmt::format("no call before has the id {}", quoted_name(id));
+    if (turn.place_of.find(id) == turn.place_of.end())
+      return fmt::format("no call before has the id {}", quoted_name(id));
     if (++seen[id] > 1) return fmt::format("two results have the id {}", quoted_name(id));
   }
   return {};

@@ -36,7 +36,8 @@ TEST(SamplingDefaults, AreThoseOfTheReleasedModelWhereTheFileIsSilent) {
   EXPECT_EQ(air.repetition_penalty, 1.1);
   EXPECT_EQ(defaults_of("GLM-4.5-Air", "~/.cache/models--PrimeIntellect--INTELLECT-3/snapshots/0a").describe(),
             "temperature 0.6 (the card of INTELLECT-3)");
-  EXPECT_EQ(defaults_of("GLM-4.7-Flash", "anything").describe(), "temperature 1, top_p 0.95 (the card of GLM-4.7-Flash)");
+  EXPECT_EQ(defaults_of("GLM-4.7-Flash", "anything").describe(),
+            "temperature 1, top_p 0.95 (the card of GLM-4.7-Flash)");
   EXPECT_EQ(defaults_of("GLM-4.5", "x").describe(), "temperature 0.6, top_p 0.95 (the card of GLM-4.5)");
   EXPECT_EQ(defaults_of("GLM-4.6", "x/glm_4.7/y").describe(), "temperature 1, top_p 0.95 (the card of GLM-4.7)");
   EXPECT_TRUE(defaults_of("GLM-4.6", "x").samples);  // 4.6 and 4.7 agree
@@ -45,7 +46,7 @@ TEST(SamplingDefaults, AreThoseOfTheReleasedModelWhereTheFileIsSilent) {
 }
 
 TEST(SamplingDefaults, AreGreedyWhereNothingTells) {
-  EXPECT_FALSE(defaults_of("GLM-4.5-Air", "x").samples);          // it may be INTELLECT-3
+  EXPECT_FALSE(defaults_of("GLM-4.5-Air", "x").samples);                // it may be INTELLECT-3
   EXPECT_FALSE(defaults_of("GLM-4-9B-0414", "GLM-4-9B-0414").samples);  // its makers say nothing
   ModelConfig other = shape_of("GLM-4.5-Air");
   other.num_hidden_layers = 10;

@@ -59,9 +59,9 @@ TEST(ToolResults, TakeTheOrderOfTheirCalls) {
 }
 
 TEST(ToolResults, IdsMeanTheNearestTurn) {
-  const Ordered got = order({calls({"x", "y"}), result("x", "1"), result("y", "2"), calls({"y", "x"}), result("x", "4"),
-                             result("y", "3"), said(Role::kAssistant, "so"), calls({"x", "y"}), result("y", "6"),
-                             result("x", "5")});
+  const Ordered got =
+      order({calls({"x", "y"}), result("x", "1"), result("y", "2"), calls({"y", "x"}), result("x", "4"),
+             result("y", "3"), said(Role::kAssistant, "so"), calls({"x", "y"}), result("y", "6"), result("x", "5")});
   EXPECT_THAT(got.texts, ElementsAre("1", "2", "3", "4", "so", "5", "6"));
 }
 
