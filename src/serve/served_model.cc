@@ -34,11 +34,7 @@ constexpr std::string_view kSpace = " \t\r\n\f\v";
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(kSpace) == std::string_view::npos; }
 
-// What an answer that was begun has in its last section: reasoning, or the answer's own text.
-struct BegunSection {
-  bool reasoning = false;
-  std::string text;
-};
+// The last section of an answer that was begun.
 BegunSection begun_section(const ChatMessage& message) {
   if (message.reasoning) {
     const bool thought_only = is_blank(message.content) && !is_blank(*message.reasoning);
@@ -122,17 +118,19 @@ std::string ServedModel::render_up_to(const Json& inputs, const std::string& fie
   return is_blank(std::string_view(with_mark).substr(common.size())) ? std::string(common) : with_mark;
 }
 
-// With the last message as the beginning of the answer, which may be but reasoning.
-std::string ServedModel::render_begun(const Json& inputs, std::string_view open_reasoning) const {
-  std::string rendered;
-  if (!is_blank(open_reasoning)) {
+// With the last message as the beginning of the answer, which may be but reasoning. A template that does not write the
+// reasoning of that message leaves its text to go on with: then `section` becomes that.
+std::string ServedModel::render_begun(const Json& inputs, BegunSection& section) const {
+  if (section.reasoning && !is_blank(section.text)) {
     Json thinks = inputs;
     Json& message = thinks["messages"].back();
     message["content"] = "";
-    message["reasoning_content"] = guard_.guard(open_reasoning);
-    rendered = render_up_to(thinks, "reasoning_content");
+    message["reasoning_content"] = guard_.guard(section.text);
+    std::string rendered = render_up_to(thinks, "reasoning_content");
+    if (!rendered.empty()) return rendered;
+    if (inputs["messages"].back().contains("reasoning_content")) section = {};
   }
-  if (rendered.empty()) rendered = render_up_to(inputs, "content");
+  std::string rendered = render_up_to(inputs, "content");
   if (rendered.empty()) throw ApiError(400, "the chat template does not write the message to go on with");
   return rendered;
 }
@@ -160,8 +158,8 @@ PreparedPrompt ServedModel::prepare(const Chat& chat) const {
     if (last.role != ChatMessage::Role::kAssistant || !last.tool_calls.empty()) {
       throw ApiError(400, "the message to go on with must be the assistant's, without tool calls");
     }
-    const BegunSection section = begun_section(last);
-    rendered = render_begun(inputs, section.reasoning ? section.text : std::string());
+    BegunSection section = begun_section(last);
+    rendered = render_begun(inputs, section);
     out.continues_text = !is_blank(section.text);
     out.opens_reasoning = section.reasoning;
   } else {

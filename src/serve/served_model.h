@@ -25,6 +25,12 @@ struct PreparedPrompt {
   std::vector<std::string> remarks;  // for the log
 };
 
+// What an answer that was begun ends with: reasoning, or the answer's own text.
+struct BegunSection {
+  bool reasoning = false;
+  std::string text;
+};
+
 // Immutable, for any number of threads.
 class ServedModel {
  public:
@@ -70,7 +76,7 @@ class ServedModel {
   Json template_message(const ChatMessage& message) const;
   std::string render(const Json& inputs) const;
   std::string render_up_to(const Json& inputs, const std::string& field) const;
-  std::string render_begun(const Json& inputs, std::string_view open_reasoning) const;
+  std::string render_begun(const Json& inputs, BegunSection& section) const;
 
   Parts parts_;
   TextGuard guard_;

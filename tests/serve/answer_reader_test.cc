@@ -158,8 +158,7 @@ TEST_F(AnswerReaderTest, GivesLogprobsOfTheText) {
   EXPECT_LE(text.size(), 6u);
 
   // White space is held back until it is known that no call follows; what comes behind it is not there yet.
-  for (const auto& [stop, left] :
-       {std::pair("25", "17 + "), std::pair("is", "17 + 25 "), std::pair("42", "17 + 25 is\n ")}) {
+  for (const auto& [stop, left] : {std::pair("25", "17 + "), std::pair("42", "17 + 25 is\n ")}) {
     job_.stop = {stop};
     got = run("Hm.</think>\n17 + 25 is\n 42.");
     EXPECT_EQ(got.answer.text(DeltaKind::kContent), left);

@@ -78,7 +78,7 @@ constexpr const char* kAsking =
     "{% endfor %}";
 constexpr const char* kThinking =
     "{% for m in messages %}[{{ m.role }}]{% if m.reasoning_content %}<think>{{ m.reasoning_content.strip() }}</think>"
-    "{% endif %}\n{{ m.content.strip() }}<|endoftext|>{% endfor %}";
+    "{% endif %}{{ '\n' + m.content.strip() }}<|endoftext|>{% endfor %}";
 
 TEST(ServedModel, CutsABegunAnswerBehindItsText) {
   const std::string user = "[user]\nHi<|endoftext|>\n";
