@@ -40,6 +40,16 @@ void check_options(const EngineOptions& options) {
   }
 }
 
+// Together: several may hold the same.
+int64_t pages_held_by(const std::vector<Request>& requests) {
+  std::vector<const KvPage*> pages;
+  for (const Request& request : requests) {
+    for (const KvPageRef& page : request->sequence.kv().pages()) pages.push_back(page.get());
+  }
+  std::sort(pages.begin(), pages.end());
+  return std::unique(pages.begin(), pages.end()) - pages.begin();
+}
+
 int64_t pages_that_fit(const EngineOptions& options, const KvPool& pool) {
   const int64_t bytes = options.kv_bytes > 0 ? options.kv_bytes : memory_info().available_bytes / 2;
   const int64_t pages = bytes / pool.page_bytes();
@@ -128,11 +138,17 @@ class Engine::Impl {
 
   void run();
   bool take_submitted();
+  bool is_full() const;
+  void displace_for(const EngineSequence& newcomer);
+  void leave(const EngineSequence& request);
   void end_unwanted();
+  void rest();
   void admit();
+  bool begin(const Request& request);
+  void resume(const Request& request);
   bool waits_for_prefix(const EngineSequence& request, int64_t cached_tokens) const;
   int64_t committed_pages() const;
-  int64_t used_pages() const;
+  void count_rest(EngineSequence& request, bool rests);
   std::vector<Share> plan_step() const;
   void make_room(std::vector<Share>& shares);
   bool free_pages(int64_t pages, const SchedulerRank& rank);
@@ -159,12 +175,16 @@ class Engine::Impl {
   Forward forward_;
   std::vector<Request> waiting_;  // submitted or preempted
   std::vector<Request> running_;
+  std::vector<Request> resting_;  // have their pages, but no place in the batch
   TenantLedger ledger_;
   EngineSequence::Clock::time_point last_update_;
 
   mutable std::mutex mutex_;  // of what follows
   std::vector<Request> submitted_;
-  int64_t alive_ = 0;  // submitted and not ended
+  std::vector<Request> queued_;     // that never ran: they may be displaced
+  std::vector<Request> displaced_;  // that are to end
+  int64_t alive_ = 0;               // submitted and not ended
+  TenantCounts alive_of_;           // the same, of each tenant
   int64_t arrivals_ = 0;
   bool draining_ = false;
   bool stopping_ = false;
@@ -196,15 +216,39 @@ std::shared_ptr<RequestHandle> Engine::Impl::submit(EngineRequest asked, std::fu
 
   const std::lock_guard lock(mutex_);
   if (draining_) throw Overloaded(ErrorCode::kLimit, "the engine is shutting down");
-  if (alive_ >= options_.max_sequences + options_.max_waiting) {
-    ++stats_.requests_refused;
-    throw Overloaded(ErrorCode::kLimit, fmt::format("{} requests run or wait already", alive_));
-  }
   request->rank.arrival = ++arrivals_;
-  ++alive_;
+  if (is_full()) displace_for(*request);
   submitted_.push_back(request);
+  queued_.push_back(request);
+  ++alive_;
+  ++alive_of_[request->tenant];
   bell_->ring();
   return request;
+}
+
+// Those that rest do not fill the queue, as long as they are not as many again. The lock is held, here and below.
+bool Engine::Impl::is_full() const {
+  const int64_t most = options_.max_sequences + options_.max_waiting;
+  return alive_ - std::min(stats_.resting, most) >= most;
+}
+
+void Engine::Impl::displace_for(const EngineSequence& newcomer) {
+  std::vector<WaitingRequest> queued;
+  for (const Request& request : queued_) queued.push_back({request->rank, request->tenant});
+  const auto index = next_to_displace(queued, alive_of_, {newcomer.rank, newcomer.tenant});
+  ++stats_.requests_refused;
+  if (!index) throw Overloaded(ErrorCode::kLimit, fmt::format("{} requests run or wait already", alive_));
+  const auto found = queued_.begin() + static_cast<int64_t>(*index);
+  displaced_.push_back(*found);
+  (*found)->is_displaced = true;
+  leave(**found);
+  queued_.erase(found);
+}
+
+void Engine::Impl::leave(const EngineSequence& request) {
+  --alive_;
+  const auto found = alive_of_.find(request.tenant);
+  if (--found->second == 0) alive_of_.erase(found);
 }
 
 // ---- the engine's thread ----
@@ -212,6 +256,7 @@ std::shared_ptr<RequestHandle> Engine::Impl::submit(EngineRequest asked, std::fu
 void Engine::Impl::run() {
   while (take_submitted()) {
     end_unwanted();
+    rest();
     admit();
     std::vector<Share> shares = plan_step();
     if (shares.empty()) {
@@ -223,7 +268,7 @@ void Engine::Impl::run() {
     if (!shares.empty()) step(shares);
     if (EngineSequence::Clock::now() - last_update_ > kUpdateInterval) update_stats();
   }
-  for (const std::vector<Request>& requests : {std::vector(waiting_), std::vector(running_)}) {
+  for (const std::vector<Request>& requests : {waiting_, running_, resting_}) {
     for (const Request& request : requests) end(request, FinishReason::kCancelled, nullptr);
   }
   update_stats();
@@ -234,14 +279,25 @@ void Engine::Impl::run() {
 }
 
 bool Engine::Impl::take_submitted() {
-  const std::lock_guard lock(mutex_);
-  waiting_.insert(waiting_.end(), submitted_.begin(), submitted_.end());
-  submitted_.clear();
-  return !stopping_;
+  std::vector<Request> displaced;
+  bool goes_on = true;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.insert(waiting_.end(), submitted_.begin(), submitted_.end());
+    submitted_.clear();
+    displaced.swap(displaced_);
+    goes_on = !stopping_;
+  }
+  for (const Request& request : displaced) {
+    if (std::find(waiting_.begin(), waiting_.end(), request) == waiting_.end()) continue;  // cancelled meanwhile
+    end(request, std::nullopt,
+        std::make_exception_ptr(Overloaded(ErrorCode::kLimit, "the queue is full, and others have less of it")));
+  }
+  return goes_on;
 }
 
 void Engine::Impl::end_unwanted() {
-  for (const std::vector<Request>& requests : {std::vector(waiting_), std::vector(running_)}) {
+  for (const std::vector<Request>& requests : {waiting_, running_, resting_}) {
     for (const Request& request : requests) {
       if (const auto reason = request->wanted_finish()) {
         end(request, reason, nullptr);
@@ -262,14 +318,21 @@ int64_t Engine::Impl::committed_pages() const {
   return pages;
 }
 
-// Pages that running sequences hold; all others can be had for the asking.
-int64_t Engine::Impl::used_pages() const {
-  std::vector<const KvPage*> pages;
-  for (const Request& request : running_) {
-    for (const KvPageRef& page : request->sequence.kv().pages()) pages.push_back(page.get());
+// Whose reader takes nothing loses its place in the batch; it has its pages until others need them.
+void Engine::Impl::rest() {
+  for (const Request& request : std::vector(running_)) {
+    if (!request->rests()) continue;
+    std::erase(running_, request);
+    resting_.push_back(request);
+    ledger_.ended(request->tenant);
+    count_rest(*request, true);
   }
-  std::sort(pages.begin(), pages.end());
-  return std::unique(pages.begin(), pages.end()) - pages.begin();
+}
+
+void Engine::Impl::count_rest(EngineSequence& request, bool rests) {
+  if (std::exchange(request.has_rested, rests) == rests) return;
+  const std::lock_guard lock(mutex_);
+  stats_.resting += rests ? 1 : -1;
 }
 
 // Another sequence computes what this one begins with: it is worth waiting for.
@@ -283,29 +346,55 @@ bool Engine::Impl::waits_for_prefix(const EngineSequence& request, int64_t cache
   });
 }
 
+// Whether it may run for the first time: it has not been displaced.
+bool Engine::Impl::begin(const Request& request) {
+  const std::lock_guard lock(mutex_);
+  return std::erase(queued_, request) > 0;
+}
+
+// Has a place in the batch from here on.
+void Engine::Impl::resume(const Request& request) {
+  std::erase(waiting_, request);
+  std::erase(resting_, request);
+  running_.push_back(request);
+  ledger_.started(request->tenant);
+  count_rest(*request, false);
+}
+
 void Engine::Impl::admit() {
-  std::vector<Request> candidates = waiting_;
+  std::vector<Request> candidates = resting_;
+  candidates.insert(candidates.end(), waiting_.begin(), waiting_.end());
+  std::erase_if(candidates, [](const Request& request) { return request->rests(); });
+  const auto has_pages = [&](const Request& request) {
+    return std::find(resting_.begin(), resting_.end(), request) != resting_.end();
+  };
   while (!candidates.empty() && static_cast<int64_t>(running_.size()) < options_.max_sequences) {
     std::vector<WaitingRequest> demands;
     for (const Request& request : candidates) demands.push_back({request->rank, request->tenant});
     const size_t index = next_to_admit(demands, ledger_);
     const Request request = candidates[index];
     candidates.erase(candidates.begin() + static_cast<int64_t>(index));
+    if (has_pages(request)) {
+      resume(request);
+      continue;
+    }
     Sequence& sequence = request->sequence;
     const auto known = sequence.tokens().first(static_cast<size_t>(request->cacheable_tokens()));
     const int64_t matched = options_.prefix_cache ? cache_.match(request->cache_scope, known) : 0;
     if (waits_for_prefix(*request, matched)) continue;
-    const int64_t available = pool_->max_pages() - used_pages() - committed_pages();
-    if (!running_.empty() && pages_of(static_cast<int64_t>(sequence.tokens().size()) + 1) > available) return;
+    const int64_t available = pool_->max_pages() - pages_held_by(running_) - committed_pages();
+    if (!running_.empty() && pages_of(static_cast<int64_t>(sequence.tokens().size()) + 1) > available) {
+      std::erase_if(candidates, [&](const Request& other) { return !has_pages(other); });
+      continue;
+    }
+    const bool is_new = !request->has_started();
+    if (is_new && !begin(request)) continue;
 
     PrefixCache::Hit hit;
     if (options_.prefix_cache) hit = cache_.take(request->cache_scope, known);
     sequence.kv().adopt(std::move(hit.pages), hit.tokens);
-    const bool is_new = !request->has_started();
     request->started(hit.tokens);
-    ledger_.started(request->tenant);
-    running_.push_back(request);
-    std::erase(waiting_, request);
+    resume(request);
     if (!is_new) continue;
     const std::lock_guard lock(mutex_);
     stats_.queue_s.add(request->usage().queue_s);
@@ -323,7 +412,7 @@ std::vector<Engine::Impl::Share> Engine::Impl::plan_step() const {
     if (pending > 1) {
       prompts.push_back(request);
       demands.push_back({request->rank, pending});
-    } else if (!request->rests()) {
+    } else {
       shares.push_back({request, pending});
     }
   }
@@ -358,13 +447,17 @@ void Engine::Impl::make_room(std::vector<Share>& shares) {
   shares = std::move(kept);
 }
 
-// Has so many pages free: of the prefix cache, or of sequences of lesser rank.
+// Has so many pages free: of the prefix cache, of sequences that rest, or of those of lesser rank.
 bool Engine::Impl::free_pages(int64_t pages, const SchedulerRank& rank) {
   while (pool_->free_pages() < pages) {
     if (cache_.evict()) continue;
     if (store_ && store_->finish()) continue;
-    const auto last = std::max_element(running_.begin(), running_.end(),
-                                       [](const Request& a, const Request& b) { return a->rank.before(b->rank); });
+    const auto by_rank = [](const Request& a, const Request& b) { return a->rank.before(b->rank); };
+    if (!resting_.empty()) {
+      preempt(Request(*std::max_element(resting_.begin(), resting_.end(), by_rank)));
+      continue;
+    }
+    const auto last = std::max_element(running_.begin(), running_.end(), by_rank);
     if (last == running_.end() || !rank.before((*last)->rank)) return false;
     preempt(Request(*last));
   }
@@ -374,8 +467,8 @@ bool Engine::Impl::free_pages(int64_t pages, const SchedulerRank& rank) {
 void Engine::Impl::preempt(const Request& request) {
   keep_prefix(*request);
   request->sequence.kv().clear();
-  ledger_.ended(request->tenant);
-  std::erase(running_, request);
+  if (std::erase(running_, request) > 0) ledger_.ended(request->tenant);
+  std::erase(resting_, request);
   waiting_.push_back(request);
   const std::lock_guard lock(mutex_);
   ++stats_.preemptions;
@@ -528,12 +621,17 @@ void Engine::Impl::end(const Request& request, std::optional<FinishReason> reaso
   request->sequence.kv().clear();
   if (std::erase(running_, request) > 0) ledger_.ended(request->tenant);
   std::erase(waiting_, request);
+  std::erase(resting_, request);
+  count_rest(*request, false);
   {
     const std::lock_guard lock(mutex_);
-    --alive_;
-    ++(error                                ? stats_.requests_failed
-       : reason == FinishReason::kCancelled ? stats_.requests_cancelled
-                                            : stats_.requests_finished);
+    if (!request->is_displaced) {  // else it has left already, and counts as refused
+      std::erase(queued_, request);
+      leave(*request);
+      ++(error                                ? stats_.requests_failed
+         : reason == FinishReason::kCancelled ? stats_.requests_cancelled
+                                              : stats_.requests_finished);
+    }
   }
   update_stats();
   request->end(reason, std::move(error));
@@ -541,10 +639,12 @@ void Engine::Impl::end(const Request& request, std::optional<FinishReason> reaso
 
 void Engine::Impl::update_stats() {
   last_update_ = EngineSequence::Clock::now();
-  const int64_t used = used_pages();
+  std::vector<Request> holders = running_;
+  holders.insert(holders.end(), resting_.begin(), resting_.end());
+  const int64_t used = pages_held_by(holders);
   const std::lock_guard lock(mutex_);
   stats_.running = static_cast<int64_t>(running_.size());
-  stats_.waiting = alive_ - stats_.running;
+  stats_.waiting = alive_ - stats_.running - stats_.resting;
   stats_.pages_used = used;
   stats_.pages_cached = pool_->pages() - used;
   if (!store_) return;

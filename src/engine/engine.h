@@ -28,7 +28,7 @@ namespace glimmer {
 
 struct EngineOptions {
   int64_t max_sequences = 64;        // that run at once; the others wait
-  int64_t max_waiting = 256;         // beyond them submit() refuses
+  int64_t max_waiting = 256;         // beyond them the queue is full
   int64_t chunk_tokens = 512;        // of prompts, in a step that also generates for others
   int64_t idle_chunk_tokens = 1024;  // in a step that does nothing else
   int64_t kv_bytes = 0;              // for pages of keys and values; 0: half of the memory that is available
@@ -37,7 +37,7 @@ struct EngineOptions {
   std::filesystem::path kv_dir;  // pages that memory has no room for go there, and are found again after a restart
   int64_t kv_dir_bytes = int64_t{16} << 30;  // the most that they take there
   std::string kv_fingerprint;                // tells this model's pages from others' there
-  int64_t max_unread_tokens = 1024;          // of a request; it rests until its reader has taken some
+  int64_t max_unread_tokens = 1024;          // of a request; it rests, without a place, until its reader takes some
 };
 
 struct EngineRequest {
@@ -104,7 +104,7 @@ struct EngineStats {
   int64_t requests_finished = 0;  // for any reason but these two
   int64_t requests_cancelled = 0;
   int64_t requests_failed = 0;
-  int64_t requests_refused = 0;  // by submit(): the queue is full
+  int64_t requests_refused = 0;  // because the queue is full, by submit() or later
   int64_t prompt_tokens = 0;     // run through the model or found in the cache
   int64_t cached_tokens = 0;     // of those, found
   int64_t generated_tokens = 0;
@@ -118,8 +118,9 @@ struct EngineStats {
 
   int64_t running = 0;
   int64_t waiting = 0;
+  int64_t resting = 0;       // until their readers take some
   int64_t pages_total = 0;   // that may exist
-  int64_t pages_used = 0;    // by running sequences
+  int64_t pages_used = 0;    // by sequences that run or rest
   int64_t pages_cached = 0;  // kept for prefixes only: free when they are needed
 
   Histogram first_token_s;
@@ -138,7 +139,9 @@ class Engine {
 
   // `notify` is called on the engine's thread after something new can be taken, once until take() is called; it must
   // be quick and not throw. Throws as Sequence::start for a request that is wrong, kLimit for one that could never fit
-  // into the pages, and Overloaded when too many wait or the engine drains or has stopped.
+  // into the pages, and Overloaded when too many wait or the engine drains or has stopped. In a full queue a tenant
+  // that has fewer requests than another takes the place of one of the other's that has not begun, which ends with
+  // Overloaded.
   std::shared_ptr<RequestHandle> submit(EngineRequest request, std::function<void()> notify);
 
   class Overloaded : public Error {

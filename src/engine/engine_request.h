@@ -45,6 +45,8 @@ class EngineSequence : public RequestHandle {
   const std::string cache_scope;
   SchedulerRank rank;
   int64_t max_unread_tokens = 0;
+  bool has_rested = false;    // since it last ran
+  bool is_displaced = false;  // under the engine's lock
 
   std::optional<FinishReason> wanted_finish() const;
   // Tokens from the prompt's beginning whose logits nobody needs: the prefix cache may have them.

@@ -54,6 +54,27 @@ size_t next_to_admit(std::span<const WaitingRequest> waiting, const TenantLedger
   return static_cast<size_t>(std::min_element(waiting.begin(), waiting.end(), before) - waiting.begin());
 }
 
+std::optional<size_t> next_to_displace(std::span<const WaitingRequest> waiting, const TenantCounts& counts,
+                                       const WaitingRequest& newcomer) {
+  const auto count = [&](const std::string& tenant) {
+    const auto found = counts.find(tenant);
+    return found == counts.end() ? 0 : found->second;
+  };
+  std::optional<size_t> chosen;
+  for (size_t i = 0; i < waiting.size(); ++i) {
+    const WaitingRequest& request = waiting[i];
+    if (request.rank.priority > newcomer.rank.priority) continue;
+    if (count(request.tenant) < count(newcomer.tenant) + 2) continue;
+    if (chosen) {
+      const WaitingRequest& other = waiting[*chosen];
+      const int64_t more = count(request.tenant) - count(other.tenant);
+      if (more < 0 || (more == 0 && request.rank.before(other.rank))) continue;
+    }
+    chosen = i;
+  }
+  return chosen;
+}
+
 std::vector<int64_t> share_chunk(std::span<const PromptDemand> prompts, int64_t budget) {
   std::vector<int64_t> shares(prompts.size(), 0);
   std::vector<size_t> by_rank(prompts.size());

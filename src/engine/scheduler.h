@@ -6,11 +6,15 @@
 // - Generating sequences run in every step. What is left of a step's tokens goes to prompts: half to the one that came
 //   first, half to the one with least to do, so that a short prompt does not wait for a long one, nor the long one for
 //   ever.
-// - Where pages run out, the request that would be taken last gives its own back, and is computed again later.
+// - Where pages run out, the request that would be taken last gives its own back, and is computed again later. Those
+// that
+//   rest, because no one reads what they have made, come before all others.
+// - Where the queue is full, a request of who has few of it takes the place of one of who has most.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -57,6 +61,14 @@ struct WaitingRequest {
 };
 // The index of the one to take next; there is one at least.
 size_t next_to_admit(std::span<const WaitingRequest> waiting, const TenantLedger& ledger);
+
+// Requests of each tenant that have not ended.
+using TenantCounts = std::map<std::string, int64_t>;
+// The index of the one among `waiting`, of which none has begun, that gives way to a newcomer in a full queue: the last
+// of least priority of the tenant that has most requests. None if that tenant would then have fewer than the
+// newcomer's, or where only larger priorities wait.
+std::optional<size_t> next_to_displace(std::span<const WaitingRequest> waiting, const TenantCounts& counts,
+                                       const WaitingRequest& newcomer);
 
 // Prompts that are being read: tokens to go.
 struct PromptDemand {

@@ -241,6 +241,99 @@ TEST(Engine, ARequestRestsUntilItsReaderTakesSome) {
   EXPECT_EQ(slow.read_all(), m.expected(slow_prompt, tokens(100)));
 }
 
+void wait_until_resting(const Engine& engine, int64_t count) {
+  for (int i = 0; i < 6000 && engine.stats().resting != count; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ASSERT_EQ(engine.stats().resting, count);
+}
+
+// Readers that sleep hold no place, and have the same answers when they wake.
+TEST(Engine, OthersRunWhileReadersSleep) {
+  LongContextModel m("glm4_moe_lite_base");
+  Engine engine(m.model, m.context,
+                {.max_sequences = 2, .max_waiting = 1, .kv_bytes = 100 * page_bytes(m), .max_unread_tokens = 8});
+  std::vector<std::vector<int32_t>> prompts;
+  for (uint64_t seed = 1; seed <= 3; ++seed) prompts.push_back(m.prompt(20, seed));
+  std::vector<Reader> sleepers;
+  for (const auto& prompt : prompts) sleepers.emplace_back(engine, prompt, tokens(100));
+  wait_until_resting(engine, 3);
+  EXPECT_EQ(engine.stats().running + engine.stats().waiting, 0);
+  // Nor do they fill the queue, which has room for three.
+  std::vector<Reader> awake;
+  for (uint64_t seed = 4; seed <= 6; ++seed) awake.emplace_back(engine, m.prompt(20, seed), tokens(50));
+  for (uint64_t seed = 4; seed <= 6; ++seed) {
+    EXPECT_EQ(awake[seed - 4].read_all(), m.expected(m.prompt(20, seed), tokens(50)));
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(sleepers[i].read_all(), m.expected(prompts[i], tokens(100)));
+  EXPECT_EQ(engine.stats().preemptions, 0);
+  EXPECT_EQ(engine.stats().resting, 0);
+  EXPECT_EQ(engine.stats().pages_used, 0);
+}
+
+// What they hold is for others, but what they say stays the same: computed again, or read from the cache.
+TEST(Engine, OthersTakeThePagesOfReadersThatSleep) {
+  LongContextModel m("glm4_moe_base");
+  for (const bool prefix_cache : {false, true}) {
+    Engine engine(
+        m.model, m.context,
+        {.max_sequences = 2, .kv_bytes = 5 * page_bytes(m), .prefix_cache = prefix_cache, .max_unread_tokens = 8});
+    const std::vector<int32_t> prompts[] = {m.prompt(kPage + 20, 1), m.prompt(kPage + 90, 2)};
+    std::vector<Reader> sleepers;
+    for (const auto& prompt : prompts) sleepers.emplace_back(engine, prompt, tokens(60));
+    wait_until_resting(engine, 2);
+    EXPECT_EQ(engine.stats().pages_used, 4);
+    const std::vector<int32_t> large = m.prompt(3 * kPage + 9, 3);
+    Reader awake(engine, large, tokens(40));
+    EXPECT_EQ(awake.read_all(), m.expected(large, tokens(40)));
+    EXPECT_GE(engine.stats().preemptions, 1);
+    EXPECT_EQ(engine.stats().resting, 2);  // still, though without pages
+    for (size_t i = 0; i < 2; ++i) EXPECT_EQ(sleepers[i].read_all(), m.expected(prompts[i], tokens(60)));
+    EXPECT_EQ(engine.stats().resting, 0);
+  }
+}
+
+TEST(Engine, WhoSleepsCanBeCancelled) {
+  LongContextModel m("glm4_moe_lite_base");
+  Engine engine(m.model, m.context, {.max_sequences = 1, .kv_bytes = 100 * page_bytes(m), .max_unread_tokens = 8});
+  Reader sleeper(engine, EngineRequest{.prompt = m.prompt(20, 1), .generation = tokens(100), .tenant = "a"});
+  wait_until_resting(engine, 1);
+  sleeper.handle->cancel();
+  sleeper.read_all();
+  EXPECT_EQ(sleeper.reason, FinishReason::kCancelled);
+  EXPECT_EQ(engine.stats().resting + engine.stats().pages_used, 0);
+}
+
+// One tenant may fill the queue as long as it is the only one.
+TEST(Engine, NoTenantFillsTheQueueForOthers) {
+  LongContextModel m("glm4_moe_lite_base");
+  Engine engine(m.model, m.context, {.max_sequences = 1, .max_waiting = 4, .kv_bytes = 100 * page_bytes(m)});
+  const auto ask = [&](const std::string& tenant, uint64_t seed) {
+    return Reader(engine, EngineRequest{.prompt = m.prompt(10, seed), .generation = tokens(4000), .tenant = tenant});
+  };
+  std::vector<Reader> many;
+  for (uint64_t seed = 0; seed < 5; ++seed) many.push_back(ask("many", seed));
+  EXPECT_THROW(ask("many", 5), Engine::Overloaded);
+  std::vector<Reader> few;
+  few.push_back(ask("few", 6));
+  few.push_back(ask("few", 7));
+  EXPECT_THROW(ask("few", 8), Engine::Overloaded);  // 3 of the one, 2 of the other: as fair as it can be
+  EXPECT_THROW(ask("many", 9), Engine::Overloaded);
+  for (const size_t displaced : {4U, 3U}) {
+    many[displaced].read_all();
+    EXPECT_THROW(std::rethrow_exception(many[displaced].error), Engine::Overloaded);
+  }
+  EXPECT_EQ(engine.stats().requests_refused, 5);
+  EXPECT_EQ(engine.stats().running + engine.stats().waiting, 5);
+  for (size_t i = 0; i < 3; ++i) many[i].handle->cancel();
+  for (Reader& reader : few) {
+    while (reader.tokens.size() < 3) ASSERT_TRUE(reader.read());  // each has its turn
+    reader.handle->cancel();
+    reader.read_all();
+  }
+  EXPECT_TRUE(engine.idle());
+}
+
 TEST(Engine, ALongPromptDoesNotHoldUpOthersForMoreThanAChunk) {
   LongContextModel m("glm4_moe_lite_base");
   Engine engine(m.model, m.context, {.chunk_tokens = 10, .idle_chunk_tokens = 1000, .kv_bytes = 100 * page_bytes(m)});

@@ -64,5 +64,30 @@ TEST(NextToAdmit, PriorityThenTenantThenArrival) {
   EXPECT_EQ(next({{{0, 4}, "busy"}, {{0, 5}, "a"}}), 0U);
 }
 
+TEST(NextToDisplace, TheNewestOfWhoHasMost) {
+  const std::vector<WaitingRequest> waiting = {
+      {{0, 1}, "a"}, {{0, 4}, "a"}, {{0, 2}, "b"}, {{0, 3}, "c"}, {{0, 5}, "b"}};
+  const auto next = [&](const TenantCounts& counts, const WaitingRequest& newcomer) {
+    return next_to_displace(waiting, counts, newcomer);
+  };
+  EXPECT_EQ(next({{"a", 5}, {"b", 3}, {"c", 1}}, {{0, 9}, "new"}), 1U);
+  EXPECT_EQ(next({{"a", 3}, {"b", 5}, {"c", 1}}, {{0, 9}, "new"}), 4U);
+  EXPECT_EQ(next({{"a", 3}, {"b", 3}, {"c", 1}}, {{0, 9}, "new"}), 4U);  // of equals the newest
+  EXPECT_EQ(next({{"a", 3}, {"b", 2}, {"c", 1}}, {{0, 9}, "c"}), 1U);
+  // No one gives way to who has as many, or would have more then.
+  EXPECT_EQ(next({{"a", 3}, {"b", 2}, {"c", 2}}, {{0, 9}, "c"}), std::nullopt);
+  EXPECT_EQ(next({{"a", 9}}, {{0, 9}, "a"}), std::nullopt);
+  EXPECT_EQ(next({{"a", 1}, {"b", 1}, {"c", 1}}, {{0, 9}, "new"}), std::nullopt);
+  EXPECT_EQ(next_to_displace({}, {{"a", 9}}, {{0, 9}, "new"}), std::nullopt);  // all of them run
+}
+
+TEST(NextToDisplace, NeverALargerPriority) {
+  const std::vector<WaitingRequest> waiting = {{{1, 1}, "a"}, {{0, 2}, "a"}, {{2, 3}, "a"}};
+  const TenantCounts counts = {{"a", 9}};
+  EXPECT_EQ(next_to_displace(waiting, counts, {{0, 9}, "new"}), 1U);
+  EXPECT_EQ(next_to_displace(waiting, counts, {{1, 9}, "new"}), 1U);
+  EXPECT_EQ(next_to_displace(waiting, counts, {{-1, 9}, "new"}), std::nullopt);
+}
+
 }  // namespace
 }  // namespace glimmer
