@@ -22,34 +22,45 @@ constexpr std::string_view kNoThink = "/nothink";
 TextGuard::TextGuard(const Tokenizer& tokenizer) {
   for (const AddedToken& token : tokenizer.added_tokens()) {
     if (token.content.empty() || token.content == kNoThink) continue;
+    patterns_.add(token.content, static_cast<int32_t>(tokens_.size()));
     tokens_.push_back(token.content);
-    may_begin_[static_cast<unsigned char>(token.content.front())] = true;
   }
+  patterns_.finish();
 }
 
-bool TextGuard::begins_token(std::string_view text, std::span<const std::string_view> allowed) const {
-  return std::any_of(tokens_.begin(), tokens_.end(), [&](const std::string& token) {
-    return text.starts_with(token) && std::find(allowed.begin(), allowed.end(), token) == allowed.end();
-  });
+std::optional<size_t> TextGuard::next_token(PatternStarts& starts, size_t from,
+                                            std::span<const std::string_view> allowed) const {
+  const auto is_allowed = [&](const PatternSet::Match& match) {
+    return std::find(allowed.begin(), allowed.end(), tokens_[static_cast<size_t>(match.value)]) != allowed.end();
+  };
+  while (const PatternSet::Match* longest = starts.next(from)) {
+    for (PatternSet::Match match = *longest; match.size > 0; match = patterns_.next_shorter(match)) {
+      if (!is_allowed(match)) return match.begin;
+    }
+    from = longest->begin + 1;
+  }
+  return std::nullopt;
 }
 
 std::string TextGuard::guard(std::string_view text, std::span<const std::string_view> allowed) const {
   std::string out;
   out.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
-    if (text.substr(at).starts_with(kMark)) {
-      out.append(kMark) += kLiteral;
-      at += kMark.size();
-      continue;
+  PatternStarts starts(patterns_, text);
+  size_t mark = text.find(kMark);
+  for (size_t at = 0;;) {
+    const std::optional<size_t> token = next_token(starts, at, allowed);
+    if (!token && mark == std::string_view::npos) return out.append(text.substr(at));
+    if (!token || mark <= *token) {
+      out.append(text.substr(at, mark - at)).append(kMark) += kLiteral;
+      at = mark + kMark.size();
+      mark = text.find(kMark, at);
+    } else {
+      // A token of one character would need its barrier within the character: there is none in any tokenizer known.
+      const size_t end = *token + decode_utf8(text, *token).size_bytes;
+      out.append(text.substr(at, end - at)).append(kMark) += kBarrier;
+      at = end;
     }
-    const bool begins = may_begin_[static_cast<unsigned char>(text[at])] && begins_token(text.substr(at), allowed);
-    // A token of one character would need its barrier within the character: there is none in any tokenizer known.
-    const size_t size = begins ? decode_utf8(text, at).size_bytes : 1;
-    out.append(text.substr(at, size));
-    if (begins) out.append(kMark) += kBarrier;
-    at += size;
   }
-  return out;
 }
 
 Json TextGuard::guard_json(const Json& value) const {

@@ -7,13 +7,14 @@
 // tokenizer sees no added token across a barrier (EncodeOptions::barriers): the characters stay, as ordinary text.
 #pragma once
 
-#include <array>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/json.h"
+#include "text/pattern_set.h"
 #include "text/tokenizer.h"
 
 namespace glimmer {
@@ -30,7 +31,8 @@ class TextGuard {
   // Guards against all added tokens but /nothink, which GLM-4.5 means users to write.
   explicit TextGuard(const Tokenizer& tokenizer);
 
-  // `allowed` are the tokens that this text may contain: the reasoning tags, where the template looks for them.
+  // `allowed` are the tokens that this text may contain: the reasoning tags, where the template looks for them. Takes
+  // time linear in the text.
   std::string guard(std::string_view text, std::span<const std::string_view> allowed = {}) const;
 
   // All strings in it and all names of members.
@@ -43,10 +45,11 @@ class TextGuard {
   static GuardedPrompt open(std::string_view rendered);
 
  private:
-  bool begins_token(std::string_view text, std::span<const std::string_view> allowed) const;
+  // The first place at or behind `from` where a token begins that is not allowed.
+  std::optional<size_t> next_token(PatternStarts& starts, size_t from, std::span<const std::string_view> allowed) const;
 
   std::vector<std::string> tokens_;
-  std::array<bool, 256> may_begin_{};
+  PatternSet patterns_;  // their values are indices of tokens_
 };
 
 }  // namespace glimmer

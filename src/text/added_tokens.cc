@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "text/pre_tokenizer_unicode.h"
 
 namespace glimmer {
@@ -37,72 +36,70 @@ size_t leading_space_end(std::string_view text) {
 
 }  // namespace
 
-const AddedTokenFinder::Node* AddedTokenFinder::child(const std::vector<Node>& nodes, const Node& node,
-                                                      unsigned char byte) {
-  const auto found = std::lower_bound(node.next.begin(), node.next.end(), std::pair{byte, uint32_t{0}});
-  return found != node.next.end() && found->first == byte ? &nodes[found->second] : nullptr;
-}
+// One call of split().
+class AddedTokenFinder::Splitter {
+ public:
+  Splitter(const AddedTokenFinder& finder, std::string_view text, const SplitOptions& options, std::vector<Part>& out)
+      : finder_(finder), text_(text), options_(options), out_(out) {}
+
+  void run() {
+    PatternStarts starts(finder_.patterns_);
+    auto barrier = std::upper_bound(options_.barriers.begin(), options_.barriers.end(), options_.origin);
+    for (size_t begin = 0; begin < text_.size();) {
+      size_t end = text_.size();
+      if (barrier != options_.barriers.end()) end = std::min(end, *barrier++ - options_.origin);
+      starts.restart(text_.substr(begin, end - begin));
+      for (size_t at = 0; const PatternSet::Match* match = starts.next(at);) {
+        at = match->begin + match->size;  // the search goes on behind the match, whatever becomes of it
+        take(finder_.tokens_[static_cast<size_t>(match->value)], begin + match->begin, begin + at);
+      }
+      begin = end;
+    }
+    if (covered_ < text_.size()) out_.push_back({covered_, text_.size(), -1});
+  }
+
+ private:
+  void take(const Rules& rules, size_t begin, size_t end) {
+    if (rules.special && !options_.parse_special) return;
+    if (rules.single_word && (ends_with_word(text_.substr(0, begin)) || starts_with_word(text_.substr(end)))) return;
+    if (rules.lstrip)
+      begin = begin > covered_ ? covered_ + trailing_space_begin(text_.substr(covered_, begin - covered_)) : covered_;
+    if (rules.rstrip) end = space_end(end);
+    if (covered_ < begin) out_.push_back({covered_, begin, -1});
+    // A match of which an rstrip before has eaten everything is dropped; one of which it has eaten a part is not.
+    if (begin < end) out_.push_back({begin, end, rules.id});
+    covered_ = end;
+  }
+
+  // Where the white space at `at` ends. Tokens within a run of it must not walk through it again and again.
+  size_t space_end(size_t at) {
+    if (at < run_begin_ || at > run_end_) {
+      run_begin_ = at;
+      run_end_ = at + leading_space_end(text_.substr(at));
+    }
+    return run_end_;
+  }
+
+  const AddedTokenFinder& finder_;
+  std::string_view text_;
+  const SplitOptions& options_;
+  std::vector<Part>& out_;
+  size_t covered_ = 0;
+  size_t run_begin_ = 1;  // of white space; at first there is none
+  size_t run_end_ = 0;
+};
 
 void AddedTokenFinder::add(const AddedToken& token, std::string_view pattern) {
-  GLIMMER_CHECK(!pattern.empty(), "added token {} without a pattern", token.id);
-  size_t at = 0;
-  for (const char c : pattern) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (const Node* node = child(nodes_, nodes_[at], byte)) {
-      at = node - nodes_.data();
-      continue;
-    }
-    const auto index = static_cast<uint32_t>(nodes_.size());
-    nodes_.emplace_back();
-    auto& next = nodes_[at].next;
-    next.insert(std::lower_bound(next.begin(), next.end(), std::pair{byte, uint32_t{0}}), {byte, index});
-    at = index;
-  }
-  may_begin_[static_cast<unsigned char>(pattern.front())] = true;
-  nodes_[at].token = static_cast<int32_t>(tokens_.size());
+  patterns_.add(pattern, static_cast<int32_t>(tokens_.size()));
   tokens_.push_back({token.id, token.special, token.lstrip, token.rstrip, token.single_word});
 }
 
-AddedTokenFinder::Match AddedTokenFinder::longest_match(std::string_view text, size_t begin) const {
-  Match match;
-  const Node* node = &nodes_[0];
-  for (size_t at = begin; at < text.size(); ++at) {
-    node = child(nodes_, *node, static_cast<unsigned char>(text[at]));
-    if (!node) break;
-    if (node->token >= 0) match = {at + 1, node->token};
-  }
-  return match;
-}
-
 void AddedTokenFinder::split(std::string_view text, const SplitOptions& options, std::vector<Part>& out) const {
-  size_t covered = 0;
-  auto barrier = std::upper_bound(options.barriers.begin(), options.barriers.end(), options.origin);
-  for (size_t at = 0; at < text.size() && !empty();) {
-    if (!may_begin_[static_cast<unsigned char>(text[at])]) {
-      ++at;
-      continue;
-    }
-    while (barrier != options.barriers.end() && *barrier <= options.origin + at) ++barrier;
-    const Match match =
-        longest_match(barrier == options.barriers.end() ? text : text.substr(0, *barrier - options.origin), at);
-    if (match.token < 0) {
-      ++at;
-      continue;
-    }
-    size_t begin = at;
-    size_t end = match.end;
-    at = end;  // the search goes on behind the match, whatever becomes of it
-    const Rules& rules = tokens_[match.token];
-    if (rules.special && !options.parse_special) continue;
-    if (rules.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
-    if (rules.lstrip) begin = std::max(trailing_space_begin(text.substr(0, begin)), covered);
-    if (rules.rstrip) end += leading_space_end(text.substr(end));
-    if (covered < begin) out.push_back({covered, begin, -1});
-    // A match of which an rstrip before has eaten everything is dropped; one of which it has eaten a part is not.
-    if (begin < end) out.push_back({begin, end, rules.id});
-    covered = end;
+  if (empty()) {
+    if (!text.empty()) out.push_back({0, text.size(), -1});
+    return;
   }
-  if (covered < text.size()) out.push_back({covered, text.size(), -1});
+  Splitter(*this, text, options, out).run();
 }
 
 }  // namespace glimmer

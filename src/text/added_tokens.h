@@ -2,11 +2,11 @@
 // flags of the token found.
 #pragma once
 
-#include <array>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "text/pattern_set.h"
 #include "text/tokenizer.h"
 
 namespace glimmer {
@@ -23,6 +23,8 @@ class AddedTokenFinder {
 
   // `pattern` is looked for (not token.content, which normalization may have changed); it is not empty.
   void add(const AddedToken& token, std::string_view pattern);
+  // After the last add().
+  void finish() { patterns_.finish(); }
 
   bool empty() const { return tokens_.empty(); }
 
@@ -32,7 +34,7 @@ class AddedTokenFinder {
     size_t origin = 0;                      // counted from here: where `text` begins in the text they belong to
   };
 
-  // Appends the parts of `text`, valid UTF-8, in order.
+  // Appends the parts of `text`, valid UTF-8, in order; in time linear in the text.
   void split(std::string_view text, const SplitOptions& options, std::vector<Part>& out) const;
 
  private:
@@ -40,21 +42,10 @@ class AddedTokenFinder {
     int32_t id;
     bool special, lstrip, rstrip, single_word;
   };
-  struct Node {
-    int32_t token = -1;                                    // into tokens_
-    std::vector<std::pair<unsigned char, uint32_t>> next;  // sorted by byte
-  };
-  struct Match {
-    size_t end = 0;
-    int32_t token = -1;
-  };
-
-  Match longest_match(std::string_view text, size_t begin) const;
-  static const Node* child(const std::vector<Node>& nodes, const Node& node, unsigned char byte);
+  class Splitter;
 
   std::vector<Rules> tokens_;
-  std::vector<Node> nodes_{1};
-  std::array<bool, 256> may_begin_{};
+  PatternSet patterns_;  // their values are indices of tokens_
 };
 
 }  // namespace glimmer

@@ -45,8 +45,12 @@ class PreTokenizer {
   };
   using Stage = std::variant<Split, Digits, ByteLevel>;
 
+  // Each stage looks at every piece of the one before; published tokenizers have up to ten.
+  static constexpr size_t kMaxStages = 64;
+
   // The stages run in order, each on the pieces of the one before. A ByteLevel is the last, if there is one.
   void add(Stage stage) { stages_.push_back(std::move(stage)); }
+  size_t stages() const { return stages_.size(); }
   bool byte_level() const { return !stages_.empty() && std::holds_alternative<ByteLevel>(stages_.back()); }
 
   // Calls `sink` with each piece of `text` in order; none is empty. With ByteLevel the pieces are still the text's own

@@ -122,6 +122,8 @@ struct Tokenizer::Impl {
       if (vocab.find(token.content) < 0) vocab.insert(token.content, token.id);
       (token.normalized ? normalized_finder : finder).add(token, token.content);
     }
+    finder.finish();
+    normalized_finder.finish();
     special.resize(vocab.max_id() + 1);
     for (const AddedToken& token : added) special[token.id] = token.special;
     decode_tokens(spec.decoder == TokenizerSpec::Decoder::kByteLevel);

@@ -204,6 +204,9 @@ void read_pre_tokenizer(const JsonField& field, PreTokenizer& out) {
     fail(ErrorCode::kUnsupported, "{}: {} behind ByteLevel; known is ByteLevel as the last of a Sequence",
          field.where(), type);
   }
+  if (out.stages() == PreTokenizer::kMaxStages) {
+    fail(ErrorCode::kLimit, "{}: one of more than {} pre-tokenizers", field.where(), PreTokenizer::kMaxStages);
+  }
   if (type == "Sequence") {
     const JsonField list = field.member("pretokenizers");
     size_t index = 0;

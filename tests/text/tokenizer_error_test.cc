@@ -66,6 +66,21 @@ TEST(TokenizerErrors, NotTheExpectedDocument) {
   expect_error(tiny(R"({"version": 1})"), ErrorCode::kInvalid, {"version: expected a string, found an integer"});
 }
 
+// Each looks at every piece of text: thousands would take seconds for a short one.
+TEST(TokenizerErrors, TooManyPreTokenizers) {
+  const auto with_steps = [](size_t count, const char* step) {
+    std::string steps;
+    for (size_t i = 0; i < count; ++i) steps += fmt::format("{}{}", i > 0 ? "," : "", step);
+    return tiny(fmt::format(R"({{"pre_tokenizer": {{"type": "Sequence", "pretokenizers": [{}]}}}})", steps).c_str());
+  };
+  const char* split = R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Isolated", "invert": false})";
+  for (const char* step : {split, R"({"type": "Digits", "individual_digits": true})"}) {
+    EXPECT_NO_THROW(Tokenizer::from_json(with_steps(64, step), "x"));
+    expect_error(with_steps(65, step), ErrorCode::kLimit, {"pretokenizers[64]", "64 pre-tokenizers"});
+  }
+  expect_error(with_steps(20'000, split), ErrorCode::kLimit, {"pretokenizers[64]"});
+}
+
 TEST(TokenizerErrors, Model) {
   const auto invalid = ErrorCode::kInvalid;
   const auto unsupported = ErrorCode::kUnsupported;
