@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kMinKeyBytes = 8;
 constexpr size_t kMaxKeyBytes = 1024;
+constexpr size_t kMaxKeyFileBytes = size_t{1} << 20;
 
 void check_key(const std::string& key) {
   if (key.size() < kMinKeyBytes || key.size() > kMaxKeyBytes) {
@@ -76,7 +77,7 @@ std::optional<std::string> ApiKeys::identify(const HttpRequest& request) const {
 }
 
 std::vector<std::string> read_key_file(const std::filesystem::path& path) {
-  const std::string text = read_file(path);
+  const std::string text = read_file(path, kMaxKeyFileBytes);
   std::vector<std::string> keys;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());

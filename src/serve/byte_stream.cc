@@ -1,15 +1,20 @@
 #include "serve/byte_stream.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509err.h>
 
 #include <boost/asio/ssl.hpp>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 
 namespace glimmer {
 namespace {
 
 namespace asio = boost::asio;
+
+constexpr size_t kMaxPemBytes = size_t{1} << 20;
 
 class PlainStream final : public ByteStream {
  public:
@@ -64,15 +69,7 @@ class TlsStreams final : public StreamFactory {
     SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_alpn_select_cb(native, choose_protocol, nullptr);
-    ByteStream::Error error;
-    context_.use_certificate_chain_file(files.certificate.string(), error);
-    if (error)
-      fail(ErrorCode::kIo, "{}: cannot be used as a certificate: {}", files.certificate.string(), error.message());
-    context_.use_private_key_file(files.key.string(), asio::ssl::context::pem, error);
-    if (error) fail(ErrorCode::kIo, "{}: cannot be used as a private key: {}", files.key.string(), error.message());
-    if (SSL_CTX_check_private_key(native) != 1) {
-      fail(ErrorCode::kIo, "{}: is not the key of the certificate {}", files.key.string(), files.certificate.string());
-    }
+    use_files(files);
   }
 
   std::unique_ptr<ByteStream> make(ByteStream::Socket socket) override {
@@ -89,6 +86,32 @@ class TlsStreams final : public StreamFactory {
     }
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
+  }
+
+  void use_files(const TlsFiles& files) {
+    const std::string certificate = files.certificate.string();
+    const std::string key = files.key.string();
+    bool asked = false;  // for a passphrase; OpenSSL itself would ask the terminal
+    context_.set_password_callback([&asked](size_t, asio::ssl::context::password_purpose) {
+      asked = true;
+      return std::string();
+    });
+    ByteStream::Error error;
+    context_.use_certificate_chain(asio::buffer(read_file(certificate, kMaxPemBytes)), error);
+    if (error) fail(ErrorCode::kIo, "{}: cannot be used as a certificate in PEM: {}", certificate, error.message());
+    context_.use_private_key(asio::buffer(read_file(key, kMaxPemBytes)), asio::ssl::context::pem, error);
+    if (asked) {
+      fail(ErrorCode::kIo, "{}: is protected by a passphrase; `openssl pkey -in FILE -out FILE` makes one without",
+           key);
+    }
+    const int reason = ERR_GET_REASON(static_cast<unsigned long>(error.value()));
+    const bool is_of_another = error && (reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH);
+    if (error && !is_of_another)
+      fail(ErrorCode::kIo, "{}: cannot be used as a private key in PEM: {}", key, error.message());
+    if (is_of_another || SSL_CTX_check_private_key(context_.native_handle()) != 1) {
+      fail(ErrorCode::kIo, "{}: is not the key of the certificate {}", key, certificate);
+    }
+    context_.set_password_callback([](size_t, asio::ssl::context::password_purpose) { return std::string(); });
   }
 
   asio::ssl::context context_;
