@@ -75,7 +75,7 @@ void AnswerStream::show_deltas(const OutputDeltas& deltas) {
 void AnswerStream::set_dim(bool dim) {
   if (style_ != AnswerStyle::kForReading || reasoning_ != ShownReasoning::kDimmed || dim == dim_) return;
   dim_ = dim;
-  if (escapes_welcome()) write_output(dim ? "\033[2m" : "\033[0m");
+  if (escapes_welcome()) write_terminal_code(dim ? "\033[2m" : "\033[0m");
 }
 
 void AnswerStream::print(const std::string& text) {

@@ -30,6 +30,7 @@ struct ChatOptions {
   std::string system;
   bool quiet = false;
   bool show_thinking = false;
+  bool raw_output = false;
 };
 
 enum class Next { kGoOn, kLeave };
@@ -56,7 +57,7 @@ class ChatLoop {
     const std::string argument = begin == std::string::npos ? "" : line.substr(begin);
     if (name == "/exit" || name == "/quit") return Next::kLeave;
     if (name == "/help") {
-      tell("{}", kChatHelp);
+      write_diagnostics(kChatHelp);
     } else if (name == "/reset") {
       session_.reset();
     } else if (name == "/system") {
@@ -114,7 +115,8 @@ void add_flags(Flags& flags, ChatOptions& options) {
   flags.add("--system", options.system, "TEXT", "The system message")
       .add_switch("--show-thinking", options.show_thinking,
                   "Print the reasoning before the answer in a pipe too (on a terminal it is dimmed)")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
+      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors")
+      .add_switch("--raw-output", options.raw_output, kRawOutputHelp);
   options.template_flags.add(flags);
   options.length.add(flags);
   options.sampling.add(flags);
@@ -137,6 +139,7 @@ int chat_command(Arguments arguments) {
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   options.length.check();
+  if (options.raw_output) allow_raw_output();
 
   const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
   const SideFiles files = side_files_of(*source);

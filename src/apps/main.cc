@@ -56,7 +56,7 @@ std::string help_text() {
 
 int dispatch(Arguments arguments) {
   if (arguments.empty()) {
-    tell("{}", help_text());
+    write_diagnostics(help_text());
     return 2;
   }
   const std::string_view name = arguments[0];
@@ -87,11 +87,7 @@ int exit_status(ErrorCode code) {
   }
 }
 
-// One line whatever the message quotes.
-void print_error(std::string message) {
-  for (char& c : message) {
-    if (c == '\n' || c == '\r') c = ' ';
-  }
+void print_error(std::string_view message) {
   std::fflush(stdout);  // what was printed before the fault comes first
   tell("glimmer: error: {}\n", message);
 }
@@ -99,7 +95,7 @@ void print_error(std::string message) {
 int guarded_main(Arguments arguments) {
   try {
     const int status = dispatch(arguments);
-    flush_output();
+    end_output();
     return status;
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCancelled) {

@@ -53,6 +53,10 @@ struct SamplingFlags {
   SamplingParams resolve(const SamplingDefaults& defaults, int64_t vocab_size) const;
 };
 
+// Of --raw-output: allow_raw_output().
+inline constexpr const char* kRawOutputHelp =
+    "Let a terminal obey control characters of the answer, which else are shown";
+
 // -n, --ignore-eos, --stop.
 struct LengthFlags {
   std::optional<int64_t> max_tokens;

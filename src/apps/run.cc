@@ -31,6 +31,7 @@ struct RunOptions {
   bool as_json = false;
   bool show_thinking = false;
   bool quiet = false;
+  bool raw_output = false;
 };
 
 struct Prompt {
@@ -54,7 +55,8 @@ void add_flags(Flags& flags, RunOptions& options) {
       .add_switch("--json", options.as_json, "Print one JSON object: ids, text, finish_reason, timings, ...")
       .add_switch("--show-thinking", options.show_thinking,
                   "Print the reasoning before the answer in a pipe too (on a terminal it is dimmed)")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
+      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors")
+      .add_switch("--raw-output", options.raw_output, kRawOutputHelp);
   options.template_flags.add(flags);
   options.length.add(flags);
   options.sampling.add(flags);
@@ -194,6 +196,7 @@ int run_command(Arguments arguments) {
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   check_options(options);
+  if (options.raw_output) allow_raw_output();
 
   // All that can be wrong is found before the weights are read.
   const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());

@@ -192,6 +192,8 @@ int serve_command(Arguments arguments) {
   if (!flags.parse(arguments)) return 0;
   options.serve.resolve();
   options.limits.check();
+  ignore_broken_pipes();
+  RequestLog log(log_format_by_name(options.serve.log_format));
 
   // What can be wrong is found before the weights are read. The address is taken, so that /health answers and a second
   // server does not load its model in vain.
@@ -199,7 +201,6 @@ int serve_command(Arguments arguments) {
   ServedModel::Parts parts = model_parts(options, *source);
   const Precision precision = options.runtime.context_options().precision;
   const EngineOptions engine_options = options.engine.resolve(*source, precision);
-  RequestLog log(log_format_by_name(options.serve.log_format));
   Site site(options.serve.site_options(), routes(), log);
   HttpServer http(options.serve.http, site);
   site.watch(http);
@@ -208,7 +209,7 @@ int serve_command(Arguments arguments) {
   std::optional<InterruptGuard> interrupt(std::in_place);
   const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &*interrupt);
   interrupt.reset();
-  catch_shutdown_signals();
+  const ShutdownSignals signals;
   Engine engine(model, context, engine_options);
   parts.max_context_tokens = engine.max_context_tokens();
   const ServedModel served(std::move(parts));
@@ -221,8 +222,7 @@ int serve_command(Arguments arguments) {
                   .background = &background};
   const Ending ending{engine, http};
   site.open(service);
-  write_output(fmt::format("listening on {}\n", http.url()));
-  flush_output();
+  announce(fmt::format("listening on {}\n", http.url()));
   serve_until_signal({.http = http,
                       .site = site,
                       .log = log,

@@ -4,9 +4,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <csignal>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -32,17 +35,42 @@ void wait_for_signal() {
   }
 }
 
-}  // namespace
-
-void catch_shutdown_signals() {
-  std::signal(SIGPIPE, SIG_IGN);
-  event_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (event_descriptor < 0) fail(ErrorCode::kIo, "the system gives no event descriptor");
+void on_shutdown_signals(void (*handler)(int)) {
   struct sigaction action = {};
-  action.sa_handler = on_signal;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+}
+
+}  // namespace
+
+void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
+
+ShutdownSignals::ShutdownSignals() {
+  event_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (event_descriptor < 0) fail(ErrorCode::kIo, "the system gives no event descriptor");
+  on_shutdown_signals(on_signal);
+}
+
+// What is left to do is to say what went wrong, which may take as long as it likes: a signal ends the process again.
+ShutdownSignals::~ShutdownSignals() {
+  on_shutdown_signals(SIG_DFL);
+  close(event_descriptor);
+}
+
+void announce(std::string_view line) {
+  while (!line.empty() && signals == 0) {
+    pollfd waiting[2] = {{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0},
+                         {.fd = event_descriptor, .events = POLLIN, .revents = 0}};
+    if (poll(waiting, 2, -1) < 0 || waiting[0].revents == 0) continue;
+    // With room in a pipe, so much is taken without waiting.
+    const ssize_t written = write(STDOUT_FILENO, line.data(), std::min<size_t>(line.size(), PIPE_BUF));
+    if (written < 0 && errno != EINTR && errno != EAGAIN) {
+      fail(ErrorCode::kIo, "cannot write to standard output: {}", std::strerror(errno));
+    }
+    if (written > 0) line.remove_prefix(static_cast<size_t>(written));
+  }
 }
 
 void serve_until_signal(const Serving& serving) {

@@ -1,15 +1,30 @@
 // SIGTERM and Ctrl-C as a request to a server to end.
 #pragma once
 
+#include <string_view>
+
 #include "serve/http_server.h"
 #include "serve/request_log.h"
 #include "serve/site.h"
 
 namespace glimmer {
 
-// From here on the first SIGTERM or SIGINT is kept for serve_until_signal(), and the second ends the process at once,
-// with exit status 128 + its number. A broken pipe is an error of a write, no signal.
-void catch_shutdown_signals();
+// A broken pipe is an error of a write from here on, no signal.
+void ignore_broken_pipes();
+
+// While one lives, the first SIGTERM or SIGINT is kept for serve_until_signal(), and the second ends the process at
+// once, with exit status 128 + its number. One at a time.
+class ShutdownSignals {
+ public:
+  ShutdownSignals();
+  ~ShutdownSignals();
+  ShutdownSignals(const ShutdownSignals&) = delete;
+  ShutdownSignals& operator=(const ShutdownSignals&) = delete;
+};
+
+// Writes a line on standard output, or gives up when a signal comes before anyone has taken it. Throws kIo when the
+// system refuses. Needs ShutdownSignals, as does what follows.
+void announce(std::string_view line);
 
 struct Serving {
   HttpServer& http;

@@ -29,6 +29,17 @@ std::string human(int64_t value, const std::array<const char*, 5>& units) {
   return unit == 0 ? fmt::format("{}{}", value, units[0]) : fmt::format("{:.1f}{}", scaled, units[unit]);
 }
 
+// Of standard output, of which there is one.
+struct OutputState {
+  bool is_filtered = stdout_is_terminal();
+  PrintableText printable;
+};
+
+OutputState& output_state() {
+  static OutputState state;
+  return state;
+}
+
 }  // namespace
 
 bool stdin_is_terminal() { return isatty(STDIN_FILENO) == 1; }
@@ -36,9 +47,25 @@ bool stdout_is_terminal() { return isatty(STDOUT_FILENO) == 1; }
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 void write_output(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
+  OutputState& output = output_state();
+  if (output.is_filtered) {
+    write_terminal_code(output.printable.add(text));
+  } else {
+    write_terminal_code(text);
+  }
+}
+
+void write_terminal_code(std::string_view code) {
+  if (std::fwrite(code.data(), 1, code.size(), stdout) != code.size()) {
     fail(ErrorCode::kIo, "cannot write to standard output: {}", std::strerror(errno));
   }
+}
+
+void allow_raw_output() { output_state().is_filtered = false; }
+
+void end_output() {
+  write_terminal_code(output_state().printable.finish());
+  flush_output();
 }
 
 void flush_output() {
@@ -99,8 +126,7 @@ ProgressBar::ProgressBar(std::string title, bool shown) : title_(std::move(title
 
 ProgressBar::~ProgressBar() {
   if (shown_ && last_percent_ >= 0) {
-    std::fputs("\r\033[K", stderr);  // erases the line
-    std::fflush(stderr);
+    write_diagnostics("\r\033[K");  // erases the line
   }
 }
 
@@ -117,7 +143,6 @@ void ProgressBar::update(int64_t done, int64_t total, std::string_view note) {
   const int filled = std::clamp(percent * kWidth / 100, 0, kWidth);
   tell("\r{} [{}{}] {:3}% {}\033[K", title_, std::string(static_cast<size_t>(filled), '#'),
        std::string(static_cast<size_t>(kWidth - filled), '.'), percent, note);
-  std::fflush(stderr);
 }
 
 std::string human_count(int64_t count) { return human(count, {"", " K", " M", " B", " T"}); }

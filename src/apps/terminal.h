@@ -4,28 +4,49 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+
+#include "base/log.h"
+#include "base/printable_text.h"
 
 namespace glimmer {
 
-// A line for the user, on standard error. That it may be closed or full must not end the work.
+// A text as tell() shows it; anything else as it is.
+template <typename T>
+auto shown(const T& value) {
+  if constexpr (std::is_convertible_v<const T&, std::string_view>) {
+    return printable_line(value);
+  } else {
+    return value;
+  }
+}
+template <typename... Shown>
+std::string format_shown(fmt::string_view format, const Shown&... values) {
+  return fmt::vformat(format, fmt::make_format_args(values...));
+}
+
+// A line for the user, on standard error. That it may be closed or full must not end the work. Texts among the
+// arguments may be anyone's: each is made a printable line of.
 template <typename... Args>
 void tell(fmt::format_string<Args...> format, Args&&... args) {
-  const std::string text = fmt::format(format, std::forward<Args>(args)...);
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  write_diagnostics(format_shown(format, shown(args)...));
 }
 
 bool stdin_is_terminal();
 bool stdout_is_terminal();
 bool stderr_is_terminal();
 
-// Writes results to standard output, buffered. Throws kIo when the system refuses (a full disk): nothing is lost in
-// silence.
+// Writes results to standard output, buffered: to a pipe or file as they are, to a terminal as PrintableText, unless
+// allow_raw_output() was called. Throws kIo when the system refuses (a full disk): nothing is lost in silence.
 void write_output(std::string_view text);
 void flush_output();
+void end_output();  // at the end: with what PrintableText has kept back
+void allow_raw_output();
+// Of our own: colours and the like.
+void write_terminal_code(std::string_view code);
 
 // Text whose every byte counts: in a pipe as it is, on a terminal with a line end.
 void write_exact_text(std::string_view text);

@@ -1,12 +1,18 @@
-// Log lines for people, on standard error. Results go to standard output and never pass through here.
+// What is said to people, on standard error. Results go to standard output and never pass through here.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <string_view>
 
+#include "base/line_writer.h"
+
 namespace glimmer {
 
+// As it is. That standard error may be closed or full must not end the work.
+void write_diagnostics(std::string_view text);
+
+// Made a printable line of.
 void log_warning_line(std::string_view message);
 
 // In place of a line for which there is no memory.
@@ -21,5 +27,15 @@ void log_warning(fmt::format_string<Args...> format, Args&&... args) noexcept {
     log_lost_warning();
   }
 }
+
+// While one lives, all of this goes through a writer, so that no thread waits for who reads it. One at a time; other
+// threads that say something have ended before it does.
+class DiagnosticsThrough {
+ public:
+  explicit DiagnosticsThrough(LineWriter& writer);
+  ~DiagnosticsThrough();
+  DiagnosticsThrough(const DiagnosticsThrough&) = delete;
+  DiagnosticsThrough& operator=(const DiagnosticsThrough&) = delete;
+};
 
 }  // namespace glimmer

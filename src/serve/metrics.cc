@@ -84,6 +84,7 @@ void write_engine(Writer& out, const EngineStats& s, int64_t page_tokens) {
   const auto d = [](int64_t value) { return static_cast<double>(value); };
   out.gauge("glimmer_requests_running", "Sequences in the batch", d(s.running));
   out.gauge("glimmer_requests_waiting", "Sequences in the queue", d(s.waiting));
+  out.gauge("glimmer_requests_resting", "Sequences that nobody reads", d(s.resting));
   out.family("glimmer_requests_ended_total", "counter", "Sequences that ended");
   out.sample("", "how=\"finished\"", d(s.requests_finished));
   out.sample("", "how=\"cancelled\"", d(s.requests_cancelled));
@@ -98,7 +99,7 @@ void write_engine(Writer& out, const EngineStats& s, int64_t page_tokens) {
   out.counter("glimmer_step_sequences_total", "Sequences of all runs: by steps, the mean batch", d(s.batch_sequences));
   out.gauge("glimmer_kv_page_tokens", "Tokens in a page of keys and values", d(page_tokens));
   out.gauge("glimmer_kv_pages_total", "Pages that may exist", d(s.pages_total));
-  out.gauge("glimmer_kv_pages_used", "Pages of running sequences", d(s.pages_used));
+  out.gauge("glimmer_kv_pages_used", "Pages of sequences that run or rest", d(s.pages_used));
   out.gauge("glimmer_kv_pages_cached", "Pages kept for prefixes only", d(s.pages_cached));
   out.counter("glimmer_kv_pages_spilled_total", "Pages written to --kv-dir", d(s.pages_spilled));
   out.counter("glimmer_kv_pages_restored_total", "Pages read from --kv-dir", d(s.pages_restored));
@@ -158,6 +159,8 @@ std::string Metrics::text(const MetricsSource& source) const {
     out.counter("glimmer_http_received_bytes_total", "Of bodies", static_cast<double>(received_bytes_));
     out.counter("glimmer_http_sent_bytes_total", "Of answers", static_cast<double>(sent_bytes_));
   }
+  out.counter("glimmer_log_lines_dropped_total", "That nobody read in time",
+              static_cast<double>(source.dropped_log_lines));
   write_transport(out, source.transport);
   if (source.engine) write_engine(out, *source.engine, source.page_tokens);
   out.gauge("process_start_time_seconds", "Unix time", start_time_s_);

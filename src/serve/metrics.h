@@ -18,6 +18,7 @@ namespace glimmer {
 struct MetricsSource {
   TransportCounts transport;
   bool ready = false;
+  int64_t dropped_log_lines = 0;
   std::optional<EngineStats> engine;  // absent: the model is not loaded
   int64_t page_tokens = 0;
 };

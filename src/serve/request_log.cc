@@ -1,19 +1,16 @@
 #include "serve/request_log.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <ctime>
 
 #include "base/error.h"
+#include "base/printable_text.h"
 #include "base/utf8.h"
 
 namespace glimmer {
 namespace {
 
-constexpr size_t kMaxWaitingLines = 10'000;
 constexpr size_t kMaxFieldBytes = 1024;  // of what came from outside, but for prompts
 
 std::string now_text() {
@@ -42,17 +39,6 @@ std::string text_value(const Json& value) {
                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                          "0123456789-._:/+@,[]{}") == std::string::npos;
   return bare ? text : dump_json(value);
-}
-
-void write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(descriptor, text.data(), text.size());
-    if (written > 0) {
-      text.remove_prefix(static_cast<size_t>(written));
-    } else if (errno != EINTR) {
-      return;  // a log that cannot be written must not end the work
-    }
-  }
 }
 
 }  // namespace
@@ -104,63 +90,31 @@ std::string log_line(LogFormat format, std::string_view time, const Json& fields
   if (format == LogFormat::kJson) {
     Json line = {{"time", std::string(time)}};
     line.update(fields);
-    return dump_json(line) + "\n";
+    return printable_line(dump_json(line)) + "\n";
   }
   std::string line(time);
   for (const auto& [name, value] : fields.items()) line.append(" ").append(name).append("=").append(text_value(value));
-  return line + "\n";
+  return printable_line(line) + "\n";
 }
 
 RequestLog::RequestLog(LogFormat format, int descriptor)
-    : format_(format), descriptor_(descriptor), thread_([this] { run(); }) {}
-
-RequestLog::~RequestLog() {
-  {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
-}
+    : format_(format), writer_(descriptor, [format](int64_t count) {
+        if (format == LogFormat::kNone) return fmt::format("glimmer: warning: {} lines were dropped\n", count);
+        return log_line(format, now_text(), {{"event", "lines_dropped"}, {"count", count}});
+      }) {}
 
 void RequestLog::write(const RequestRecord& record) {
   if (format_ == LogFormat::kNone) return;
   Json fields = {{"event", "request"}};
   fields.update(log_fields(record));
-  queue(log_line(format_, now_text(), fields));
+  writer_.write(log_line(format_, now_text(), fields));
 }
 
 void RequestLog::event(std::string_view name, const Json& fields) {
   if (format_ == LogFormat::kNone) return;
   Json all = {{"event", std::string(name)}};
   all.update(fields);
-  queue(log_line(format_, now_text(), all));
-}
-
-void RequestLog::queue(std::string line) {
-  const std::lock_guard lock(mutex_);
-  if (lines_.size() >= kMaxWaitingLines) {
-    ++dropped_;
-    return;
-  }
-  lines_.push_back(std::move(line));
-  changed_.notify_one();
-}
-
-void RequestLog::run() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    changed_.wait(lock, [this] { return ending_ || !lines_.empty(); });
-    if (lines_.empty()) return;
-    std::string text;
-    for (const std::string& line : lines_) text += line;
-    lines_.clear();
-    const int64_t dropped = std::exchange(dropped_, 0);
-    lock.unlock();
-    if (dropped > 0) text += log_line(format_, now_text(), {{"event", "lines_dropped"}, {"count", dropped}});
-    write_all(descriptor_, text);
-    lock.lock();
-  }
+  writer_.write(log_line(format_, now_text(), all));
 }
 
 }  // namespace glimmer

@@ -1,14 +1,11 @@
-// One line for each request on standard error. A thread of its own writes them, so that nobody waits for a slow pipe;
-// when too many wait, lines are dropped and their number is told.
+// One line for each request on standard error, through a LineWriter, so that nobody waits for who reads them.
 #pragma once
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <string>
-#include <thread>
 
 #include "base/json.h"
+#include "base/line_writer.h"
+#include "base/log.h"
 #include "serve/http_server.h"
 
 namespace glimmer {
@@ -21,26 +18,19 @@ enum class LogFormat {
 
 LogFormat log_format_by_name(const std::string& name);  // throws kUsage
 
+// While one lives, all else that is said on standard error (base/log.h) goes the same way.
 class RequestLog {
  public:
   explicit RequestLog(LogFormat format, int descriptor = 2);
-  ~RequestLog();  // writes what waits
 
   void write(const RequestRecord& record);                                 // from any thread
   void event(std::string_view name, const Json& fields = Json::object());  // a line about the server
+  int64_t dropped_lines() const { return writer_.dropped(); }
 
  private:
-  void queue(std::string line);
-  void run();
-
   const LogFormat format_;
-  const int descriptor_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::string> lines_;
-  int64_t dropped_ = 0;
-  bool ending_ = false;
-  std::thread thread_;
+  LineWriter writer_;
+  DiagnosticsThrough diagnostics_{writer_};
 };
 
 // The fields of a line, in their order; what a request has not is left out.

@@ -38,6 +38,7 @@ class Site final : public HttpApplication {
   Service* service() const { return service_; }  // null until open()
   std::span<const Route> table() const { return table_; }
   Metrics& metrics() { return metrics_; }
+  const RequestLog& log() const { return log_; }
   TransportCounts transport_counts() const;
 
   std::optional<HttpAnswer> admit(HttpRequest& head) override;

@@ -22,7 +22,8 @@ void answer_ready(Site& site, Exchange& exchange) {
 }
 
 void answer_metrics(Site& site, Exchange& exchange) {
-  MetricsSource source{.transport = site.transport_counts(), .ready = site.ready()};
+  MetricsSource source{
+      .transport = site.transport_counts(), .ready = site.ready(), .dropped_log_lines = site.log().dropped_lines()};
   if (const Service* service = site.service()) {
     source.engine = service->engine.stats();
     source.page_tokens = service->engine.page_tokens();

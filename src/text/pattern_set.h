@@ -1,4 +1,5 @@
-// Where any of a set of strings begins in a text, in time linear in the text whatever both are (Aho and Corasick, 1975).
+// Where any of a set of strings begins in a text, in time linear in the text whatever both are (Aho and Corasick,
+// 1975).
 #pragma once
 
 #include <array>
@@ -40,9 +41,7 @@ class PatternSet {
     }
   }
   // The next shorter one that begins where this does; its size is 0 if there is none.
-  Match next_shorter(const Match& match) const {
-    return match_at(match.begin, static_cast<uint32_t>(match.shorter));
-  }
+  Match next_shorter(const Match& match) const { return match_at(match.begin, static_cast<uint32_t>(match.shorter)); }
 
  private:
   // A trie of the patterns read from their ends.

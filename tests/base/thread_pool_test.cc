@@ -1,10 +1,15 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -87,6 +92,70 @@ TEST(ThreadPool, OthersDoWhatASlowThreadHasNotComeTo) {
   // The first half is worker 0's, which was held up by its first item.
   EXPECT_EQ(worker_of[0], 0);
   EXPECT_GT(std::count(worker_of.begin(), worker_of.begin() + 32, 1), 16);
+}
+
+// Threads that a signal stops in its handler, as good as without a processor, until they are released.
+class StoppedThreads {
+ public:
+  StoppedThreads() {
+    is_released = false;
+    stopped = 0;
+    struct sigaction action = {};
+    action.sa_handler = [](int) {
+      ++stopped;
+      while (!is_released) usleep(1000);
+    };
+    sigaction(SIGUSR1, &action, &before_);
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+      const int thread = std::stoi(entry.path().filename());
+      if (thread == gettid()) continue;
+      ++sent_;
+      syscall(SYS_tgkill, getpid(), thread, SIGUSR1);
+    }
+    while (stopped < sent_) usleep(1000);
+  }
+  ~StoppedThreads() {
+    is_released = true;
+    sigaction(SIGUSR1, &before_, nullptr);
+  }
+  int count() const { return sent_; }
+
+ private:
+  static inline std::atomic<bool> is_released{false};
+  static inline std::atomic<int> stopped{0};
+  int sent_ = 0;
+  struct sigaction before_ = {};
+};
+
+TEST(ThreadPool, LoopsEndWithoutThreadsThatHaveNoProcessor) {
+  ThreadPool pool(4);
+  std::vector<int64_t> visits(64, 0);
+  const auto run = [&] {
+    pool.parallel_for(64, 1, [&](int64_t begin, int64_t, int) { ++visits[static_cast<size_t>(begin)]; });
+  };
+  run();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // asleep or awake, but in no loop
+  {
+    const StoppedThreads stopped;
+    EXPECT_EQ(stopped.count(), 3);
+    for (int round = 0; round < 1000; ++round) run();
+    EXPECT_EQ(visits, std::vector<int64_t>(64, 1001));
+  }
+  for (int round = 0; round < 1000; ++round) run();  // they are back
+  EXPECT_EQ(visits, std::vector<int64_t>(64, 2001));
+}
+
+// One that is stopped while the caller waits for it holds up that loop, and only as long.
+TEST(ThreadPool, ACallerThatSleepsIsWoken) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 30; ++round) {
+    std::atomic<int> items{0};
+    pool.parallel_for(2, 1, [&](int64_t, int64_t, int worker) {
+      ++items;
+      if (worker == 1) std::this_thread::sleep_for(std::chrono::milliseconds(round % 3));
+    });
+    EXPECT_EQ(items, 2);
+  }
 }
 
 TEST(ThreadPool, LeavesTheCallersAffinityAlone) {

@@ -48,6 +48,13 @@ TEST(RequestLog, NobodyForgesALine) {
   EXPECT_EQ(parse_json(log_line(LogFormat::kJson, "T", fields), "log")["path"], fields["path"]);
 }
 
+TEST(RequestLog, NobodyGivesATerminalOrders) {
+  const Json fields = {{"path", "/\x1b[2J\u009b\u202e\x7f"}};
+  const std::string shown = "\"/\\u001b[2J\\u009b\\u202e\\u007f\"";
+  EXPECT_EQ(log_line(LogFormat::kText, "T", fields), "T path=" + shown + "\n");
+  EXPECT_EQ(log_line(LogFormat::kJson, "T", fields), "{\"time\":\"T\",\"path\":" + shown + "}\n");
+}
+
 TEST(RequestLog, LongAndBrokenTextsAreCut) {
   Logged logged;
   logged.request.path = "/" + std::string(5000, 'x') + "\xff";

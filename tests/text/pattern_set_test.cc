@@ -42,7 +42,8 @@ TEST(PatternSet, FindsWhatTryingFinds) {
   std::mt19937 random(7);
   const auto text_of = [&](size_t size, int letters) {
     std::string text;
-    while (text.size() < size) text += static_cast<char>('a' + static_cast<int>(random() % static_cast<uint32_t>(letters)));
+    while (text.size() < size)
+      text += static_cast<char>('a' + static_cast<int>(random() % static_cast<uint32_t>(letters)));
     return text;
   };
   for (int round = 0; round < 300; ++round) {
@@ -84,7 +85,8 @@ TEST(PatternSet, TakesNoLongerForPatternsThatNearlyMatch) {
   set.add(std::string(300'000, 'a') + "b", 0);
   set.add("<|begin_of_image|>", 1);
   set.finish();
-  for (const std::string& piece : {std::string("a"), std::string("<"), std::string("<|"), std::string("<|begin_of_imag")}) {
+  for (const std::string& piece :
+       {std::string("a"), std::string("<"), std::string("<|"), std::string("<|begin_of_imag")}) {
     std::string text;
     while (text.size() < 4'000'000) text += piece;
     EXPECT_TRUE(all_starts(set, text).empty());

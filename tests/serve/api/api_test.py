@@ -199,6 +199,46 @@ def test_says_when_it_is_busy():
         wait_until_idle(busy)
 
 
+# One key fills the queue only as long as no other key asks.
+def test_the_queue_is_fair_between_keys(tmp_path):
+    many, few = "many-key-0123456789", "few-key-9876543210"
+    keys = tmp_path / "keys"
+    keys.write_text(f"{many}\n{few}\n")
+
+    def ask(connection, key, stream=True):
+        body = {"prompt": "Hello", "max_tokens": 1900, "ignore_eos": True, "stream": stream}
+        send(connection, "POST", "/v1/completions", headers={"Authorization": f"Bearer {key}"}, body=json.dumps(body).encode())
+        return connection, Reader(connection)
+
+    with Server(BINARY, "-m", MODEL, "-q", "--max-sequences", "1", "--max-waiting", "3", "--api-key-file", str(keys),
+                command=["serve"]) as busy:
+        held = [ask(busy.connect(), many) for _ in range(3)]
+        for _, reader in held:
+            assert reader.head()[0] == 200
+        last, last_reader = ask(busy.connect(), many, stream=False)
+        deadline = time.monotonic() + 10
+        auth = {"Authorization": f"Bearer {many}"}
+        while metric(busy.ask("GET", "/metrics", headers=auth).body.decode(), "glimmer_requests_waiting") != 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        _, refused = ask(busy.connect(), many, stream=False)
+        assert refused.answer("POST").status == 429
+        others = [ask(busy.connect(), few) for _ in range(2)]
+        for _, reader in others:
+            assert reader.head()[0] == 200
+        answer = last_reader.answer("POST")  # the newest gave way
+        assert answer.status == 429 and int(answer.header("Retry-After")) > 0
+        stream = held[2][1]  # and then, though its stream has begun, the one before
+        events = b""
+        while piece := stream.chunk():
+            events += piece
+        assert b'"rate_limit_error"' in events
+        _, refused = ask(busy.connect(), few, stream=False)
+        assert refused.answer("POST").status == 429
+        for connection, _ in held + others:
+            connection.close()
+
+
 # The generation rests while its reader does, and nothing is lost or said twice.
 def test_rests_while_nobody_reads():
     def generated():
@@ -223,6 +263,29 @@ def test_rests_while_nobody_reads():
         tokens = [token for choice in choices if choice["logprobs"] for token in choice["logprobs"]["tokens"]]
         assert tokens == whole["logprobs"]["tokens"]
         assert choices[-1]["finish_reason"] == "length"
+
+
+# Readers that sleep leave their place in the batch to others, and have their answers when they wake.
+def test_readers_that_sleep_do_not_block_others():
+    fields = {"prompt": "Hello", "max_tokens": 1900, "ignore_eos": True, "logprobs": 20}
+    with Server(BINARY, "-m", MODEL, "-q", "--stream-buffer", "4096", "--max-sequences", "2", command=["serve"]) as server:
+        whole = server.ask("POST", "/v1/completions", body=json.dumps(fields).encode()).json()["choices"][0]["text"]
+        sleepers = []
+        for _ in range(3):
+            connection = server.connect(timeout=60, receive_buffer=4096)
+            send(connection, "POST", "/v1/completions", body=json.dumps({**fields, "stream": True}).encode())
+            sleepers.append(connection)
+        deadline = time.monotonic() + 25  # before --write-timeout
+        while metric(server.ask("GET", "/metrics").body.decode(), "glimmer_requests_resting") != 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert server.ask("POST", "/v1/completions", body=json.dumps(MINIMAL["/v1/completions"]).encode()).status == 200
+        for connection in sleepers:
+            answer = Reader(connection).answer("POST")
+            chunks = [json.loads(line[6:]) for line in answer.body.decode().split("\n\n") if line.startswith("data: {")]
+            assert "".join(choice["text"] for chunk in chunks for choice in chunk["choices"]) == whole
+            connection.close()
+        wait_until_idle(server)
 
 
 def test_takes_limits_as_flags():

@@ -176,7 +176,8 @@ int run(Arguments arguments) {
   flags.add_switch("--never-ready", never_ready, "As while a model is being loaded");
   if (!flags.parse(arguments)) return 0;
   serve.resolve();
-  catch_shutdown_signals();
+  ignore_broken_pipes();
+  const ShutdownSignals signals;
   RequestLog log(log_format_by_name(serve.log_format));
   Site site(serve.site_options(), kTable, log);
   HttpServer http(serve.http, site);
@@ -185,8 +186,7 @@ int run(Arguments arguments) {
   alignas(std::max_align_t) static std::array<char, 64> nothing;
   Service service{*reinterpret_cast<Engine*>(nothing.data()), *reinterpret_cast<ServedModel*>(nothing.data()), {}};
   if (!never_ready) site.open(service);
-  std::printf("listening on %s\n", http.url().c_str());
-  std::fflush(stdout);
+  announce(fmt::format("listening on {}\n", http.url()));
   const auto nothing_to_do = [] {};
   serve_until_signal({http, site, log, *serve.drain_timeout_s, nothing_to_do, nothing_to_do});
   return 0;

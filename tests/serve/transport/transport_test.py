@@ -1,12 +1,16 @@
 """The HTTP server from outside, over transport_server's endpoints."""
 
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -581,14 +585,62 @@ def test_tls(certificate):
             assert reader.answer().body == b"1"
 
 
+def start_in_vain(*flags):
+    """What it says. Nothing may be asked, nor waited for."""
+    reader, terminal = pty.openpty()
+    failed = subprocess.run([BINARY, "--port", "0", *flags], stdin=terminal, capture_output=True, text=True, timeout=20,
+                            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0))
+    os.set_blocking(reader, False)
+    try:
+        assert os.read(reader, 100) == b"", "it asked the terminal"
+    except (BlockingIOError, OSError):
+        pass
+    os.close(reader)
+    os.close(terminal)
+    assert failed.returncode in (1, 2) and failed.stdout == ""
+    lines = failed.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("glimmer: error: ")
+    return lines[0]
+
+
+def odd_files(folder):
+    """Path and what is said of it, for files that hold nothing of use."""
+    fifo, empty, binary, huge = (folder / name for name in ("fifo", "empty", "binary", "huge"))
+    os.mkfifo(fifo)
+    empty.write_bytes(b"")
+    binary.write_bytes(bytes(range(256)) * 8)
+    with open(huge, "wb") as file:
+        file.truncate(1 << 40)
+    link = folder / "link"
+    link.symlink_to("/dev/zero")
+    return [(fifo, "regular file"), (folder, "regular file"), (link, "regular file"), (folder / "none", "cannot open"),
+            (huge, "bytes"), (empty, ""), (binary, "")]
+
+
 def test_tls_files_that_cannot_be_used(certificate, tmp_path):
-    other = tmp_path / "other.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", other], check=True, capture_output=True)
-    for cert, key in ((certificate / "cert.pem", other), (tmp_path / "none.pem", certificate / "key.pem"),
-                      (certificate / "key.pem", certificate / "key.pem")):
-        failed = subprocess.run([BINARY, "--port", "0", "--tls-cert", cert, "--tls-key", key], capture_output=True,
-                                text=True, timeout=20)
-        assert failed.returncode == 1 and ".pem" in failed.stderr
+    cert, key = certificate / "cert.pem", certificate / "key.pem"
+    for file, said in odd_files(tmp_path):
+        for flags in (("--tls-cert", file, "--tls-key", key), ("--tls-cert", cert, "--tls-key", file)):
+            line = start_in_vain(*flags)
+            assert str(file) in line and said in line
+    for algorithm in (["ed25519"], ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]):  # of another type, and of this
+        other = tmp_path / "other.pem"
+        subprocess.run(["openssl", "genpkey", "-algorithm", *algorithm, "-out", other], check=True, capture_output=True)
+        line = start_in_vain("--tls-cert", cert, "--tls-key", other)
+        assert f"{other}: is not the key of the certificate {cert}" in line
+    for flags in (["pkcs8", "-topk8", "-v2", "aes256"], ["ec", "-aes128"]):  # both forms of protected keys
+        locked = tmp_path / "locked.pem"
+        subprocess.run(["openssl", *flags, "-in", key, "-passout", "pass:secret", "-out", locked], check=True,
+                       capture_output=True)
+        assert f"{locked}: is protected by a passphrase" in start_in_vain("--tls-cert", cert, "--tls-key", locked)
+    assert "cannot be used as a certificate" in start_in_vain("--tls-cert", key, "--tls-key", key)
+    assert "cannot be used as a private key" in start_in_vain("--tls-cert", cert, "--tls-key", cert)
+
+
+def test_key_files_that_cannot_be_used(tmp_path):
+    for file, said in odd_files(tmp_path):
+        line = start_in_vain("--api-key-file", file)
+        assert said in line and KEY not in line
 
 
 # ---- the server about itself ----
@@ -662,6 +714,130 @@ def test_a_log_that_nobody_reads_holds_up_no_request():
         os.close(writer)
         if reader >= 0:
             os.close(reader)
+
+
+# ---- readers of standard error and output that read nothing ----
+
+def full_pipe():
+    reader, writer = os.pipe()
+    fill(writer)
+    return reader, writer
+
+
+def full_socket():
+    reader, writer = socket.socketpair()
+    fill(writer.fileno())
+    return reader.detach(), writer.detach()
+
+
+def full_socket_that_others_made_nonblocking():
+    reader, writer = full_socket()
+    os.set_blocking(writer, False)
+    return reader, writer
+
+
+def held_terminal():  # as by Ctrl-S
+    reader, writer = pty.openpty()
+    termios.tcflow(writer, termios.TCOOFF)
+    return reader, writer
+
+
+def fill(descriptor):
+    os.set_blocking(descriptor, False)
+    try:
+        while True:
+            os.write(descriptor, b"x" * 512)
+    except BlockingIOError:
+        pass
+    os.set_blocking(descriptor, True)
+
+
+STUCK = [full_pipe, full_socket, full_socket_that_others_made_nonblocking, held_terminal]
+
+
+@pytest.mark.parametrize("stuck", STUCK)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("log_format", ["text", "json", "none"])
+def test_ends_whatever_reads_its_log(stuck, number, log_format):
+    reader, writer = stuck()
+    process = subprocess.Popen([BINARY, "--port", "0", "--log-format", log_format], stdout=subprocess.PIPE, stderr=writer,
+                               text=True)
+    try:
+        port = int(process.stdout.readline().rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            answers = Reader(connection)
+            for _ in range(20):
+                send(connection)
+                assert answers.answer().status == 200
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(writer)
+        os.close(reader)
+
+
+@pytest.mark.parametrize("stuck", STUCK)
+def test_serves_and_ends_while_nobody_reads_that_it_listens(stuck):
+    reader, writer = stuck()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([BINARY, "--port", str(port)], stdout=writer, stderr=subprocess.DEVNULL)
+    try:
+        for attempt in range(200):
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+                    send(connection, "GET", "/ready")
+                    if Reader(connection).answer().status == 200:
+                        break
+            except ConnectionRefusedError:
+                pass
+            time.sleep(0.05)
+        else:
+            raise AssertionError("it does not serve")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(writer)
+        os.close(reader)
+
+
+def test_dropped_lines_are_counted_and_told():
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    process = subprocess.Popen([BINARY, "--port", "0"], stdout=subprocess.PIPE, stderr=writer, text=True)
+    os.close(writer)
+    try:
+        port = int(process.stdout.readline().rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            answers = Reader(connection)
+            for _ in range(110):
+                connection.sendall(request_bytes() * 100)
+                for _ in range(100):
+                    assert answers.answer().status == 200
+            send(connection, "GET", "/metrics")
+            dropped = metric(answers.answer().body.decode(), "glimmer_log_lines_dropped_total")
+        assert 900 < dropped < 1100
+        log = b""
+        while b"event=lines_dropped" not in log:
+            piece = os.read(reader, 1 << 16)
+            assert piece
+            log += piece
+        told = re.search(rb"event=lines_dropped count=(\d+)\n", log)
+        assert told and int(told.group(1)) in (dropped, dropped + 1)  # that of /metrics itself
+        process.send_signal(signal.SIGTERM)
+        while piece := os.read(reader, 1 << 16):
+            log += piece
+        assert process.wait(10) == 0
+        assert log.endswith(b"event=ended cut_short=0\n")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
 
 
 # ---- the end ----
