@@ -16,7 +16,10 @@ using namespace glimmer;  // NOLINT: a program of one file
 const std::shared_ptr<const ToolSchemas>& tools() {
   static const auto schemas = std::make_shared<const ToolSchemas>(Json::parse(R"([{"name": "f", "parameters": {
     "properties": {"s": {"type": "string"}, "i": {"type": "integer"}, "a": {"type": "array"}, "b": {"type": "boolean"},
-                   "u": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "e": {"enum": ["x", 1]}}}}])"));
+                   "u": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "e": {"enum": ["x", 1]}}}},
+    {"name": "g", "parameters": {"$defs": {"A": {"properties": {"n": {"type": "NUMBER"}, "o": {"type": "object"}}}},
+     "oneOf": [{"$ref": "#/$defs/A"}, {"properties": {"n": {"type": "null"}, "s": {"type": "str"}}}],
+     "allOf": [{"properties": {"l": {"type": ["array", "integer"]}}}]}}])"));
   return schemas;
 }
 
@@ -29,7 +32,7 @@ void require(bool condition) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 2, size - 2);
-  const OutputParserOptions options{.format = static_cast<ToolCallFormat>((data[0] & 3) % 3),
+  const OutputParserOptions options{.format = static_cast<ToolCallFormat>(data[0] & 3),
                                     .starts_in_reasoning = (data[0] & 4) != 0,
                                     .tools = (data[0] & 8) != 0 ? tools() : nullptr,
                                     .max_calls = (data[0] & 16) != 0 ? 1 : 0};

@@ -12,6 +12,7 @@
 #include "base/mapped_file.h"
 #include "engine/generate.h"
 #include "source/side_files.h"
+#include "text/tool_turns.h"
 
 namespace glimmer {
 namespace {
@@ -115,7 +116,7 @@ Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& fo
   if (options.tools) inputs["tools"] = read_tools(*options.tools);
   options.template_flags.apply(inputs);
   const ChatTemplate chat_template = load_chat_template(files);
-  const std::string rendered = chat_template.render(inputs);
+  const std::string rendered = chat_template.render(with_tool_turns(detect_tool_turns(chat_template), inputs));
   Prompt prompt{.ids = tokenizer.encode(rendered, {.add_special_tokens = false})};
   prompt.output.starts_in_reasoning = prompt_opens_reasoning(rendered);
   if (options.tools) {

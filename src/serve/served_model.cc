@@ -69,7 +69,9 @@ std::mt19937_64& random_source() {
 }  // namespace
 
 ServedModel::ServedModel(Parts parts) : parts_(std::move(parts)), guard_(parts_.tokenizer) {
-  if (parts_.chat_template) tool_call_format_ = detect_tool_call_format(*parts_.chat_template);
+  if (!parts_.chat_template) return;
+  tool_call_format_ = detect_tool_call_format(*parts_.chat_template);
+  tool_turns_ = detect_tool_turns(*parts_.chat_template);
 }
 
 Json ServedModel::template_message(const ChatMessage& message) const {
@@ -95,7 +97,7 @@ Json ServedModel::template_message(const ChatMessage& message) const {
 
 std::string ServedModel::render(const Json& inputs) const {
   try {
-    return parts_.chat_template->render(inputs);
+    return parts_.chat_template->render(with_tool_turns(tool_turns_, inputs));
   } catch (const Error& error) {
     throw ApiError(400, error.what());
   }

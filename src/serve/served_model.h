@@ -14,6 +14,7 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "text/tool_call_format.h"
+#include "text/tool_turns.h"
 
 namespace glimmer {
 
@@ -81,6 +82,7 @@ class ServedModel {
   Parts parts_;
   TextGuard guard_;
   ToolCallFormat tool_call_format_ = ToolCallFormat::kNone;
+  ToolTurns tool_turns_;
 };
 
 // For answers whose request gives no seed.

@@ -10,9 +10,12 @@
 namespace glimmer {
 namespace {
 
-constexpr std::string_view kThinkTag = "<think>";
-constexpr std::string_view kThinkEndTag = "</think>";
 constexpr std::string_view kSpace = " \t\r\n";
+constexpr size_t kLongestGapBytes = 64;  // that is compared, or spelt out
+
+// Tags of glm_metadata: a turn of the model, and what ends its turns should the caller not have stopped there.
+constexpr std::string_view kAssistantTag = "<|assistant|>";
+constexpr std::string_view kObservationTag = "<|observation|>";
 
 TextEnd text_end(OutputEnd end) { return end == OutputEnd::kStop ? TextEnd::kStopped : TextEnd::kCut; }
 
@@ -28,17 +31,21 @@ struct OutputParser::Impl {
       : options(std::move(given)),
         tools(options.tools ? options.tools : std::make_shared<const ToolSchemas>()),
         in_reasoning(options.starts_in_reasoning),
-        blank(!options.continues_text) {}
+        blank(!options.continues_text),
+        has_text(options.continues_text) {}
 
   void take(std::string_view text);
   void read(TextEnd end);
   bool read_call(TextEnd end);
   bool read_text(TextEnd end);
+  bool is_tag(std::string_view tag) const;
+  Match skip_spelt_gap(TextEnd end);
   bool read_tag(std::string_view tag);
+  void begin_turn();
   void open_call(std::string_view tag);
   void add_text(std::string_view text);
+  void join_space_around_calls();
   void begin_section(bool reasoning);
-  bool tells_calls() const { return options.format != ToolCallFormat::kNone; }
   void diagnose(std::string_view reason) { out.push_back({DeltaKind::kDiagnostic, std::string(reason)}); }
 
   OutputParserOptions options;
@@ -50,11 +57,14 @@ struct OutputParser::Impl {
   size_t at = 0;        // what of it is done
 
   // A section is what a tag begins: white space at its beginning is left out, and so is that at the end of reasoning
-  // and before a tool call.
+  // and between tool calls.
   bool in_reasoning;
-  bool blank;                // the section has had nothing but white space
-  std::string held_space;    // white space that may turn out to be at the end
-  bool behind_call = false;  // nothing but white space since a tool call
+  bool blank;              // the section has had nothing but white space, or not since a tool call
+  bool has_text;           // the section has had text
+  std::string held_space;  // white space that may turn out to be at the end
+  std::string space_behind_call;
+  bool behind_call = false;   // nothing but white space since a tool call
+  bool line_is_text = false;  // glm_metadata: the first line of this turn begins no call
 
   std::unique_ptr<ToolCallGrammar> call;
   std::string_view call_tag;  // that opened it
@@ -86,7 +96,8 @@ bool OutputParser::Impl::read_call(TextEnd end) {
   if (progress.state == ToolCallGrammar::State::kUndecided) return false;
   if (progress.state == ToolCallGrammar::State::kNotACall) {
     call.reset();
-    if (!in_reasoning) diagnose("a tag that begins no tool call; it stays text");
+    line_is_text = true;
+    if (!in_reasoning && !call_tag.empty()) diagnose("a tag that begins no tool call; it stays text");
     add_text(call_tag);
     at += tag_bytes;
     return true;
@@ -98,19 +109,29 @@ bool OutputParser::Impl::read_call(TextEnd end) {
   at += tag_bytes + progress.consumed_bytes;
   if (progress.state == ToolCallGrammar::State::kCall) return false;
   call.reset();
+  // Text of the call that belongs to no argument stands in the answer.
+  has_text = has_text || (!in_reasoning && !out.empty() && out.back().kind == DeltaKind::kContent);
   blank = true;
   behind_call = true;
+  line_is_text = false;
+  space_behind_call.clear();
   stopped = options.max_calls > 0 && calls >= options.max_calls;
   return true;
 }
 
 // Reads up to the next tag, and that. False: the text ends first.
 bool OutputParser::Impl::read_text(TextEnd end) {
+  if (options.format == ToolCallFormat::kGlmMetadata && blank && !in_reasoning && !line_is_text &&
+      at < pending.size()) {
+    open_call({});
+    return true;
+  }
+  if (const Match match = skip_spelt_gap(end); match == Match::kPartial) return false;
   TagScanner scanner{pending, end, at};
   while ((scanner.at = scanner.text.find('<', scanner.at)) != std::string_view::npos) {
-    for (const std::string_view tag : {kThinkTag, kThinkEndTag, kToolCallTag, kToolCallEndTag, kFunctionTag}) {
-      if ((tag == kToolCallTag || tag == kToolCallEndTag) && !tells_calls()) continue;
-      if (tag == kFunctionTag && options.format != ToolCallFormat::kQwen3Coder) continue;
+    for (const std::string_view tag :
+         {kThinkTag, kThinkEndTag, kToolCallTag, kToolCallEndTag, kFunctionTag, kAssistantTag, kObservationTag}) {
+      if (!is_tag(tag)) continue;
       const Match match = scanner.match(tag);
       if (match == Match::kNo) continue;
       add_text(scanner.text.substr(at, scanner.at - at));
@@ -124,6 +145,29 @@ bool OutputParser::Impl::read_text(TextEnd end) {
   return false;
 }
 
+bool OutputParser::Impl::is_tag(std::string_view tag) const {
+  const ToolCallFormat format = options.format;
+  if (tag == kAssistantTag || tag == kObservationTag) return format == ToolCallFormat::kGlmMetadata;
+  if (tag == kFunctionTag) return format == ToolCallFormat::kQwen3Coder;
+  if (tag == kThinkTag || tag == kThinkEndTag) return true;
+  return format == ToolCallFormat::kGlmXml || format == ToolCallFormat::kQwen3Coder;
+}
+
+// Where no text stands in front of a call of GLM, a line end that the model spelt out (backslash, n) is white space,
+// too. kPartial: more text decides.
+Match OutputParser::Impl::skip_spelt_gap(TextEnd end) {
+  if (!blank || options.format != ToolCallFormat::kGlmXml) return Match::kNo;
+  TagScanner here{pending, end, at};
+  here.skip_space();
+  if (!here.rest().starts_with('\\')) return Match::kNo;
+  const size_t begin = here.at;
+  const bool goes_on = here.skip_gap();
+  if (here.at - begin > kLongestGapBytes) return Match::kNo;
+  const Match match = goes_on ? here.match(kToolCallTag) : here.open() ? Match::kPartial : Match::kYes;
+  if (match == Match::kYes && (goes_on || behind_call)) at = here.at;
+  return match;
+}
+
 bool OutputParser::Impl::read_tag(std::string_view tag) {
   if (tag == kToolCallTag || tag == kFunctionTag) {
     open_call(tag);
@@ -135,7 +179,11 @@ bool OutputParser::Impl::read_tag(std::string_view tag) {
   } else if (tag == kThinkTag && blank) {
     begin_section(true);
   } else if (tag == kThinkEndTag && blank) {
-    // Thinking was off, or ended twice: nothing to end.
+    line_is_text = false;  // thinking was off, or ended twice: nothing to end
+  } else if (tag == kAssistantTag) {
+    begin_turn();
+  } else if (tag == kObservationTag && behind_call) {
+    line_is_text = false;  // what ended the call
   } else if (tag == kToolCallEndTag && behind_call) {
     diagnose("</tool_call> stands twice");
   } else {
@@ -145,31 +193,51 @@ bool OutputParser::Impl::read_tag(std::string_view tag) {
   return true;
 }
 
-// A call inside reasoning, or without its opening tag, must name a declared tool: it may be a mere mention.
+// Another turn of the model, of glm_metadata: it may be a call.
+void OutputParser::Impl::begin_turn() {
+  if (in_reasoning) return begin_section(false);
+  blank = true;
+  line_is_text = false;
+  space_behind_call.clear();
+}
+
+// A call inside reasoning, or without its opening tag, may be a mere mention. `tag` is empty where a name alone begins
+// it.
 void OutputParser::Impl::open_call(std::string_view tag) {
-  const bool mention = in_reasoning || tag == kFunctionTag;
-  const auto names = mention ? ToolCallGrammar::Names::kDeclared : ToolCallGrammar::Names::kAny;
+  using Trust = ToolCallGrammar::Trust;
+  const Trust trust = in_reasoning ? Trust::kMention : tag == kFunctionTag ? Trust::kDeclared : Trust::kCall;
   call_tag = tag;
   call_certain = false;
   if (options.format == ToolCallFormat::kGlmXml) {
-    call = make_glm_grammar(*tools, names, ToolCallWriter(*tools, LiteralStyle::kJson, calls, out));
+    call = make_glm_grammar(*tools, trust, ToolCallWriter(*tools, LiteralStyle::kJson, calls, out));
+  } else if (options.format == ToolCallFormat::kGlmMetadata) {
+    call = make_glm_metadata_grammar(*tools, ToolCallWriter(*tools, LiteralStyle::kJson, calls, out));
   } else {
     const auto opening = tag == kFunctionTag ? Qwen3CoderOpening::kFunction : Qwen3CoderOpening::kToolCall;
-    call = make_qwen3_coder_grammar(*tools, names, ToolCallWriter(*tools, LiteralStyle::kPython, calls, out), opening);
+    call = make_qwen3_coder_grammar(*tools, trust, ToolCallWriter(*tools, LiteralStyle::kPython, calls, out), opening);
   }
 }
 
 void OutputParser::Impl::begin_section(bool reasoning) {
   in_reasoning = reasoning;
   blank = true;
+  has_text = false;
   behind_call = false;
+  line_is_text = false;
   held_space.clear();
+  space_behind_call.clear();
 }
 
 void OutputParser::Impl::add_text(std::string_view text) {
-  if (blank) text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  if (blank) {
+    const size_t space = std::min(text.find_first_not_of(kSpace), text.size());
+    if (has_text) space_behind_call += text.substr(0, space);
+    text.remove_prefix(space);
+  }
   if (text.empty()) return;
+  if (blank) join_space_around_calls();
   blank = false;
+  has_text = true;
   behind_call = false;
   const size_t end = text.find_last_not_of(kSpace) + 1;  // npos + 1 is 0: all of it is space
   if (end == 0) {
@@ -179,6 +247,15 @@ void OutputParser::Impl::add_text(std::string_view text) {
   std::string shown = std::exchange(held_space, std::string(text.substr(end)));
   shown += text.substr(0, end);
   out.push_back({in_reasoning ? DeltaKind::kReasoning : DeltaKind::kContent, std::move(shown)});
+}
+
+// Text goes on behind a call: with the white space in front of the call and that behind it, but what is the same in
+// both counts once, as it does where the call is taken out of a text that has it on lines of its own.
+void OutputParser::Impl::join_space_around_calls() {
+  size_t common = std::min({held_space.size(), space_behind_call.size(), kLongestGapBytes});
+  while (!std::string_view(held_space).ends_with(std::string_view(space_behind_call).substr(0, common))) --common;
+  held_space += std::string_view(space_behind_call).substr(common);
+  space_behind_call.clear();
 }
 
 OutputParser::OutputParser(OutputParserOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

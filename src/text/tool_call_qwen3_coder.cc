@@ -21,8 +21,8 @@ std::string_view without_quotes(std::string_view name) {
 
 class Qwen3CoderGrammar : public ToolCallGrammar {
  public:
-  Qwen3CoderGrammar(const ToolSchemas& tools, Names names, ToolCallWriter writer, Qwen3CoderOpening opening)
-      : ToolCallGrammar(tools, names, std::move(writer)), opening_(opening) {}
+  Qwen3CoderGrammar(const ToolSchemas& tools, Trust trust, ToolCallWriter writer, Qwen3CoderOpening opening)
+      : ToolCallGrammar(tools, trust, std::move(writer)), opening_(opening) {}
 
  protected:
   Match head(TagScanner& scanner) override;
@@ -31,6 +31,7 @@ class Qwen3CoderGrammar : public ToolCallGrammar {
  private:
   enum class Part { kBetween, kKey, kValueBegin, kValue, kBehindFunction };
 
+  Match is_call(TagScanner scanner) const;
   Step between(TagScanner& scanner);
   Step stray_text(TagScanner& scanner);
   Step key(TagScanner& scanner);
@@ -48,6 +49,7 @@ class Qwen3CoderGrammar : public ToolCallGrammar {
 
   Qwen3CoderOpening opening_;
   Part part_ = Part::kBetween;
+  size_t space_ahead_bytes_ = 0;  // known to stand behind the tag that comes next
 };
 
 Match Qwen3CoderGrammar::head(TagScanner& scanner) {
@@ -65,7 +67,8 @@ Match Qwen3CoderGrammar::head(TagScanner& scanner) {
     if (function != Match::kYes) return function;
     here.at += kFunctionTag.size();
   }
-  const size_t name_end = here.text.find_first_of("> \t\r\n<", here.at);
+  size_t name_end = here.rest().substr(0, kLongestHeadBytes + 1).find_first_of("> \t\r\n<");
+  if (name_end != std::string_view::npos) name_end += here.at;
   const std::string_view raw = here.text.substr(here.at, std::min(name_end, here.text.size()) - here.at);
   if (raw.size() > kLongestHeadBytes) return Match::kNo;
   if (name_end == std::string_view::npos) return here.open() ? Match::kPartial : Match::kNo;
@@ -76,9 +79,27 @@ Match Qwen3CoderGrammar::head(TagScanner& scanner) {
   if (here.at - name_end > kLongestHeadBytes) return Match::kNo;
   if (here.at_end() && here.open()) return Match::kPartial;
   if (here.match(">") == Match::kYes) ++here.at;
-  writer().begin(name);
-  scanner.at = here.at;
-  return Match::kYes;
+  const Match match = is_call(here);
+  if (match == Match::kYes) {
+    writer().begin(name);
+    scanner.at = here.at;
+  }
+  return match;
+}
+
+// A bare <function=name>, and whatever stands inside reasoning, is a call only if it goes on as one.
+Match Qwen3CoderGrammar::is_call(TagScanner scanner) const {
+  if (opening_ == Qwen3CoderOpening::kFunction) {
+    const size_t begin = scanner.at;
+    scanner.skip_space();
+    if (scanner.at - begin > kLongestHeadBytes) return Match::kNo;
+    if (scanner.at_end() && scanner.open()) return Match::kPartial;
+    const Match follows = either(scanner.match(kParameterTag), scanner.match(kFunctionEndTag));
+    if (follows != Match::kYes) return follows;
+  }
+  if (trust() == Trust::kCall) return Match::kYes;
+  return is_more_than_mention(scanner,
+                              {kParameterTag, kParameterTag, kParameterTag, kParameterEndTag, kFunctionEndTag});
 }
 
 ToolCallGrammar::Step Qwen3CoderGrammar::step(TagScanner& scanner) {
@@ -135,9 +156,14 @@ ToolCallGrammar::Step Qwen3CoderGrammar::stray_text(TagScanner& scanner) {
 
 // Up to ">", or the end of the line where that is missing.
 ToolCallGrammar::Step Qwen3CoderGrammar::key(TagScanner& scanner) {
-  const size_t key_end = scanner.text.find_first_of(">\n<", scanner.at);
+  size_t key_end = scanner.rest().substr(0, kLongestStrayBytes).find_first_of(">\n<");
+  if (key_end != std::string_view::npos) key_end += scanner.at;
   const size_t bytes = std::min(key_end, scanner.text.size()) - scanner.at;
   if (key_end == std::string_view::npos && bytes < kLongestStrayBytes && scanner.open()) return Step::kWait;
+  if (key_end == std::string_view::npos && bytes < kLongestStrayBytes && scanner.end == TextEnd::kCut) {
+    scanner.at = scanner.text.size();  // a name that was cut off
+    return Step::kWait;
+  }
   const bool ended = bytes < kLongestStrayBytes && key_end != std::string_view::npos && scanner.text[key_end] != '<';
   const std::string_view key = without_quotes(take(scanner, std::min(bytes, kLongestStrayBytes)));
   if (!ended) {
@@ -176,6 +202,7 @@ ToolCallGrammar::Step Qwen3CoderGrammar::value(TagScanner& scanner) {
   std::string_view end_tag;
   Match ends = tag.at_end() ? tag.undecided() : ends_value(tag, end_tag);
   if (ends == Match::kPartial) return Step::kWait;
+  space_ahead_bytes_ = 0;
   if (ends == Match::kYes && end_tag.empty() && tag.end == TextEnd::kCut) ends = Match::kNo;  // the line end is text
   if (ends == Match::kNo) {
     writer().value(scanner.text.substr(scanner.at, 1));
@@ -219,19 +246,21 @@ Match Qwen3CoderGrammar::ends_value(const TagScanner& scanner, std::string_view&
     end_tag = tag;
     TagScanner behind = scanner;
     behind.at += tag.size();
-    if (tag == kParameterEndTag) return writer().value_is_whole_literal() ? Match::kYes : argument_follows(behind);
     if (tag == kParameterTag) return expected_key_here(behind);
-    if (tag == kToolCallEndTag) return call_ends_behind(behind);
+    if (tag == kParameterEndTag && writer().value_is_whole_literal()) return Match::kYes;
+    // The tag stays where it is until more is known: white space that was seen behind it need not be seen again.
+    const size_t begin = behind.at;
+    behind.at += space_ahead_bytes_;
     behind.skip_space();
+    space_ahead_bytes_ = behind.at - begin;
     if (behind.at_end()) return behind.undecided();
-    return behind.match(kToolCallEndTag);
+    if (tag == kParameterEndTag) return argument_follows(behind);
+    return tag == kFunctionEndTag ? behind.match(kToolCallEndTag) : call_ends_behind(behind);
   }
   return Match::kNo;
 }
 
 Match Qwen3CoderGrammar::argument_follows(TagScanner scanner) const {
-  scanner.skip_space();
-  if (scanner.at_end()) return scanner.undecided();
   Match follows = Match::kNo;
   for (const std::string_view tag : {kParameterTag, kFunctionEndTag, kToolCallEndTag, kToolCallTag, kParameterEndTag}) {
     follows = either(follows, scanner.match(tag));
@@ -242,28 +271,30 @@ Match Qwen3CoderGrammar::argument_follows(TagScanner scanner) const {
 
 // Whether the name of a parameter stands here that the tool declares and that is not given yet.
 Match Qwen3CoderGrammar::expected_key_here(const TagScanner& scanner) {
-  Match best = Match::kNo;
-  for (const auto& [name, type] : writer().schema().parameters) {
-    if (writer().expects(name)) best = either(best, scanner.match(name + ">"));
-  }
-  return best;
+  const std::string_view text = scanner.rest().substr(0, kLongestNameBytes);
+  const size_t key_end = text.find('>');
+  if (key_end != std::string_view::npos) return writer().expects(text.substr(0, key_end)) ? Match::kYes : Match::kNo;
+  const bool more_decides = scanner.open() && text.size() < kLongestNameBytes;
+  return more_decides && writer().expects_beginning(text) ? Match::kPartial : Match::kNo;
 }
 
 Match Qwen3CoderGrammar::call_ends_behind(TagScanner scanner) const {
-  scanner.skip_space();
-  if (scanner.at_end()) return scanner.undecided();
-  const Match next = scanner.match(kToolCallTag);
+  Match next = scanner.match(kThinkEndTag);
+  if (next != Match::kNo && trust() == Trust::kMention) return next;
+  next = scanner.match(kToolCallTag);
   if (next != Match::kYes) return !scanner.open() && kToolCallTag.starts_with(scanner.rest()) ? Match::kYes : next;
-  scanner.at += kToolCallTag.size();
+  const size_t tag_end = scanner.at + kToolCallTag.size();
+  scanner.at = tag_end;
   scanner.skip_space();
+  if (scanner.at - tag_end > kLongestHeadBytes) return Match::kNo;
   return scanner.at_end() ? scanner.undecided() : scanner.match(kFunctionTag);
 }
 
 }  // namespace
 
-std::unique_ptr<ToolCallGrammar> make_qwen3_coder_grammar(const ToolSchemas& tools, ToolCallGrammar::Names names,
+std::unique_ptr<ToolCallGrammar> make_qwen3_coder_grammar(const ToolSchemas& tools, ToolCallGrammar::Trust trust,
                                                           ToolCallWriter writer, Qwen3CoderOpening opening) {
-  return std::make_unique<Qwen3CoderGrammar>(tools, names, std::move(writer), opening);
+  return std::make_unique<Qwen3CoderGrammar>(tools, trust, std::move(writer), opening);
 }
 
 }  // namespace glimmer

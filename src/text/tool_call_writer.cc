@@ -10,6 +10,11 @@ const ToolSchema& undeclared_tool() {
   return kTool;
 }
 
+const ArgumentType& string_type() {
+  static const ArgumentType kType{.types = kJsonString, .values = {}};
+  return kType;
+}
+
 }  // namespace
 
 ToolCallWriter::ToolCallWriter(const ToolSchemas& tools, LiteralStyle style, int call, OutputDeltas& out)
@@ -24,12 +29,30 @@ void ToolCallWriter::begin(std::string_view name) {
   out_.push_back({DeltaKind::kToolCallBegin, std::string(name), call_});
 }
 
-void ToolCallWriter::begin_value(std::string_view name) {
+// False for a name that was there before.
+bool ToolCallWriter::begin_name(std::string_view name) {
   repeated_ = !names_.insert(std::string(name)).second;
   repeated_text_.clear();
-  if (repeated_) return;
-  arguments((names_.size() == 1 ? "{" : ", ") + json_string(name) + ": ");
-  value_.emplace(schema_->type_of(name), style_);
+  if (!repeated_) arguments((names_.size() == 1 ? "{" : ", ") + json_string(name) + ": ");
+  return !repeated_;
+}
+
+void ToolCallWriter::begin_value(std::string_view name) {
+  if (begin_name(name)) value_.emplace(schema_->type_of(name), style_);
+}
+
+void ToolCallWriter::begin_string(std::string_view name) {
+  if (begin_name(name)) value_.emplace(string_type(), style_);
+}
+
+void ToolCallWriter::json_value(std::string_view name, std::string_view json) {
+  if (!begin_name(name)) {
+    repeated_text_ = json;
+    return end_value();
+  }
+  const std::optional<std::string> typed = retyped_json(json, schema_->type_of(name));
+  if (!typed) diagnose("a value that the declared type does not allow; it is passed on as it is");
+  arguments(typed ? *typed : std::string(json));
 }
 
 void ToolCallWriter::value(std::string_view text) {
@@ -50,7 +73,7 @@ void ToolCallWriter::end_value() {
   value_.reset();
 }
 
-bool ToolCallWriter::value_is_whole_literal() const { return value_ && value_->is_whole_literal(); }
+bool ToolCallWriter::value_is_whole_literal() { return value_ && value_->is_whole_literal(); }
 
 void ToolCallWriter::stray(std::string_view text, std::string_view reason) {
   strays_.push_back({DeltaKind::kDiagnostic, std::string(reason)});
@@ -79,6 +102,14 @@ void ToolCallWriter::cut() {
 
 bool ToolCallWriter::expects(std::string_view name) const {
   return schema_->declares(name) && names_.find(name) == names_.end();
+}
+
+bool ToolCallWriter::expects_beginning(std::string_view name) const {
+  const auto& declared = schema_->parameters;
+  for (auto it = declared.lower_bound(name); it != declared.end() && it->first.starts_with(name); ++it) {
+    if (names_.find(it->first) == names_.end()) return true;
+  }
+  return false;
 }
 
 void ToolCallWriter::arguments(std::string text) {

@@ -24,7 +24,11 @@ class ToolCallWriter {
   void begin_value(std::string_view name);
   void value(std::string_view text);
   void end_value();
-  bool value_is_whole_literal() const;
+  bool value_is_whole_literal();
+  // Such of a format that writes JSON itself: one that is a string, whose value() comes without quotes and escapes, and
+  // one whose JSON text is known.
+  void begin_string(std::string_view name);
+  void json_value(std::string_view name, std::string_view json);
 
   // Text that belongs to no argument. It follows the call as content, each time after a diagnostic.
   void stray(std::string_view text, std::string_view reason);
@@ -35,10 +39,13 @@ class ToolCallWriter {
 
   // Whether the tool declares `name` and it was not there yet: then it is a likely argument.
   bool expects(std::string_view name) const;
+  // Whether some name that it expects begins so.
+  bool expects_beginning(std::string_view name) const;
   // Declared parameters; none if the tool is not declared.
   const ToolSchema& schema() const { return *schema_; }
 
  private:
+  bool begin_name(std::string_view name);
   void arguments(std::string text);
   void finish(std::string missing);
 

@@ -383,6 +383,11 @@ const ToolSchema* ToolSchemas::find(std::string_view name) const {
   return it == tools_.end() ? nullptr : &it->second;
 }
 
+bool ToolSchemas::declares_beginning(std::string_view text) const {
+  const auto it = tools_.lower_bound(text);
+  return it != tools_.end() && it->first.starts_with(text);
+}
+
 std::string_view ToolSchemas::longest_name_in_front_of(std::string_view text) const {
   std::string_view longest;
   for (const auto& [name, tool] : tools_) {

@@ -103,6 +103,8 @@ class ToolSchemas {
   // What reading took: members, values and references that were looked at.
   int64_t steps() const { return steps_; }
 
+  bool declares_beginning(std::string_view text) const;  // whether some declared name begins so
+
   // The longest declared name that `text` begins with and goes on after; empty if there is none.
   std::string_view longest_name_in_front_of(std::string_view text) const;
 

@@ -47,6 +47,7 @@ inline OutputParserOptions with_tools(ToolCallFormat format) {
 }
 inline OutputParserOptions glm() { return with_tools(ToolCallFormat::kGlmXml); }
 inline OutputParserOptions qwen() { return with_tools(ToolCallFormat::kQwen3Coder); }
+inline OutputParserOptions glm_metadata() { return with_tools(ToolCallFormat::kGlmMetadata); }
 
 // Deltas with neighbours of one kind joined: what does not depend on how the text was cut.
 inline OutputDeltas joined(const OutputDeltas& deltas) {

@@ -65,15 +65,38 @@ class OutputMaker {
            (random_() % 3 == 0 ? word() : "");
   }
   std::string tag() {
-    return pick({"<think>",     "</think>",    "<tool_call>",      "</tool_call>", "<arg_key>",
-                 "</arg_key>",  "<arg_value>", "</arg_value>",     "<function=",   "<function=now>",
-                 "</function>", "<parameter=", "<parameter=city>", "</parameter>", "<",
-                 "</",          ">",           "<tool_",           "</arg_val",    "<function",
-                 "</funct",     "<parameter"});
+    return pick({"<think>",
+                 "</think>",
+                 "<tool_call>",
+                 "</tool_call>",
+                 "<arg_key>",
+                 "</arg_key>",
+                 "<arg_value>",
+                 "</arg_value>",
+                 "<function=",
+                 "<function=now>",
+                 "</function>",
+                 "<parameter=",
+                 "<parameter=city>",
+                 "</parameter>",
+                 "<",
+                 "<|assistant|>",
+                 "<|observation|>",
+                 "{\"",
+                 "\": ",
+                 "}",
+                 "</",
+                 ">",
+                 "<tool_",
+                 "</arg_val",
+                 "<function",
+                 "</funct",
+                 "<parameter"});
   }
 
   void add_call(ToolCallFormat format, std::vector<std::string>& parts) {
     const auto add = [&](std::initializer_list<std::string> more) { parts.insert(parts.end(), more); };
+    if (format == ToolCallFormat::kGlmMetadata) return add_metadata_call(parts);
     const bool glm_format = format == ToolCallFormat::kGlmXml;
     if (glm_format) {
       add({"<tool_call>", name(), space()});
@@ -91,6 +114,21 @@ class OutputMaker {
     add({"</tool_call>", space()});
   }
 
+  void add_metadata_call(std::vector<std::string>& parts) {
+    const auto add = [&](std::initializer_list<std::string> more) { parts.insert(parts.end(), more); };
+    add({space(), pick({"<|assistant|>", "<|assistant|>", ""}), name(), "\n", "{"});
+    for (size_t arguments = random_() % 4; arguments > 0; --arguments) {
+      const std::string quote = pick({"\"", "\"", "\"", "'"});
+      const std::string text =
+          pick({"Rome", "a \\n\\\"b\\\" \\u00e9\\ud83d\\ude42 ", "5", "[1]", "\\q", "{}, \\ud83d"}) + word();
+      const std::string json =
+          pick({"5", "-1.5", "12345678901234567890123", "true", "None", "[1, {\"a\": \"]\"}]", "{'x': ('y',)}", "{}"});
+      add({quote + key() + quote, ":", space(), random_() % 2 == 0 ? json : quote + text + quote, space()});
+      if (arguments > 1) add({", "});
+    }
+    add({"}"});
+  }
+
   std::mt19937 random_;
   int words_ = 0;
 };
@@ -104,6 +142,17 @@ std::vector<std::string> words_of(const std::string& text) {
     at = end;
   }
   return words;
+}
+
+// The end of the text in which the name of an argument may stand that was cut off: that is no content.
+size_t cut_name_bytes(const std::string& text, const ParsedOutput& parsed) {
+  if (parsed.calls.empty() || parsed.calls.back().missing.empty()) return 0;
+  size_t end_of_kept = 0;
+  for (const std::string_view end : {"</arg_value>", "</parameter>", "<tool_call>", "<function=", "{", ","}) {
+    if (const size_t at = text.rfind(end); at != std::string::npos)
+      end_of_kept = std::max(end_of_kept, at + end.size());
+  }
+  return text.size() - end_of_kept;
 }
 
 // Begin, arguments and end of each call, one call after the other.
@@ -141,12 +190,16 @@ void expect_sound(const std::string& text, const OutputParserOptions& options, O
     EXPECT_TRUE(end == OutputEnd::kCut || call.missing.empty());
   }
   EXPECT_TRUE(is_valid_utf8(all));
-  for (const std::string& word : words_of(text)) EXPECT_NE(all.find(word), std::string::npos) << word << " is lost";
+  const size_t end_of_kept = text.size() - cut_name_bytes(text, parsed);
+  for (const std::string& word : words_of(text)) {
+    EXPECT_TRUE(all.find(word) != std::string::npos || text.find(word) >= end_of_kept) << word << " is lost";
+  }
 }
 
 std::vector<OutputParserOptions> every_options() {
   std::vector<OutputParserOptions> all;
-  for (const ToolCallFormat format : {ToolCallFormat::kNone, ToolCallFormat::kGlmXml, ToolCallFormat::kQwen3Coder}) {
+  for (const ToolCallFormat format :
+       {ToolCallFormat::kNone, ToolCallFormat::kGlmXml, ToolCallFormat::kQwen3Coder, ToolCallFormat::kGlmMetadata}) {
     for (const bool reasoning : {false, true}) {
       OutputParserOptions options = with_tools(format);
       options.starts_in_reasoning = reasoning;
@@ -191,6 +244,14 @@ TEST(OutputParserProperty, DamagedOutputsOfQwen3Coder) {
   }
 }
 
+TEST(OutputParserProperty, DamagedOutputsOfGlmMetadata) {
+  OutputMaker maker(9);
+  std::mt19937 random(10);
+  for (int i = 0; i < 400 && !::testing::Test::HasFailure(); ++i) {
+    check(maker.damaged(ToolCallFormat::kGlmMetadata), random);
+  }
+}
+
 TEST(OutputParserProperty, AnythingAfterAnything) {
   OutputMaker maker(5);
   std::mt19937 random(6);
@@ -202,6 +263,7 @@ TEST(OutputParserProperty, EveryCutOfSomeOutputs) {
   for (int i = 0; i < 30 && !::testing::Test::HasFailure(); ++i) {
     expect_same_for_every_cut(maker.damaged(ToolCallFormat::kGlmXml), glm(), OutputEnd::kStop);
     expect_same_for_every_cut(maker.damaged(ToolCallFormat::kQwen3Coder), qwen(), OutputEnd::kStop);
+    expect_same_for_every_cut(maker.damaged(ToolCallFormat::kGlmMetadata), glm_metadata(), OutputEnd::kStop);
   }
 }
 
@@ -236,6 +298,56 @@ TEST(OutputParserProperty, LongOutputs) {
                                   "<tool_call>now<arg_key>" + body + tail, "a" + spaces + "b"}) {
     EXPECT_TRUE(parse_pieces(cut_every(text, 4), glm(), OutputEnd::kStop) ==
                 parse_pieces({text}, glm(), OutputEnd::kStop));
+  }
+}
+
+// Values that hold tags, and white space where a tag may follow: what was read once is not read again. Were it, each of
+// these would take minutes.
+TEST(OutputParserProperty, LongValuesFullOfTags) {
+  const auto repeated = [](const std::string& piece, size_t bytes) {
+    std::string text;
+    while (text.size() < bytes) text += piece;
+    return text;
+  };
+  constexpr size_t kBytes = size_t{1} << 18;
+  const std::string glm_tags = repeated("</arg_value> x", kBytes);
+  const std::string glm_begin = "<tool_call>get_weather<arg_key>";
+  const std::string glm_end = "</arg_value></tool_call>";
+  const std::string spaces(kBytes, ' ');
+  for (const std::string& text :
+       {glm_begin + "city</arg_key><arg_value>" + glm_tags + glm_end,
+        glm_begin + "tags</arg_key><arg_value>[\"" + glm_tags + "\"]" + glm_end,
+        glm_begin + "tags</arg_key><arg_value>['" + glm_tags + "']" + glm_end,
+        glm_begin + "tags</arg_key><arg_value>[]" + repeated("]</arg_value>x", kBytes) + glm_end,
+        glm_begin + "days</arg_key><arg_value>" + glm_tags + glm_end,
+        glm_begin + "unit</arg_key><arg_value>" + repeated("</tool_call>\n<tool_call>", kBytes) + glm_end,
+        glm_begin + "note</arg_key><arg_value>" + repeated("<arg_key>city", kBytes) + glm_end,
+        glm_begin + "city</arg_key><arg_key>days</arg_key><arg_value>" + glm_tags + glm_end,
+        glm_begin + "city</arg_key><arg_value></arg_value>" + spaces + "x" + glm_end,
+        glm_begin + "city</arg_key><arg_value></tool_call>" + spaces + "x" + glm_end,
+        glm_begin + "city</arg_key><arg_value><arg_key>" + spaces + "x" + glm_end,
+        "<tool_call>now</tool_call>" + repeated("\\n", kBytes),
+        "a" + repeated("\n<tool_call>now</tool_call>\n", kBytes) + "b",
+        "<think>" + repeated("<tool_call>get_weather<arg_key>city</arg_key>", kBytes),
+        "<think>" + repeated("<tool_call>get_weather<arg_key>city</arg_key> so ", kBytes)}) {
+    EXPECT_TRUE(parse_pieces(cut_every(text, 4), glm(), OutputEnd::kStop) ==
+                parse_pieces({text}, glm(), OutputEnd::kStop));
+  }
+  const std::string qwen_tags = repeated("</parameter>\n</functio", kBytes);
+  const std::string qwen_begin = "<tool_call><function=get_weather><parameter=";
+  const std::string qwen_end = "\n</parameter></function></tool_call>";
+  for (const std::string& text :
+       {qwen_begin + "city>" + qwen_tags + qwen_end, qwen_begin + "opts>{'a': '" + qwen_tags + "'}" + qwen_end,
+        qwen_begin + "city></parameter>" + spaces + "x" + qwen_end,
+        "<think>" + repeated("<function=get_weather><parameter=city>", kBytes)}) {
+    EXPECT_TRUE(parse_pieces(cut_every(text, 4), qwen(), OutputEnd::kStop) ==
+                parse_pieces({text}, qwen(), OutputEnd::kStop));
+  }
+  for (const std::string& text : {"write_file\n{\"content\": \"" + repeated("\\n\\\"}", kBytes) + "\"}",
+                                  "get_weather\n{\"opts\": {\"a\": [" + repeated("{}, ", kBytes) + "1]}}",
+                                  repeated("get_weather\n{\"days\" ", kBytes), "write_file\n" + spaces + "{}"}) {
+    EXPECT_TRUE(parse_pieces(cut_every(text, 4), glm_metadata(), OutputEnd::kStop) ==
+                parse_pieces({text}, glm_metadata(), OutputEnd::kStop));
   }
 }
 

@@ -120,7 +120,24 @@ TEST(OutputParser, GlmCallInBothLayouts) {
 
 TEST(OutputParser, TextAroundCalls) {
   expect_output(glm(), "Let me see.\n\n<tool_call>now</tool_call>\n then \n<tool_call>now</tool_call>\nDone.\n",
-                {"", "Let me see.\n\nthen \nDone.\n", {{"now", "{}"}, {"now", "{}"}}});
+                {"", "Let me see.\n\n then \nDone.\n", {{"now", "{}"}, {"now", "{}"}}});
+}
+
+// Words do not run into each other where a call stood between them.
+TEST(OutputParser, TextBehindACallKeepsItsWhiteSpace) {
+  const std::string call = "<tool_call>now</tool_call>";
+  const auto calls = [](size_t count) { return std::vector<Call>(count, {"now", "{}"}); };
+  expect_output(glm(), "First." + call + "\n\nThen.", {"", "First.\n\nThen.", calls(1)});
+  expect_output(glm(), "First.\n" + call + "\nThen.", {"", "First.\nThen.", calls(1)});
+  expect_output(glm(), "First. " + call + "  - then", {"", "First.  - then", calls(1)});
+  expect_output(glm(), "First.\n" + call + "    code", {"", "First.\n    code", calls(1)});
+  expect_output(glm(), "First.\n\n" + call + "\n" + call + "\n" + call + "\nThen.", {"", "First.\n\nThen.", calls(3)});
+  expect_output(glm(), "First." + call + "then" + call + ".", {"", "First.then.", calls(2)});
+  expect_output(glm(), "First.\n" + call + "\n\n", {"", "First.", calls(1)});
+  expect_output(glm(), call + "\n\nThen.", {"", "Then.", calls(1)});  // the answer begins here
+  expect_output(thinking(glm()), "a" + call + "\n\tb</think>" + call + "\nc", {"a\n\tb", "c", calls(2)});
+  expect_output(qwen(), "Then:\n<tool_call>\n<function=now>\n</function>\n</tool_call>\n\nSo.",
+                {"", "Then:\n\nSo.", calls(1)});
 }
 
 TEST(OutputParser, NamesThatAreNotDeclared) {
@@ -158,6 +175,57 @@ TEST(OutputParser, CallInsideThinking) {
   // A mention is none, and neither is a tool that does not exist.
   expect_output(thinking(glm()), "use <tool_call>f</tool_call> or <tool_call>?</think>ok",
                 {"use <tool_call>f</tool_call> or <tool_call>?", "ok"});
+}
+
+// Thinking about the form itself: neither the end of the thinking nor the answer may end up in an argument.
+TEST(OutputParser, HalfACallInsideThinkingIsAMention) {
+  const std::string begin = "Write <tool_call>get_weather<arg_key>city</arg_key>";
+  const std::vector<std::string> mentions = {"Write <tool_call>get_weather",
+                                             begin,
+                                             begin + " and so on.",
+                                             begin + "<arg_value>",
+                                             begin + "<arg_value> so.",
+                                             "Write <tool_call>get_weather city</arg_key> so.",
+                                             "Write <tool_call>get_weather<arg_key> a key.",
+                                             begin + " ... </tool_call> there.",
+                                             begin + "<arg_key>days</arg_key>, then values."};
+  for (const std::string& mention : mentions) {
+    expect_output(thinking(glm()), mention + "</think>The answer is 4.", {mention, "The answer is 4."});
+  }
+  expect_output(thinking(glm()), begin + " first. <tool_call>now</tool_call></think>ok",
+                {begin + " first.", "ok", {{"now", "{}"}}});
+  const Call rome{"get_weather", R"({"city": "Rome"})"};
+  expect_output(thinking(glm()), begin + "\n<arg_value>Rome</arg_value>\n</tool_call></think>ok",
+                {"Write", "ok", {rome}});
+  expect_output(thinking(glm()), begin + "Rome</arg_value></tool_call></think>ok", {"Write", "ok", {rome}, 1});
+  expect_output(thinking(glm()), begin + "<arg_value>Rome</tool_call></think>ok", {"Write", "ok", {rome}, 1});
+  expect_output(thinking(glm()), begin + "<arg_value>Rome", {"Write", "", {rome}, 1});
+  // No mention is that long.
+  const std::string file(9'000, 'f');
+  expect_output(thinking(glm()),
+                "a <tool_call>write_file<arg_key>content</arg_key><arg_value>" + file + "</think>" + file,
+                {"a", "", {{"write_file", R"({"content": ")" + file + "</think>" + file + "\"}"}}, 1});
+
+  const std::string half = "Write <tool_call>\n<function=get_weather>";
+  for (const std::string& mention :
+       {half + " so.", half + "\n<parameter=city> and so on.", half + "\n<parameter=city>\nRome"}) {
+    expect_output(thinking(qwen()), mention + "</think>The answer is 4.", {mention, "The answer is 4."});
+  }
+  expect_output(thinking(qwen()), half + "<parameter=city>Rome</parameter></function></tool_call></think>ok",
+                {"Write", "ok", {rome}});
+  expect_output(thinking(qwen()), half + "</function></tool_call></think>ok", {"Write", "ok", {{"get_weather", "{}"}}});
+}
+
+TEST(OutputParser, ACallCutOffInsideThinkingIsOne) {
+  for (const std::string text : {"<tool_call>get_weather<arg_key>ci", "<tool_call>get_weather<arg_key>city</arg_key>",
+                                 "<tool_call>get_weather<arg_key>city</arg_key>\n<arg_v"}) {
+    const ParsedOutput parsed = parse_output("Go. " + text, thinking(glm()), OutputEnd::kCut);
+    ASSERT_EQ(parsed.calls.size(), 1U) << text;
+    EXPECT_EQ(parsed.calls[0], (ParsedOutput::Call{"get_weather", "", "{}"}));
+    EXPECT_EQ(parsed.reasoning, "Go.");
+    EXPECT_EQ(parsed.content, "");
+    expect_same_for_every_cut("Go. " + text, thinking(glm()), OutputEnd::kCut);
+  }
 }
 
 TEST(OutputParser, ThinkTagsInsideArgumentsAreText) {
@@ -227,7 +295,31 @@ TEST(OutputParser, TagsAreDoubled) {
                 "<tool_call>get_weather<arg_key>city</arg_key></arg_key><arg_value>Rome</arg_value></arg_value>"
                 "</tool_call>",
                 {"", "", {{"get_weather", R"({"city": "Rome"})"}}, 2});
-  expect_output(glm(), "<tool_call>now\\n</tool_call>", {"", "", {{"now", "{}"}}});  // a line end spelt out
+}
+
+TEST(OutputParser, LineEndsSpeltOutBetweenTagsAreWhiteSpace) {
+  const Call rome{"get_weather", R"({"city": "Rome", "days": 3})"};
+  expect_output(glm(), "<tool_call>now\\n</tool_call>", {"", "", {{"now", "{}"}}});
+  expect_output(
+      glm(),
+      "<tool_call>get_weather\\n<arg_key>city</arg_key>\\n<arg_value>Rome</arg_value>\\n<arg_key>days</arg_key>"
+      "\\n<arg_value>3</arg_value>\\n</tool_call>",
+      {"", "", {rome}});
+  expect_output(glm(),
+                "\\n<tool_call>\\n\nget_weather\\n\\n<arg_key>city</arg_key>\\r\\n \\t<arg_value>Rome</arg_value>\n\\n"
+                "<arg_key>days</arg_key><arg_value>3</arg_value>\\n\\n</tool_call>\\n<tool_call>now</tool_call>\\n",
+                {"", "", {rome, {"now", "{}"}}});
+  // In a value, in text and in front of text they are what they are.
+  expect_output(
+      glm(),
+      "\\now<tool_call>write_file<arg_key>path</arg_key><arg_value>\\n</arg_value>\\n<arg_key>content</arg_key>"
+      "\\new</arg_value></tool_call>\\n.",
+      {"", "\\now\\n.", {{"write_file", R"({"path": "\\n", "content": "\\new"})"}}, 1});
+  expect_output(glm(), "a\\n", {"", "a\\n"});
+  expect_output(glm(), "\\n", {"", "\\n"});
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += "\\n";
+  expect_output(glm(), many + "<tool_call>now</tool_call>", {"", many, {{"now", "{}"}}});
 }
 
 TEST(OutputParser, StrayTextInsideACallFollowsIt) {
@@ -242,6 +334,49 @@ TEST(OutputParser, StrayTextInsideACallFollowsIt) {
   const std::string noise(10'000, 'z');
   expect_output(glm(), "<tool_call>get_weather<arg_key>days</arg_key><arg_value>3</arg_value>" + noise + "</tool_call>",
                 {"", noise, {{"get_weather", R"({"days": 3})"}}, 3});
+}
+
+TEST(OutputParser, KeysAndValuesThatComeApartAreAPairByTheirOrder) {
+  const auto key = [](const std::string& name) { return "<arg_key>" + name + "</arg_key>\n"; };
+  const auto value = [](const std::string& text) { return "<arg_value>" + text + "</arg_value>\n"; };
+  const std::string begin = "<tool_call>get_weather\n";
+  const std::string end = "</tool_call>";
+  expect_output(glm(),
+                begin + key("city") + key("days") + key("metric") + value("Rome") + value("3") + value("true") + end,
+                {"", "", {{"get_weather", R"({"city": "Rome", "days": 3, "metric": true})"}}, 1});
+  expect_output(glm(),
+                begin + key("city") + value("Rome") + key("days") + key("tags") + value("3") + value("[1]") +
+                    key("metric") + value("false") + end,
+                {"", "", {{"get_weather", R"({"city": "Rome", "days": 3, "tags": [1], "metric": false})"}}, 1});
+  expect_output(glm(), begin + key("city") + key("days") + "<arg_value>a</arg_value> b</arg_value>" + value("3") + end,
+                {"", "", {{"get_weather", R"({"city": "a</arg_value> b", "days": 3})"}}, 1});
+  expect_output(glm(), begin + key("city") + key("days") + value("Rome") + "<arg_value>3" + end,
+                {"", "", {{"get_weather", R"({"city": "Rome", "days": 3})"}}, 2});
+  expect_output(glm(), begin + key("city") + key("days") + value("Rome") + "<arg_value>3",
+                {"", "", {{"get_weather", R"({"city": "Rome", "days": 3})"}}, 2});
+  // One value is that of the key in front of it. What else does not come out even belongs to no one.
+  expect_output(glm(), begin + key("city") + key("days") + value("3") + end,
+                {"", "city", {{"get_weather", R"({"days": 3})"}}, 1});
+  expect_output(glm(), begin + key("city") + key("note") + key("days") + value("Rome") + value("3") + end,
+                {"", "citynotedaysRome3", {{"get_weather", "{}"}}, 5});
+  expect_output(glm(), begin + key("city") + key("days") + end, {"", "citydays", {{"get_weather", "{}"}}, 2});
+  const std::string cut = begin + key("city") + key("note") + key("days") + value("Rome") + "<arg_value>we";
+  EXPECT_EQ(parse_output(cut, glm(), OutputEnd::kCut).calls[0],
+            (ParsedOutput::Call{"get_weather", R"({"city": "Rome", "note": "we)", "\"}"}));
+  expect_same_for_every_cut(cut, glm(), OutputEnd::kCut);
+}
+
+TEST(OutputParser, ACallsTagInPlaceOfAKeys) {
+  expect_output(glm(), "<tool_call>get_weather<tool_call>city</arg_key><arg_value>Rome</arg_value></tool_call>",
+                {"", "", {{"get_weather", R"({"city": "Rome"})"}}, 1});
+}
+
+TEST(OutputParser, NamesWithSpacesAreDeclaredOnes) {
+  OutputParserOptions options{.format = ToolCallFormat::kGlmXml};
+  options.tools = std::make_shared<const ToolSchemas>(Json::parse(R"([{"name": "warm up now"}, {"name": "warm"}])"));
+  expect_output(options, "<tool_call>warm up now</tool_call><tool_call>warm</tool_call>",
+                {"", "", {{"warm up now", "{}"}, {"warm", "{}"}}});
+  expect_output(options, "<tool_call>warm up</tool_call>", {"", "<tool_call>warm up</tool_call>", {}, 2});
 }
 
 TEST(OutputParser, TheFirstOfTwoValuesCounts) {
@@ -313,6 +448,33 @@ TEST(OutputParser, Qwen3CoderMalformed) {
   expect_output(qwen(), R"(<tool_call><function="now"></function></tool_call>)", {"", "", {{"now", "{}"}}});
 }
 
+// <function=name> by itself may be a sentence about the form.
+TEST(OutputParser, ABareFunctionTagIsACallOnlyIfOneFollows) {
+  const Call rome{"get_weather", R"({"city": "Rome"})"};
+  const std::vector<std::string> mentions = {"Here <function=now> opens a call and </function> ends it.",
+                                             "<function=now>",
+                                             "<function=now>\n",
+                                             "<function=now> <param",
+                                             "Use <function=get_weather><parameter=city> and so on.",
+                                             "So: <function=get_weather>\n\n<tool_call> first."};
+  for (const std::string& mention : mentions) {
+    const ParsedOutput parsed = parse_output(mention, qwen());
+    EXPECT_TRUE(parsed.calls.empty());
+    EXPECT_EQ(parsed.content, mention);
+    expect_same_for_every_cut(mention, qwen(), OutputEnd::kStop);
+    expect_output(thinking(qwen()), mention + "</think>ok",
+                  {mention.substr(0, mention.find_last_not_of('\n') + 1), "ok"});
+  }
+  expect_output(qwen(), "Go.\n<function=get_weather>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>",
+                {"", "Go.", {rome}});
+  expect_output(thinking(qwen()), "Go. <function=get_weather><parameter=city>Rome</parameter></function></think>",
+                {"Go.", "", {rome}});
+  expect_output(qwen(), "<function=get_weather><parameter=city>Rome</parameter>", {"", "", {rome}, 1});
+  const std::string long_name(9'000, 'R');
+  expect_output(qwen(), "<function=get_weather><parameter=city>" + long_name,
+                {"", "", {{"get_weather", R"({"city": ")" + long_name + "\"}"}}, 1});
+}
+
 TEST(OutputParser, Qwen3CoderTagsInsideAValue) {
   const std::string file = "<parameter=x> is closed by </parameter>, a function by </function> and\n</tool_call> so";
   expect_output(qwen(), qwen_call("write_file", {{"content", file}}),
@@ -324,6 +486,120 @@ TEST(OutputParser, Qwen3CoderReadsPythonsLiterals) {
                 {"", "", {{"get_weather", R"({"metric": true, "note": null, "either": false})"}}});
   expect_output(glm(), "<tool_call>get_weather<arg_key>note</arg_key><arg_value>None</arg_value></tool_call>",
                 {"", "", {{"get_weather", R"({"note": "None"})"}}});
+}
+
+// ---- calls of GLM-4-0414: the name in a line, then JSON ----
+
+TEST(OutputParser, GlmMetadataCall) {
+  const Call rome{"get_weather", R"({"city": "北京", "days": 3})"};
+  expect_output(glm_metadata(), "get_weather\n{\"city\": \"北京\", \"days\": 3}", {"", "", {rome}});
+  expect_output(glm_metadata(), "\n get_weather \r\n\n{ \"city\" :\"\\u5317京\",\n \"days\": 3 }\n<|observation|>",
+                {"", "", {rome}});
+  expect_output(glm_metadata(), "now\n{}", {"", "", {{"now", "{}"}}});
+  expect_output(
+      glm_metadata(),
+      "get_weather\n{\"city\": \"北京\", \"days\": 3}<|assistant|>now\n{}\n<|assistant|>now\n{ }<|observation|>",
+      {"", "", {rome, {"now", "{}"}, {"now", "{}"}}});
+  // Also where the decoder left the special tokens out.
+  expect_output(glm_metadata(), "now\n{}now\n{}", {"", "", {{"now", "{}"}, {"now", "{}"}}});
+  expect_output(glm_metadata(), "\nLet me look.<|assistant|>now\n{}<|assistant|>\nDone.",
+                {"", "Let me look.\nDone.", {{"now", "{}"}}});
+  const Expected z1{"Need weather.", "", {rome}};
+  expect_output(thinking(glm_metadata()), "\nNeed weather.\n</think>\nget_weather\n{\"city\": \"北京\", \"days\": 3}",
+                z1);
+  expect_output(thinking(glm_metadata()),
+                "Need weather.</think><|assistant|>get_weather\n{\"city\": \"北京\", \"days\": 3}", z1);
+  expect_output(thinking(glm_metadata()), "Need weather.<|assistant|>get_weather\n{\"city\": \"北京\", \"days\": 3}",
+                z1);
+  expect_output(glm_metadata(), "<think>Need weather.</think>get_weather\n{\"city\": \"北京\", \"days\": 3}", z1);
+}
+
+// A first line is a call only if it names a declared tool and an object follows.
+TEST(OutputParser, GlmMetadataTakesNoProse) {
+  for (const std::string text :
+       {"Hello.", "now", "now\n", "now is the time\n{\"a\": 1}", "unknown\n{\"a\": 1}", "now\nor never", "now\n[1]",
+        "now\n{a: 1}", "now\n{\"a\"}", "now\n{\"a\"", "now\n{", "no", "Call now:\nnow\n{}", "get_weather(\"Rome\")\n{}",
+        "{\"a\": 1}", "now {}", "`now`\n{}"}) {
+    expect_output(glm_metadata(), text, {"", text});
+  }
+  expect_output(thinking(glm_metadata()), "now\n{}\nis a call</think>\nYes", {"now\n{}\nis a call", "Yes"});
+  expect_output({.format = ToolCallFormat::kGlmMetadata}, "now\n{}", {"", "now\n{}"});
+  expect_output(glm_metadata(), "now" + std::string(600, ' ') + "\n{}", {"", "now" + std::string(600, ' ') + "\n{}"});
+  expect_output(glm_metadata(), "a </tool_call><tool_call>now</tool_call>",
+                {"", "a </tool_call><tool_call>now</tool_call>"});
+}
+
+TEST(OutputParser, GlmMetadataValuesAreWhatIsDeclared) {
+  expect_output(
+      glm_metadata(),
+      "get_weather\n{\"city\": 7, \"days\": \"12345678901234567890123\", \"temp\": -0.50, \"metric\": \"true\", "
+      "\"note\": null, \"tags\": \"[1]\", \"opts\": {\"a\": [18446744073709551616, \"}\"]}, \"more\": \"5\"}",
+      {"",
+       "",
+       {{"get_weather", R"({"city": "7", "days": 12345678901234567890123, "temp": -0.50, "metric": true, )"
+                        R"("note": null, "tags": [1], "opts": {"a": [18446744073709551616, "}"]}, "more": "5"})"}}});
+  // Python's spelling, which the models' own example code takes, too.
+  expect_output(
+      glm_metadata(), "get_weather\n{'city': 'Val d\\'Or', 'metric': True, 'tags': ['a', ('b',)], 'note': None}",
+      {"", "", {{"get_weather", R"({"city": "Val d'Or", "metric": true, "tags": ["a", ["b"]], "note": null})"}}});
+  expect_output(glm_metadata(),
+                R"(write_file)"
+                "\n"
+                R"({"content": "a\tb \"c\" \\ \/ \ud83d\ude42 \ud83d \q é"})",
+                {"", "", {{"write_file", R"({"content": "a\tb \"c\" \\ / 🙂 � \\q é"})"}}});
+  expect_output(glm_metadata(), "get_weather\n{\"days\": three, \"metric\": {\"a\": 1}}",
+                {"", "", {{"get_weather", R"({"days": "three", "metric": {"a": 1}})"}}, 2});
+}
+
+TEST(OutputParser, GlmMetadataMalformed) {
+  const Call rome{"get_weather", R"({"city": "Rome"})"};
+  const std::string begin = "get_weather\n{\"city\": \"Rome";
+  expect_output(glm_metadata(), begin, {"", "", {rome}, 1});
+  expect_output(glm_metadata(), begin + "\"", {"", "", {rome}, 1});
+  expect_output(glm_metadata(), begin + "\", ", {"", "", {rome}, 1});
+  expect_output(glm_metadata(), begin + "\",}", {"", "", {rome}});
+  expect_output(glm_metadata(), begin + "\" and so on", {"", "and so on", {rome}, 1});
+  expect_output(glm_metadata(), begin + "\", days: 3}", {"", "days: 3}", {rome}, 1});
+  expect_output(glm_metadata(), begin + "\", \"days\":", {"", "days", {rome}, 2});
+  expect_output(glm_metadata(), begin + "\", \"city\": \"Pisa\"}", {"", "Pisa", {rome}, 1});
+  expect_output(glm_metadata(), begin + "\"} and\nso on", {"", "and\nso on", {rome}});
+  OutputParserOptions one = glm_metadata();
+  one.max_calls = 1;
+  expect_output(one, "now\n{}<|assistant|>now\n{}", {"", "", {{"now", "{}"}}});
+}
+
+TEST(OutputParser, GlmMetadataCutOff) {
+  const auto cut = [](const std::string& text) {
+    expect_same_for_every_cut(text, glm_metadata(), OutputEnd::kCut);
+    const ParsedOutput parsed = parse_output(text, glm_metadata(), OutputEnd::kCut);
+    EXPECT_EQ(parsed.content, "");
+    return parsed.calls.size() == 1 ? parsed.calls[0] : ParsedOutput::Call{};
+  };
+  const std::string begin = "get_weather\n{\"city\": \"Ro";
+  EXPECT_EQ(cut("get_weather\n{"), (ParsedOutput::Call{"get_weather", "", "{}"}));
+  EXPECT_EQ(cut("get_weather\n{\"ci"), (ParsedOutput::Call{"get_weather", "", "{}"}));
+  EXPECT_EQ(cut("get_weather\n{\"city\":"), (ParsedOutput::Call{"get_weather", "", "{}"}));
+  EXPECT_EQ(cut(begin), (ParsedOutput::Call{"get_weather", R"({"city": "Ro)", "\"}"}));
+  EXPECT_EQ(cut(begin + "\\"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro)", "\"}"}));
+  EXPECT_EQ(cut(begin + "\\u00e"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro)", "\"}"}));
+  EXPECT_EQ(cut(begin + "\", \"da"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro")", "}"}));
+  EXPECT_EQ(cut(begin + "\", \"tags\": [1, \"a"),
+            (ParsedOutput::Call{"get_weather", R"({"city": "Ro", "tags": "[1, \"a)", "\"}"}));
+  EXPECT_EQ(cut(begin + "\", \"days\": 12"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro", "days": 12)", "}"}));
+}
+
+TEST(OutputParser, GlmMetadataStreams) {
+  OutputParser parser(glm_metadata());
+  ParsedOutput so_far;
+  so_far.add(parser.feed("get_wea"));
+  EXPECT_EQ(so_far.content, "");
+  so_far.add(parser.feed("ther\n{\"city\": \"Ro"));
+  ASSERT_EQ(so_far.calls.size(), 1U);
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"city": "Ro)");
+  so_far.add(parser.feed("me\"}"));
+  EXPECT_EQ(so_far.calls[0].arguments, R"({"city": "Rome"})");
+  OutputParser prose(glm_metadata());
+  EXPECT_THAT(prose.feed("get_weather is"), ElementsAre(OutputDelta{DeltaKind::kContent, "get_weather is"}));
 }
 
 // ---- streaming ----
@@ -392,6 +668,24 @@ TEST(OutputParser, ACallThatWasCutOffStaysOpen) {
   EXPECT_EQ(cut("<tool_call>get_weather<arg_key>days</arg_key><arg_value>3"),
             (ParsedOutput::Call{"get_weather", R"({"days": 3)", "}"}));
   EXPECT_EQ(parse_output("<tool_call>now", glm(), OutputEnd::kCut).content, "<tool_call>now");
+}
+
+// Neither is its value there, nor was it meant for the reader.
+TEST(OutputParser, AnArgumentsNameThatWasCutOffIsNoContent) {
+  const std::string glm_begin = "a <tool_call>get_weather<arg_key>days</arg_key><arg_value>3</arg_value>";
+  for (const std::string tail : {"<arg_key>ci", "<arg_key>city</arg_k", "<arg_key>city</arg_key>",
+                                 "<arg_key>city</arg_key>\n<arg", "<arg_key>city</arg_key><arg_key>no"}) {
+    const ParsedOutput parsed = parse_output(glm_begin + tail, glm(), OutputEnd::kCut);
+    EXPECT_EQ(parsed.content, "a") << tail;
+    ASSERT_EQ(parsed.calls.size(), 1U);
+    EXPECT_EQ(parsed.calls[0], (ParsedOutput::Call{"get_weather", R"({"days": 3)", "}"}));
+    expect_same_for_every_cut(glm_begin + tail, glm(), OutputEnd::kCut);
+  }
+  const std::string text = "a <tool_call><function=get_weather><parameter=days>3</parameter><parameter=ci";
+  const ParsedOutput parsed = parse_output(text, qwen(), OutputEnd::kCut);
+  EXPECT_EQ(parsed.content, "a");
+  EXPECT_EQ(parsed.calls.at(0), (ParsedOutput::Call{"get_weather", R"({"days": 3)", "}"}));
+  expect_same_for_every_cut(text, qwen(), OutputEnd::kCut);
 }
 
 TEST(OutputParser, StopsAfterTheLastAllowedCall) {

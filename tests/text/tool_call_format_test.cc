@@ -12,6 +12,7 @@
 #include "text/output_parser.h"
 #include "text/output_parser_fixture.h"
 #include "text/stream_decoder.h"
+#include "text/tool_turns.h"
 
 namespace glimmer {
 namespace {
@@ -131,6 +132,61 @@ void expect_round_trips(const ChatTemplate& chat_template) {
   }
 }
 
+// GLM-4-0414's way of writing, with its own members of messages: a call is a turn with "metadata", and its result one
+// of "observation".
+constexpr std::string_view k0414Style = R"(
+{%- if tools %}<|system|>
+# tools
+{%- for tool in tools %}
+{%- set function = tool.function if tool.get("function") else tool %}
+
+## {{ function.name }}
+{%- endfor %}{% endif -%}
+{%- for message in messages %}
+{%- set meta = message.get("metadata", "") %}
+{%- if message.role in ['system', 'user', 'observation'] %}<|{{ message.role }}|>
+{{ message.content }}
+{%- elif message.role == 'assistant' %}<|assistant|>{{ meta }}
+{{ message.content }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}<|assistant|>{% endif %})";
+
+// glm-4-9b-chat's: the tools are a member of the first message.
+constexpr std::string_view k9bChatStyle =
+    "[gMASK]<sop>{% for item in messages %}{% if item['tools'] is defined %}<|system|>\n# tools"
+    "{% for tool in item['tools'] %}{% if tool['type'] == 'function' %}\n\n## {{ tool['function']['name'] }}{% endif %}"
+    "{% endfor %}{% endif %}{% if item['content'] %}<|{{ item['role'] }}|>{{ item['metadata'] }}\n{{ item['content'] }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+
+// The history of a turn, cut at its end, is what the model would have written; each call is read back.
+void expect_metadata_round_trips(const ChatTemplate& chat_template) {
+  const ToolTurns form = detect_tool_turns(chat_template);
+  EXPECT_TRUE(form.as_metadata);
+  for (const Json& turn : turns()) {
+    SCOPED_TRACE(chat_template.source() + ' ' + dump_json(turn));
+    const Json user = {{"role", "user"}, {"content", "Hi"}};
+    const auto render = [&](const Json& messages) {
+      return chat_template.render(
+          with_tool_turns(form, {{"messages", messages}, {"tools", Json::array({weather_tools()[0]})}}));
+    };
+    const std::string prompt = render(Json::array({user})) + "<|assistant|>";
+    const std::string whole = render(Json::array({user, turn}));
+    ASSERT_TRUE(whole.starts_with(prompt)) << whole;
+    const OutputParserOptions options = glm_metadata();
+    const ParsedOutput parsed = parse_output(whole.substr(prompt.size()), options);
+    EXPECT_EQ(parsed.content, turn["content"].get<std::string>());
+    EXPECT_THAT(parsed.diagnostics, ::testing::IsEmpty());
+    const Json calls = turn.value("tool_calls", Json::array());
+    ASSERT_EQ(parsed.calls.size(), calls.size()) << whole;
+    for (size_t i = 0; i < calls.size(); ++i) {
+      EXPECT_EQ(parsed.calls[i].name, calls[i]["function"]["name"].get<std::string>());
+      EXPECT_EQ(parse_json(parsed.calls[i].arguments, "arguments"), calls[i]["function"]["arguments"]);
+    }
+    expect_same_for_every_cut(whole.substr(prompt.size()), options, OutputEnd::kStop);
+  }
+}
+
 ChatTemplate demo_template() { return ChatTemplate::load(fs::path(GLIMMER_SOURCE_DIR "/models/demo")); }
 
 TEST(ToolCallFormat, OfTheDemoModel) {
@@ -194,7 +250,7 @@ TEST(ToolCallFormat, OfPublishedTemplates) {
       {"glm-4.5.jinja", ToolCallFormat::kGlmXml},
       {"glm-4.7-flash.jinja", ToolCallFormat::kGlmXml},
       {"glm-5.2-unofficial.jinja", ToolCallFormat::kGlmXml},
-      {"glm-z1-0414-unofficial.jinja", ToolCallFormat::kNone}};
+      {"glm-z1-0414-unofficial.jinja", ToolCallFormat::kGlmMetadata}};
   if (!fs::exists(shared_templates())) {
     std::fprintf(stderr, "NOT RUN: no templates at %s (set GLIMMER_SHARED_DATA)\n", shared_templates().c_str());
     GTEST_SKIP() << "the published templates are not here: set GLIMMER_SHARED_DATA";
@@ -202,8 +258,62 @@ TEST(ToolCallFormat, OfPublishedTemplates) {
   for (const auto& [name, format] : formats) {
     const ChatTemplate chat_template = ChatTemplate::from_file(shared_templates() / name);
     EXPECT_EQ(detect_tool_call_format(chat_template), format) << name;
-    if (format != ToolCallFormat::kNone) expect_round_trips(chat_template);
+    if (format == ToolCallFormat::kGlmXml) expect_round_trips(chat_template);
+    if (format == ToolCallFormat::kGlmMetadata) expect_metadata_round_trips(chat_template);
   }
+}
+
+TEST(ToolCallFormat, OfGlmMetadataStyles) {
+  const ChatTemplate of_0414(k0414Style, "0414_style");
+  EXPECT_EQ(detect_tool_call_format(of_0414), ToolCallFormat::kGlmMetadata);
+  EXPECT_FALSE(detect_tool_turns(of_0414).tools_in_message);
+  expect_metadata_round_trips(of_0414);
+  const ChatTemplate of_9b_chat(k9bChatStyle, "9b_chat_style");
+  EXPECT_EQ(detect_tool_call_format(of_9b_chat), ToolCallFormat::kGlmMetadata);
+  EXPECT_TRUE(detect_tool_turns(of_9b_chat).tools_in_message);
+  expect_metadata_round_trips(of_9b_chat);
+  // One that writes OpenAI's calls so needs no help with them.
+  const ChatTemplate of_calls(
+      "{% for m in messages %}<|{{ m.role }}|>{% for c in m.tool_calls or [] %}{{ c.function.name }}\n{{ "
+      "c.function.arguments "
+      "| tojson }}{% endfor %}{% endfor %}{% for t in tools or [] %}{{ t.function.name }}{% endfor %}",
+      "calls");
+  EXPECT_EQ(detect_tool_call_format(of_calls), ToolCallFormat::kGlmMetadata);
+  EXPECT_FALSE(detect_tool_turns(of_calls).as_metadata);
+  EXPECT_FALSE(detect_tool_turns(of_calls).tools_in_message);
+}
+
+TEST(ToolTurns, AsTheTemplateTakesThem) {
+  const Json inputs = Json::parse(R"json({
+    "messages": [
+      {"role": "user", "content": "Weather?"},
+      {"role": "assistant", "content": "Two places.", "tool_calls": [
+        {"id": "a", "type": "function", "function": {"name": "w", "arguments": {"city": "Röm", "n": [1, 2.5]}}},
+        {"id": "b", "type": "function", "function": {"name": "w", "arguments": "{\"city\": \"Pisa\"}"}}]},
+      {"role": "tool", "tool_call_id": "a", "content": "12 C"},
+      {"role": "tool", "tool_call_id": "b", "content": "14 C"},
+      {"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "now"}}]},
+      {"role": "tool", "content": "noon"}],
+    "tools": [{"type": "function", "function": {"name": "w"}}, {"type": "function", "function": {"name": "now"}}],
+    "add_generation_prompt": true})json");
+  const std::string turns =
+      "<|user|>\nWeather?<|assistant|>\nTwo places.<|assistant|>w\n{\"city\": \"Röm\", \"n\": [1, 2.5]}<|assistant|>w\n"
+      "{\"city\": \"Pisa\"}<|observation|>\n12 C<|observation|>\n14 "
+      "C<|assistant|>now\n{}<|observation|>\nnoon<|assistant|>";
+  const ChatTemplate of_0414(k0414Style, "0414_style");
+  EXPECT_EQ(of_0414.render(with_tool_turns(detect_tool_turns(of_0414), inputs)),
+            "<|system|>\n# tools\n## w\n## now" + turns);
+  const ChatTemplate of_9b_chat(k9bChatStyle, "9b_chat_style");
+  EXPECT_EQ(of_9b_chat.render(with_tool_turns(detect_tool_turns(of_9b_chat), inputs)),
+            "[gMASK]<sop><|system|>\n# tools\n## w\n## now" + turns);
+  Json with_system = inputs;
+  with_system["messages"].insert(with_system["messages"].begin(), Json{{"role", "system"}, {"content", "Be brief."}});
+  EXPECT_EQ(of_9b_chat.render(with_tool_turns(detect_tool_turns(of_9b_chat), with_system)),
+            "[gMASK]<sop><|system|>\n# tools\n## w\n## now<|system|>\nBe brief." + turns);
+  // Templates that know OpenAI's form get it untouched.
+  EXPECT_FALSE(detect_tool_turns(demo_template()).as_metadata);
+  EXPECT_FALSE(detect_tool_turns(demo_template()).tools_in_message);
+  EXPECT_EQ(with_tool_turns({}, inputs), inputs);
 }
 
 TEST(ToolCallFormat, ToldByStructure) {
@@ -219,6 +329,7 @@ TEST(ToolCallFormat, ToldByStructure) {
   EXPECT_EQ(tool_call_format_name(ToolCallFormat::kNone), "none");
   EXPECT_EQ(tool_call_format_name(ToolCallFormat::kGlmXml), "glm_xml");
   EXPECT_EQ(tool_call_format_name(ToolCallFormat::kQwen3Coder), "qwen3_coder");
+  EXPECT_EQ(tool_call_format_name(ToolCallFormat::kGlmMetadata), "glm_metadata");
 }
 
 }  // namespace
