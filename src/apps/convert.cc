@@ -9,6 +9,7 @@
 #include "apps/options.h"
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "base/quoted_name.h"
 #include "convert/convert.h"
 
 namespace glimmer {
@@ -75,6 +76,7 @@ int convert_command(Arguments arguments) {
   std::optional<std::string> destination;
   ConvertOptions options;
   std::optional<std::string> imatrix;
+  std::string out_of_range = "error";
   bool dry_run = false;
   bool tensors = false;
   bool verify = false;
@@ -95,8 +97,12 @@ int convert_command(Arguments arguments) {
       .add_switch("--dry-run", dry_run, "Print the plan and its sizes, write nothing")
       .add_switch("--tensors", tensors, "With --dry-run: list every tensor")
       .add_switch("--resume", options.resume, "Go on where an interrupted run stopped")
-      .add_switch("--force", options.force, "Replace DST; without --resume, what an interrupted run left as well")
-      .add_switch("--verify", verify, "Read everything again and compare it with the source")
+      .add_switch("--force", options.force,
+                  "Replace DST if it is a model; without --resume, what an interrupted run left as well")
+      .add("--out-of-range", out_of_range, "WHAT",
+           "What becomes of weights beyond the range of their type: error (default), or saturate: cut off, with a "
+           "warning")
+      .add_switch("--verify", verify, "Read the model again and compare every value with the source")
       .add("-t,--threads", runtime.threads, "N", "Threads; by default all that this process may use")
       .examples(
           "  glimmer convert ~/models/GLM-4.7-Flash flash-q4_k.gguf --type q4_k\n"
@@ -105,6 +111,10 @@ int convert_command(Arguments arguments) {
   if (!flags.parse(arguments)) return 0;
   if (!source_path || !destination) fail(ErrorCode::kUsage, "convert needs SRC and DST; see glimmer convert --help");
   if (imatrix) options.imatrix = *imatrix;
+  if (out_of_range != "error" && out_of_range != "saturate") {
+    fail(ErrorCode::kUsage, "--out-of-range: expected error or saturate, found {}", quoted_name(out_of_range));
+  }
+  if (out_of_range == "saturate") options.out_of_range = OutOfRange::kSaturate;
   const Context::Options context = runtime.context_options();
   Conversion conversion(ModelSource::open(*source_path), *destination, options);
   if (dry_run) {
@@ -130,7 +140,7 @@ int convert_command(Arguments arguments) {
     ProgressBar bar("verifying " + *destination, stderr_is_terminal());
     Rate rate;
     conversion.verify(pool, progress_on(bar, rate, interrupt, "interrupted while verifying; the model is written"));
-    tell("glimmer: verified: every byte is what the source gives\n");
+    tell("glimmer: verified: every value is what the source gives\n");
   }
   return 0;
 }

@@ -12,6 +12,7 @@
 #include "apps/interrupt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "base/mapped_file.h"
 
 namespace glimmer {
 namespace {
@@ -96,8 +97,15 @@ int guarded_main(Arguments arguments) {
   try {
     const int status = dispatch(arguments);
     end_output();
+    check_mapped_files();  // what was printed may come of zeros
     return status;
   } catch (const Error& error) {
+    try {
+      check_mapped_files();  // then what was read wrong is the reason
+    } catch (const Error& reason) {
+      print_error(reason.what());
+      return 1;
+    }
     if (error.code() == ErrorCode::kCancelled) {
       tell("glimmer: {}\n", error.what());
     } else {

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstring>
 #include <mutex>
 
-#include "base/check.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "convert/output_files.h"
+#include "convert/replaceable.h"
+#include "convert/source_hash.h"
 #include "source/side_files.h"
 
 namespace glimmer {
@@ -17,53 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kJobValues = int64_t{1} << 20;  // values that a thread has in work at a time
-// Of source and of output, between two notes in the journal. What is read stays mapped until then.
-constexpr uint64_t kBatchBytes = uint64_t{96} << 20;
-
-// Bytes of a part for rows [0, rows) of a matrix.
-uint64_t part_bytes(const QuantPart& part, int64_t matrix_rows, int64_t rows) {
-  const uint64_t whole = dtype_bytes(part.dtype, part.shape.element_count());
-  if (part.matrix_rows == 0) return whole;
-  const int64_t pieces = (matrix_rows + part.matrix_rows - 1) / part.matrix_rows;
-  return whole / static_cast<uint64_t>(pieces) *
-         static_cast<uint64_t>((rows + part.matrix_rows - 1) / part.matrix_rows);
-}
-
-bool is_stored_as(const ConvertMatrix& matrix) {
-  const EncodedMatrix& data = matrix.pieces.front().data;
-  return matrix.pieces.size() == 1 && !matrix.pieces.front().transposed && data.type == matrix.type &&
-         data.params == matrix.params && data.row_map == nullptr;
-}
-
-// Whether any rows of it can be taken as they lie: its parts follow the rows one by one, or it is a whole matrix.
-bool rows_can_be_copied(const ConvertMatrix& matrix) {
-  const EncodedMatrix& data = matrix.pieces.front().data;
-  if (data.first_row == 0 && data.rows == data.stored_rows) return true;
-  const auto parts = data.type->parts(data.params, data.stored_rows, data.columns);
-  return std::all_of(parts.begin(), parts.end(), [](const QuantPart& part) { return part.matrix_rows == 1; });
-}
-
-// Rows [begin, end) of the matrix as f32. `scratch` holds a transposed piece.
-void decode_matrix(const ConvertMatrix& matrix, int64_t begin, int64_t end, std::vector<float>& scratch, float* out) {
-  const int64_t columns = matrix.columns();
-  int64_t first = 0;
-  for (const ConvertPiece& piece : matrix.pieces) {
-    const int64_t from = std::max(begin, first);
-    const int64_t to = std::min(end, first + piece.rows());
-    if (from < to && !piece.transposed) {
-      decode_rows(piece.data, from - first, to - first, out + (from - begin) * columns);
-    } else if (from < to) {
-      scratch.resize(static_cast<size_t>(piece.data.rows * piece.data.columns));
-      decode_rows(piece.data, 0, piece.data.rows, scratch.data());
-      for (int64_t row = from; row < to; ++row) {
-        const float* source = scratch.data() + (row - first);
-        float* target = out + (row - begin) * columns;
-        for (int64_t c = 0; c < columns; ++c) target[c] = source[c * piece.data.columns];
-      }
-    }
-    first += piece.rows();
-  }
-}
 
 uint64_t stored_bytes(const EncodedMatrix& data) {
   SourceTensor tensor;
@@ -71,18 +25,23 @@ uint64_t stored_bytes(const EncodedMatrix& data) {
   return ModelSource::stored_bytes(tensor);
 }
 
-void check_finite(const ConvertMatrix& matrix, int64_t first_row, std::span<const float> values) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (std::isfinite(values[i])) continue;
-    fail(ErrorCode::kInvalid, "{}: the value at [{}, {}] is {}: it cannot be quantised to {}", matrix.name,
-         first_row + static_cast<int64_t>(i) / matrix.columns(), static_cast<int64_t>(i) % matrix.columns(), values[i],
-         matrix.type->name);
-  }
-}
-
-uint64_t fnv1a(std::string_view text, uint64_t hash = 0xCBF29CE484222325ULL) {
-  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3ULL;
-  return hash;
+// body(index, worker) for each index below `count`. What one throws is thrown here, once all others are at their end.
+template <typename Body>
+void for_each(ThreadPool& pool, size_t count, const Body& body) {
+  std::mutex mutex;
+  std::exception_ptr failure;
+  std::atomic<bool> failed = false;
+  pool.parallel_for(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t, int worker) {
+    if (failed) return;
+    try {
+      body(static_cast<size_t>(begin), static_cast<size_t>(worker));
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+      failed = true;
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
 }
 
 const Target& target_for(const fs::path& destination, const std::string& format) {
@@ -135,6 +94,7 @@ Conversion::Conversion(std::shared_ptr<const ModelSource> source, fs::path desti
                            .config_json = parse_json(*files.read("config.json"), label),
                            .type_name = options_.recipe.type.empty() ? "bf16" : options_.recipe.type,
                            .output_stem = destination_.stem().string()};
+  for (const ConvertMatrix& matrix : matrices_) as_read_.push_back(matrix.pieces.front().data);
   plan_ = target_->plan(input, matrices_);
   plan_.notes.insert(plan_.notes.begin(), notes.begin(), notes.end());
 }
@@ -187,36 +147,25 @@ uint64_t Conversion::matrix_bytes(size_t output) const {
   return bytes;
 }
 
-// What the output depends on: a run that was interrupted may only go on with the very same.
+// What the output depends on, but for the source's weights: a run that was interrupted may only go on with the very
+// same.
 std::string Conversion::fingerprint() const {
-  uint64_t hash = fnv1a(target_->format);
+  std::string text = fmt::format("{}\n{}\n", target_->format, options_.out_of_range == OutOfRange::kSaturate);
   for (const OutputFile& file : plan_.files) {
-    hash = fnv1a(file.name, hash);
-    hash = fnv1a(file.header, hash);
-    hash = fnv1a(std::to_string(file.size_bytes), hash);
+    text += fmt::format("{} {} {}\n", file.name, file.size_bytes, text_hash(file.header));
   }
-  for (const SourceTensor& tensor : source_->tensors()) hash = fnv1a(tensor.stored_name, hash);
-  std::error_code error;
-  std::string_view last;
-  for (const SourceTensor& tensor : source_->tensors()) {
-    if (tensor.file == last) continue;
-    last = tensor.file;
-    const auto changed = fs::last_write_time(fs::path(tensor.file), error).time_since_epoch().count();
-    hash = fnv1a(fmt::format("{} {}", tensor.file, changed), hash);
+  for (const auto& [name, content] : plan_.side_files) text += fmt::format("{} {}\n", name, text_hash(content));
+  for (const OutputMatrix& output : plan_.matrices) {
+    const ConvertMatrix& matrix = matrices_[output.matrix];
+    text += fmt::format("{} {} {}\n", matrix.name, matrix.shape.to_string(), matrix.type->name);
   }
-  if (options_.imatrix) {
-    const auto changed = fs::last_write_time(*options_.imatrix, error).time_since_epoch().count();
-    hash = fnv1a(fmt::format("{} {}", fs::absolute(*options_.imatrix).string(), changed), hash);
-  }
-  return fmt::format("{:016x}", hash);
+  if (options_.imatrix) text += file_hash(*options_.imatrix);
+  return text_hash(text);
 }
 
 std::vector<Conversion::Job> Conversion::jobs_of(size_t output) const {
   const ConvertMatrix& matrix = matrices_[plan_.matrices[output].matrix];
-  int64_t step = 1;
-  for (const QuantPart& part : matrix.type->parts(matrix.params, matrix.rows(), matrix.columns())) {
-    step = std::max(step, part.matrix_rows);
-  }
+  const int64_t step = row_step(matrix);
   const int64_t rows = std::max<int64_t>(step, kJobValues / matrix.columns() / step * step);
   std::vector<Job> jobs;
   for (int64_t row = 0; row < matrix.rows(); row += rows) {
@@ -225,68 +174,15 @@ std::vector<Conversion::Job> Conversion::jobs_of(size_t output) const {
   return jobs;
 }
 
-namespace {
-
 // What one thread needs for a job.
-struct Worker {
-  std::vector<float> values;
-  std::vector<float> scratch;
-  std::vector<std::byte> encoded;
+struct Conversion::Worker {
+  RowEncoder encoder;
   std::vector<std::byte> read_back;
+  std::vector<float> read_values;
 };
 
-// The bytes of rows [begin, end) of each part, encoded or as they are stored.
-struct Encoded {
-  std::array<std::span<const std::byte>, kMaxQuantParts> parts;
-  std::array<uint64_t, kMaxQuantParts> at{};  // from the beginning of the part
-};
-
-Encoded stored_rows(const ConvertMatrix& matrix, std::span<const QuantPart> parts, int64_t begin, int64_t end) {
-  const EncodedMatrix& data = matrix.pieces.front().data;
-  const std::vector<QuantPart> stored = data.type->parts(data.params, data.stored_rows, data.columns);
-  Encoded out;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    out.at[i] = part_bytes(parts[i], matrix.rows(), begin);
-    const uint64_t from = part_bytes(stored[i], data.stored_rows, data.first_row + begin);
-    const uint64_t size = part_bytes(parts[i], matrix.rows(), end) - out.at[i];
-    if (parts[i].matrix_rows != 0 && parts[i].content.empty()) out.parts[i] = data.parts[i].subspan(from, size);
-  }
-  return out;
-}
-
-Encoded encoded_rows(const ConvertMatrix& matrix, std::span<const QuantPart> parts,
-                     const std::vector<float>& importance, int64_t begin, int64_t end, Worker& worker) {
-  const int64_t rows = end - begin;
-  worker.values.resize(static_cast<size_t>(rows * matrix.columns()));
-  decode_matrix(matrix, begin, end, worker.scratch, worker.values.data());
-  const bool is_float = is_float_layout(matrix.type->layout(matrix.params, matrix.columns()));
-  if (!is_float) check_finite(matrix, begin, worker.values);
-  Encoded out;
-  std::array<uint64_t, kMaxQuantParts> sizes{};
-  uint64_t total = 0;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    out.at[i] = parts[i].matrix_rows == 0 ? 0 : part_bytes(parts[i], matrix.rows(), begin);
-    const bool here = parts[i].content.empty() && (parts[i].matrix_rows != 0 || begin == 0);
-    sizes[i] = here ? part_bytes(parts[i], matrix.rows(), end) - out.at[i] : 0;
-    total += (sizes[i] + 7) / 8 * 8;
-  }
-  worker.encoded.resize(total);
-  std::array<std::byte*, kMaxQuantParts> pointers{};
-  std::byte* at = worker.encoded.data();
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (sizes[i] == 0) continue;
-    pointers[i] = at;
-    out.parts[i] = {at, sizes[i]};
-    at += (sizes[i] + 7) / 8 * 8;
-  }
-  matrix.type->encode(matrix.params, worker.values.data(), rows, matrix.columns(),
-                      importance.empty() ? nullptr : importance.data(), {pointers.data(), parts.size()});
-  return out;
-}
-
-}  // namespace
-
-void Conversion::run(ThreadPool& pool, OutputFiles& files, Mode mode, size_t first, const ProgressCallback& progress) {
+void Conversion::run(ThreadPool& pool, OutputFiles& files, const ModelSource* written, size_t first,
+                     const ProgressCallback& progress) {
   ConvertProgress state;
   for (size_t i = 0; i < plan_.matrices.size(); ++i) {
     state.total_bytes += matrix_bytes(i);
@@ -299,43 +195,79 @@ void Conversion::run(ThreadPool& pool, OutputFiles& files, Mode mode, size_t fir
     std::map<size_t, std::vector<float>> importance;
     uint64_t batch_bytes = 0;
     uint64_t source_bytes = 0;
-    while (next < plan_.matrices.size() && (next == batch_begin || std::max(batch_bytes, source_bytes) < kBatchBytes)) {
+    while (next < plan_.matrices.size() &&
+           (next == batch_begin || std::max(batch_bytes, source_bytes) < options_.batch_bytes)) {
       const ConvertMatrix& matrix = matrices_[plan_.matrices[next].matrix];
-      if (importance_) importance[next] = importance_->mean_squares(matrix.name, matrix.columns());
+      importance[next] = importance_ ? importance_->mean_squares(matrix.name, matrix.columns()) : std::vector<float>();
       const std::vector<Job> more = jobs_of(next);
       jobs.insert(jobs.end(), more.begin(), more.end());
       for (const ConvertPiece& piece : matrix.pieces) source_bytes += stored_bytes(piece.data);
       batch_bytes += matrix_bytes(next++);
     }
-    std::mutex mutex;
-    std::exception_ptr failure;
-    std::atomic<bool> failed = false;
-    static const std::vector<float> kNoImportance;
+    std::vector<int64_t> saturated(jobs.size());
     // Slices of the batch, so that progress moves and Ctrl-C is heard in a large matrix too.
     const size_t slice = static_cast<size_t>(pool.threads()) * 4;
     for (size_t from = 0; from < jobs.size(); from += slice) {
       const size_t count = std::min(slice, jobs.size() - from);
-      pool.parallel_for(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t, int worker) {
-        if (failed) return;
-        try {
-          const Job& job = jobs[from + static_cast<size_t>(begin)];
-          const auto found = importance.find(job.output);
-          run_job(job, files, mode, found == importance.end() ? kNoImportance : found->second,
-                  &workers[static_cast<size_t>(worker)]);
-        } catch (...) {
-          const std::lock_guard lock(mutex);
-          if (!failure) failure = std::current_exception();
-          failed = true;
-        }
+      for_each(pool, count, [&](size_t index, size_t worker) {
+        const Job& job = jobs[from + index];
+        saturated[from + index] = run_job(job, files, written, importance.at(job.output), workers[worker]);
       });
-      if (failure) std::rethrow_exception(failure);
       ConvertProgress now = state;
       now.done_bytes += batch_bytes * (from + count) / jobs.size();
       if (progress) progress(now);
     }
     state.done_bytes += batch_bytes;
+    if (written == nullptr) {
+      const std::vector<std::string> hashes = source_hashes(pool, batch_begin, next);
+      warn_of_saturated(jobs, saturated);
+      source_->check_unchanged();  // before it counts as done
+      files.note_done(hashes);
+    }
     for (size_t i = batch_begin; i < next; ++i) release(matrices_[plan_.matrices[i].matrix]);
-    if (mode == Mode::kWrite) files.note_done(next);
+  }
+}
+
+std::vector<std::string> Conversion::source_hashes(ThreadPool& pool, size_t begin, size_t end) const {
+  std::vector<std::string> hashes(end - begin);
+  for_each(pool, hashes.size(),
+           [&](size_t index, size_t) { hashes[index] = source_hash(matrices_[plan_.matrices[begin + index].matrix]); });
+  return hashes;
+}
+
+// The source may have changed since the run that was interrupted: what that has read must be what is there now.
+void Conversion::check_done(ThreadPool& pool, std::span<const std::string> done) const {
+  if (done.size() > plan_.matrices.size()) {
+    fail(ErrorCode::kInvalid, "{}: the journal counts {} matrices, of {}; give --force to begin anew",
+         destination_.string(), done.size(), plan_.matrices.size());
+  }
+  const size_t slice = static_cast<size_t>(pool.threads()) * 4;
+  for (size_t from = 0; from < done.size(); from += slice) {
+    const size_t to = std::min(from + slice, done.size());
+    const std::vector<std::string> now = source_hashes(pool, from, to);
+    for (size_t i = from; i < to; ++i) {
+      const ConvertMatrix& matrix = matrices_[plan_.matrices[i].matrix];
+      if (now[i - from] != done[i]) {
+        source_->check_unchanged();
+        fail(ErrorCode::kUsage,
+             "{}: tensor {} is not what it was when the interrupted run read it: this would be another conversion; "
+             "give --force to begin anew",
+             source_->path().string(), matrix.name);
+      }
+      release(matrix);
+    }
+  }
+}
+
+void Conversion::warn_of_saturated(std::span<const Job> jobs, std::span<const int64_t> saturated) const {
+  std::map<size_t, int64_t> counts;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (saturated[i] != 0) counts[plan_.matrices[jobs[i].output].matrix] += saturated[i];
+  }
+  for (const auto& [index, count] : counts) {
+    const ConvertMatrix& matrix = matrices_[index];
+    log_warning("{}: {} of {} values are beyond the range of {} and are cut off", matrix.name, count,
+                matrix.rows() * matrix.columns(), matrix.type->name);
   }
 }
 
@@ -347,15 +279,13 @@ void Conversion::release(const ConvertMatrix& matrix) const {
   }
 }
 
-void Conversion::run_job(const Job& job, OutputFiles& files, Mode mode, const std::vector<float>& importance,
-                         void* worker_memory) const {
-  Worker& worker = *static_cast<Worker*>(worker_memory);
+int64_t Conversion::run_job(const Job& job, OutputFiles& files, const ModelSource* written,
+                            const std::vector<float>& importance, Worker& worker) const {
   const OutputMatrix& output = plan_.matrices[job.output];
   const ConvertMatrix& matrix = matrices_[output.matrix];
   const std::vector<QuantPart> parts = matrix.type->parts(matrix.params, matrix.rows(), matrix.columns());
-  const bool stored = is_stored_as(matrix) && rows_can_be_copied(matrix);
-  const Encoded encoded = stored ? stored_rows(matrix, parts, job.row_begin, job.row_end)
-                                 : encoded_rows(matrix, parts, importance, job.row_begin, job.row_end, worker);
+  const EncodedRows encoded =
+      worker.encoder.encode(matrix, importance, options_.out_of_range, job.row_begin, job.row_end);
   for (size_t i = 0; i < parts.size(); ++i) {
     std::span<const std::byte> bytes = encoded.parts[i];
     uint64_t at = output.offsets[i] + encoded.at[i];
@@ -365,7 +295,7 @@ void Conversion::run_job(const Job& job, OutputFiles& files, Mode mode, const st
       at = output.offsets[i];
     }
     if (bytes.empty()) continue;
-    if (mode == Mode::kWrite) {
+    if (written == nullptr) {
       files.write(output.file, at, bytes);
       continue;
     }
@@ -377,42 +307,89 @@ void Conversion::run_job(const Job& job, OutputFiles& files, Mode mode, const st
            files.path(output.file).string(), matrix.name, job.row_begin, job.row_end);
     }
   }
+  if (written != nullptr) check_values(job, *written, worker);
+  return worker.encoder.saturated_values();
+}
+
+// What one who opens the output reads there, by the tensor's name, is what was meant, and is near the source.
+void Conversion::check_values(const Job& job, const ModelSource& written, Worker& worker) const {
+  const size_t index = plan_.matrices[job.output].matrix;
+  const ConvertMatrix& matrix = matrices_[index];
+  const SourceTensor& tensor = written.require(matrix.name);
+  const std::span<const float> expected = worker.encoder.written_values();
+  const int64_t columns = matrix.columns();
+  worker.read_values.resize(expected.size());
+  for (int64_t row = job.row_begin; row < job.row_end; ++row) {
+    const int64_t read = rows_as_read_[index].empty() ? row : rows_as_read_[index][static_cast<size_t>(row)];
+    decode_rows(tensor.data, read, read + 1, worker.read_values.data() + (row - job.row_begin) * columns);
+  }
+  auto wrong = find_implausible(matrix, worker.encoder.source_values(), expected);
+  for (size_t i = 0; wrong < 0 && i < expected.size(); ++i) {
+    if (std::memcmp(&expected[i], &worker.read_values[i], sizeof(float)) != 0) wrong = static_cast<int64_t>(i);
+  }
+  if (wrong < 0) return;
+  const auto at = static_cast<size_t>(wrong);
+  fail(ErrorCode::kInvalid, "{}: tensor {}, value [{}, {}]: {} is read, where the source has {}", destination_.string(),
+       matrix.name, job.row_begin + wrong / columns, wrong % columns, worker.read_values[at],
+       worker.encoder.source_values()[at]);
 }
 
 void Conversion::write(ThreadPool& pool, const ProgressCallback& progress) {
-  if (target_->is_folder) {
-    // Replacing a folder removes all that is in it.
-    std::error_code error;
-    const fs::path source = fs::weakly_canonical(source_->path(), error);
-    const fs::path inside = source.lexically_relative(fs::weakly_canonical(destination_, error));
-    if (!inside.empty() && inside != "." && *inside.begin() != "..") {
-      fail(ErrorCode::kUsage, "{}: holds the source, {}", destination_.string(), source_->path().string());
-    }
+  ReadFiles read;
+  read.add(source_->path());
+  std::string_view last;
+  for (const SourceTensor& tensor : source_->tensors()) {
+    if (tensor.file != last) read.add(tensor.file);
+    last = tensor.file;
   }
+  if (options_.imatrix) read.add(*options_.imatrix);
+  std::vector<fs::path> outputs = {destination_};
+  for (const auto& [name, text] : plan_.side_files) {
+    if (!target_->is_folder) outputs.push_back(destination_.parent_path() / name);
+  }
+  for (const fs::path& path : outputs) read.check_not_among(path);
+
   OutputFiles files(destination_, target_->is_folder, plan_.files, fingerprint());
   const OutputFiles::Partial partial = options_.resume  ? OutputFiles::Partial::kResume
                                        : options_.force ? OutputFiles::Partial::kDiscard
                                                         : OutputFiles::Partial::kRefuse;
-  std::vector<std::string> side_names;
-  for (const auto& [name, text] : plan_.side_files) side_names.push_back(name);
-  files.prepare(options_.force ? OutputFiles::Existing::kReplace : OutputFiles::Existing::kRefuse, partial, side_names);
-  for (const auto& [name, text] : plan_.side_files) files.write_side_file(name, text);
-  run(pool, files, Mode::kWrite, files.done(), progress);
+  files.prepare(options_.force ? OutputFiles::Existing::kReplace : OutputFiles::Existing::kRefuse, partial,
+                plan_.side_files);
+  check_done(pool, files.done());
+  if (!files.is_complete()) run(pool, files, nullptr, files.done().size(), progress);
   files.commit();
 }
 
 void Conversion::verify(ThreadPool& pool, const ProgressCallback& progress) {
   OutputFiles files(destination_, target_->is_folder, plan_.files, fingerprint());
   files.open_finished();
-  run(pool, files, Mode::kVerify, 0, progress);
   const std::unique_ptr<ModelSource> written = ModelSource::open(destination_);
   for (const OutputMatrix& output : plan_.matrices) {
     const ConvertMatrix& matrix = matrices_[output.matrix];
     const SourceTensor& tensor = written->require(matrix.name);
-    if (tensor.shape.element_count() != matrix.shape.element_count()) {
+    const bool is_same =
+        tensor.data.type != nullptr && tensor.data.rows == matrix.rows() && tensor.data.columns == matrix.columns();
+    if (!is_same) {
       fail(ErrorCode::kInvalid, "{}: tensor {} has shape {}, expected {}", destination_.string(), matrix.name,
            tensor.shape.to_string(), matrix.shape.to_string());
     }
+  }
+  find_rows_as_read();
+  run(pool, files, written.get(), 0, progress);
+  source_->check_unchanged();
+  written->check_unchanged();
+}
+
+// A target may have put rows in another order, which its reader undoes: where each row of the output is read.
+void Conversion::find_rows_as_read() {
+  rows_as_read_.assign(matrices_.size(), {});
+  for (size_t i = 0; i < matrices_.size(); ++i) {
+    const EncodedMatrix& now = matrices_[i].pieces.front().data;
+    const EncodedMatrix& before = as_read_[i];
+    if (now.row_map == before.row_map) continue;
+    std::map<int64_t, int64_t> row_of_stored;
+    for (int64_t row = 0; row < before.rows; ++row) row_of_stored[before.stored_row(row)] = row;
+    for (int64_t row = 0; row < now.rows; ++row) rows_as_read_[i].push_back(row_of_stored.at(now.stored_row(row)));
   }
 }
 

@@ -41,7 +41,7 @@ struct DllamaContent {
 // more than kMaxDllamaTensors tensors.
 DllamaContent parse_dllama(std::span<const std::byte> bytes, std::string_view file_name);
 
-// A file, memory-mapped for the object's lifetime. The file must not shrink meanwhile: the process would get SIGBUS.
+// A file, memory-mapped for the object's lifetime.
 class DllamaFile : public TensorFile {
  public:
   // Throws kNotFound, kIo, or as parse_dllama.
@@ -51,6 +51,7 @@ class DllamaFile : public TensorFile {
   size_t size_bytes() const override { return file_.bytes().size(); }
   std::span<const TensorInfo> tensors() const override { return by_name_; }
   std::span<const std::byte> mapped_bytes() const override { return file_.bytes(); }
+  void check_unchanged() const override { file_.check_unchanged(); }
 
   const DllamaHeader& header() const { return content_.header; }
   std::span<const TensorInfo> in_file_order() const { return content_.tensors; }

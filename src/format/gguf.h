@@ -119,7 +119,7 @@ struct GgufContent {
 // more keys, tensors or strings than the limits above. Allocates a few times the size of the header at most.
 GgufContent parse_gguf(std::span<const std::byte> bytes, std::string_view file_name);
 
-// A file, memory-mapped for the object's lifetime. The file must not shrink meanwhile: the process would get SIGBUS.
+// A file, memory-mapped for the object's lifetime.
 class GgufFile : public TensorFile {
  public:
   // Throws kNotFound, kIo, or as parse_gguf.
@@ -129,6 +129,7 @@ class GgufFile : public TensorFile {
   size_t size_bytes() const override { return file_.bytes().size(); }
   std::span<const TensorInfo> tensors() const override { return content_.tensors; }
   std::span<const std::byte> mapped_bytes() const override { return file_.bytes(); }
+  void check_unchanged() const override { file_.check_unchanged(); }
 
   const GgufMetadata& metadata() const { return content_.metadata; }
   uint32_t version() const { return content_.version; }

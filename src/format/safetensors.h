@@ -29,7 +29,7 @@ struct SafetensorsContent {
 // was expected and what was found.
 SafetensorsContent parse_safetensors(std::span<const std::byte> bytes, std::string_view file_name);
 
-// A file, memory-mapped for the object's lifetime. The file must not shrink meanwhile: the process would get SIGBUS.
+// A file, memory-mapped for the object's lifetime.
 class SafetensorsFile : public TensorFile {
  public:
   // Throws kNotFound, kIo, or as parse_safetensors.
@@ -39,6 +39,7 @@ class SafetensorsFile : public TensorFile {
   size_t size_bytes() const override { return file_.bytes().size(); }
   std::span<const TensorInfo> tensors() const override { return content_.tensors; }
   std::span<const std::byte> mapped_bytes() const override { return file_.bytes(); }
+  void check_unchanged() const override { file_.check_unchanged(); }
 
   const std::map<std::string, std::string>& metadata() const { return content_.metadata; }
   const TensorInfo* find(std::string_view name) const;  // nullptr if there is none

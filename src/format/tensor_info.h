@@ -38,6 +38,7 @@ class TensorFile {
   virtual size_t size_bytes() const = 0;                        // of the whole file
   virtual std::span<const TensorInfo> tensors() const = 0;      // ascending names, each once
   virtual std::span<const std::byte> mapped_bytes() const = 0;  // the whole file; empty if it is not mapped
+  virtual void check_unchanged() const = 0;                     // as MappedFile
 };
 
 // How memory that is backed by a file is about to be used.

@@ -87,6 +87,7 @@ class WeightStorage {
 
   void mark_used(const std::string& name) { used_.insert(name); }
   void end_binding() { pool_.reset(); }
+  void check_source() const { source_->check_unchanged(); }  // what was read is what the files held
 
  private:
   struct Arena {
@@ -320,6 +321,7 @@ std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source,
   }
   storage->report_unused(config);
   storage->end_binding();
+  storage->check_source();
   weights->storage = std::move(storage);
   return weights;
 }

@@ -67,6 +67,7 @@ DllamaSource::DllamaSource(const fs::path& path) : ModelSource(path, "dllama"), 
            kMaxTokenizerBytes);
     }
     tokenizer_ = parse_dllama_tokenizer(bytes.bytes(), tokenizer_path_);
+    bytes.check_unchanged();
   }
   const DType weights = file_.header().weights;
   if (is_block_dtype(weights)) quantization_ = weights == DType::kQ4_0 ? "q40" : "q80";

@@ -28,6 +28,7 @@ class DllamaSource : public ModelSource {
   std::optional<std::string> side_file(std::string_view name) const override;
   std::string side_file_label(std::string_view name) const override;
   std::vector<std::string> side_files() const override;
+  void check_unchanged() const override { file_.check_unchanged(); }
 
  private:
   void add_tensors();

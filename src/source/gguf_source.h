@@ -29,6 +29,9 @@ class GgufSource final : public ModelSource {
   std::optional<std::string> side_file(std::string_view name) const override;
   std::string side_file_label(std::string_view name) const override;
   std::vector<std::string> side_files() const override;
+  void check_unchanged() const override {
+    for (const auto& file : opened_) file->check_unchanged();
+  }
 
   const GgufMetadata& metadata() const { return opened_[0]->metadata(); }
 

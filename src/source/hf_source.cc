@@ -63,6 +63,10 @@ class HfSource : public ModelSource {
 
   std::string side_file_label(std::string_view name) const override { return (folder_ / name).string(); }
 
+  void check_unchanged() const override {
+    for (const auto& file : checkpoint_.files()) file->check_unchanged();
+  }
+
   std::vector<std::string> side_files() const override {
     std::vector<std::string> names;
     std::error_code error;

@@ -73,6 +73,10 @@ class ModelSource {
   // The matrix of a tensor that stands alone, of float or block type; its type is null for other types.
   static EncodedMatrix whole_matrix(const TensorInfo& tensor);
 
+  // Throws kIo, naming the file, if tensors that were read since it was opened may not be what it held then. Ask before
+  // they are relied on.
+  virtual void check_unchanged() const = 0;
+
   // Lets the pages that hold the tensor go: it will not be read again soon.
   void release(const SourceTensor& tensor) const;
 

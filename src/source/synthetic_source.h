@@ -48,6 +48,7 @@ class SyntheticSource final : public ModelSource {
   std::optional<std::string> side_file(std::string_view name) const override;  // config.json alone
   std::string side_file_label(std::string_view name) const override;
   std::vector<std::string> side_files() const override { return {"config.json"}; }
+  void check_unchanged() const override {}  // there is no file
 
  private:
   // Random values of one kind in one type, as a matrix of any width: types write rows one after the other, so that a

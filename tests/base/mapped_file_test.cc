@@ -4,8 +4,14 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/error.h"
 
@@ -71,6 +77,45 @@ TEST_F(Files, StayMappedWhenMovedOrRemoved) {
   fs::remove(path);
   EXPECT_EQ(second.bytes().data(), at);
   EXPECT_EQ(text_of(second), "hello");
+}
+
+// More than a page of each: what lies beyond the file's last page raises SIGBUS when it is touched.
+TEST_F(Files, ThatShrinkReadAsZerosAndAreAnErrorThatSaysSo) {
+  const std::string text(300'000, 'x');
+  const fs::path path = write("data", text);
+  const MappedFile other(write("other", text));
+  const MappedFile file(path);
+  EXPECT_NO_THROW(file.check_unchanged());
+  fs::resize_file(path, 10'000);
+  std::vector<std::thread> readers;  // any thread may be the one to touch it
+  std::atomic<size_t> zeros = 0;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([&] { zeros += static_cast<size_t>(std::ranges::count(text_of(file), '\0')); });
+  }
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(zeros, 4 * (text.size() - 10'000));
+  expect_error(ErrorCode::kIo, "data: changed while it was read: it had 300000 bytes, and has 10000 now",
+               [&] { file.check_unchanged(); });
+  expect_error(ErrorCode::kIo, path.string(), [] { check_mapped_files(); });
+  EXPECT_NO_THROW(other.check_unchanged());
+  EXPECT_EQ(text_of(other), text);
+  fs::resize_file(path, text.size());
+  expect_error(ErrorCode::kIo, "could not be read", [&] { file.check_unchanged(); });
+}
+
+TEST_F(Files, ThatAreWrittenToWhileTheyAreReadAreAnError) {
+  const fs::path path = write("data", "hello");
+  const MappedFile file(path);
+  write("data", "jello");
+  fs::last_write_time(path, fs::last_write_time(path) + std::chrono::seconds(1));
+  expect_error(ErrorCode::kIo, "data: changed while it was read", [&] { file.check_unchanged(); });
+}
+
+// A fault that is not a mapped file's still ends the process as it did.
+TEST_F(Files, LeaveOtherBusErrorsAsTheyAre) {
+  const fs::path path = write("data", std::string(300'000, 'x'));
+  const MappedFile file(path);
+  EXPECT_DEATH(::raise(SIGBUS), "");
 }
 
 TEST_F(Files, AreLimitedInSize) {

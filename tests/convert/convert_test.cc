@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <cstring>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -105,6 +107,118 @@ TEST(Convert, AnInterruptedRunGoesOnAndGivesTheSameBytes) {
                   },
                   ErrorCode::kUsage),
               HasSubstr("nothing to resume"));
+}
+
+// A copy of the fixture whose conversion has stopped after some matrices.
+class Interrupted : public ::testing::Test {
+ protected:
+  Interrupted() {
+    fs::create_directory(source_);
+    for (const char* name : {"config.json", "generation_config.json", "model.safetensors"}) {
+      fs::copy_file(kFixture / name, source_ / name);
+    }
+    time_ = fs::last_write_time(weights_);
+    ThreadPool pool(1);
+    int batches = 0;
+    EXPECT_THROW(conversion(source_, to_, options_)
+                     .write(pool,
+                            [&](const ConvertProgress&) {
+                              if (++batches == 6) fail(ErrorCode::kCancelled, "stop");
+                            }),
+                 Error);
+    EXPECT_THAT(read_file(to_.string() + ".partial.journal"), HasSubstr("\nmatrix "));
+    options_.resume = true;
+  }
+
+  // Another value in the tensor, without a trace in size or time.
+  void change(const std::string& name) {
+    std::string bytes = read_file(weights_);
+    {
+      const auto source = ModelSource::open(source_);
+      const Checkpoint checkpoint = Checkpoint::open(source_);
+      const std::byte* begin = checkpoint.files().front()->mapped_bytes().data();
+      const std::byte* at = checkpoint.require(source->require(name).stored_name).data.data();
+      bytes[static_cast<size_t>(at - begin)] ^= 1;
+    }
+    std::ofstream(weights_, std::ios::binary) << bytes;
+    fs::last_write_time(weights_, time_);
+  }
+
+  // Of the matrices in the order in which they are written.
+  std::string matrix(bool first) const {
+    const Conversion planned = conversion(source_, dir_.path() / "other.gguf", {.recipe = {.type = "f16"}});
+    const auto& order = planned.plan().matrices;
+    return planned.matrices()[(first ? order.front() : order.back()).matrix].name;
+  }
+
+  std::string whole() const {
+    const fs::path to = dir_.path() / "whole.gguf";
+    write(conversion(source_, to, {.recipe = {.type = "f16"}}));
+    return read_file(to);
+  }
+
+  const testing::TempDir dir_;
+  fs::path source_ = dir_.path() / "model";
+  fs::path weights_ = source_ / "model.safetensors";
+  fs::path to_ = dir_.path() / "m.gguf";
+  fs::file_time_type time_;
+  ConvertOptions options_{.recipe = {.type = "f16"}, .batch_bytes = 5'000};
+};
+
+TEST_F(Interrupted, GoesOnWhereTheSourceIsTheSameWhateverItsTime) {
+  fs::last_write_time(weights_, time_ + std::chrono::hours(5));
+  write(conversion(source_, to_, options_));
+  EXPECT_EQ(read_file(to_), whole());
+}
+
+TEST_F(Interrupted, DoesNotGoOnWhereWhatWasReadHasChanged) {
+  const std::string name = matrix(true);
+  change(name);
+  EXPECT_THAT(message_of([&] { write(conversion(source_, to_, options_)); }, ErrorCode::kUsage),
+              AllOf(HasSubstr(name), HasSubstr("not what it was"), HasSubstr("--force")));
+  EXPECT_FALSE(fs::exists(to_));
+}
+
+TEST_F(Interrupted, GivesWhatTheSourceIsNowWhereTheRestHasChanged) {
+  change(matrix(false));
+  write(conversion(source_, to_, options_));
+  EXPECT_EQ(read_file(to_), whole());
+}
+
+TEST_F(Interrupted, DoesNotGoOnWithOtherSideFilesOrAnotherWishForWhatIsOutOfRange) {
+  ConvertOptions other = options_;
+  other.out_of_range = OutOfRange::kSaturate;
+  EXPECT_THAT(message_of([&] { write(conversion(source_, to_, other)); }, ErrorCode::kUsage),
+              HasSubstr("another conversion"));
+  std::ofstream(source_ / "generation_config.json") << R"({"do_sample": true, "temperature": 0.3})";
+  EXPECT_THAT(message_of([&] { write(conversion(source_, to_, options_)); }, ErrorCode::kUsage),
+              HasSubstr("another conversion"));
+}
+
+// The pages that are gone are touched after the file was opened and found right.
+TEST_F(Interrupted, ASourceThatShrinksIsAnErrorAndNothingOfItCounts) {
+  const std::string bytes = read_file(weights_);
+  const std::string journal = read_file(to_.string() + ".partial.journal");
+  ThreadPool pool(2);
+  for (const char* type : {"f16", "f32"}) {  // encoded, and copied as it is stored
+    Conversion planned = conversion(source_, dir_.path() / type, {.format = "hf", .recipe = {.type = type}});
+    Conversion resumed = conversion(source_, to_, options_);
+    fs::resize_file(weights_, 20'000);
+    EXPECT_THAT(message_of([&] { planned.write(pool, {}); }, ErrorCode::kIo),
+                AllOf(HasSubstr(weights_.string()), HasSubstr("changed while it was read")));
+    EXPECT_FALSE(fs::exists(dir_.path() / type));
+    EXPECT_THROW(resumed.write(pool, {}), Error);
+    EXPECT_EQ(read_file(to_.string() + ".partial.journal"), journal);
+    std::ofstream(weights_, std::ios::binary) << bytes;
+  }
+}
+
+TEST(Convert, AModelIsNotLoadedFromAFileThatShrinksMeanwhile) {
+  const testing::TempDir dir;
+  for (const char* name : {"config.json", "model.safetensors"}) fs::copy_file(kFixture / name, dir.path() / name);
+  const std::shared_ptr<const ModelSource> source = ModelSource::open(dir.path());
+  fs::resize_file(dir.path() / "model.safetensors", 20'000);
+  EXPECT_THAT(message_of([&] { Model::load(source); }, ErrorCode::kIo), HasSubstr("model.safetensors: changed while"));
 }
 
 TEST(Convert, AJournalThatEndsInTheMiddleOfALineCountsWhatIsWhole) {

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "base/json.h"
 #include "base/mapped_file.h"
@@ -88,6 +89,52 @@ TEST(ConvertCommand, CtrlCKeepsWhatIsWrittenAndResumeFinishes) {
   EXPECT_EQ(finished.status, 0) << finished.err;
   EXPECT_THAT(finished.err, HasSubstr("verified"));
   EXPECT_THAT(glimmer({"run", "-m", to, "What is 17 + 25?"}).out, HasSubstr("42"));
+}
+
+// A file that is cut off while it is read: an error that names it, where a mapped file would end the process.
+TEST(ConvertCommand, ASourceThatShrinksMeanwhileIsAnErrorAndWhatIsDoneIsNotLost) {
+  const TempDir dir;
+  const fs::path source = dir.path() / "model";
+  fs::copy(demo(), source);
+  const fs::path shard = source / "model-00002-of-00002.safetensors";
+  const std::string whole = read_file(shard);
+  const std::string to = (dir.path() / "m.gguf").string();
+  Command command({"convert", source.string(), to, "--type", "iq4_nl", "-t", "1"});
+  command.wait_for_error("note: ");
+  fs::resize_file(shard, 100'000);
+  const Result result = command.wait();
+  EXPECT_EQ(result.status, 1) << result.err;
+  EXPECT_THAT(result.err, AllOf(HasSubstr("glimmer: error: "), HasSubstr(shard.string()), HasSubstr("changed while")));
+  EXPECT_FALSE(fs::exists(to));
+  std::ofstream(shard, std::ios::binary) << whole;
+  const Result resumed = glimmer({"convert", source.string(), to, "--type", "iq4_nl", "--resume", "--verify"});
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
+}
+
+TEST(ConvertCommand, AWeightOutOfRangeIsAnErrorOrCutOffAsAsked) {
+  const TempDir dir;
+  const fs::path source = dir.path() / "model";
+  fs::copy(demo(), source);
+  // The last two bytes of the file: a value of its last tensor, in bf16.
+  for (const auto& entry : fs::directory_iterator(source)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    std::string bytes = read_file(entry.path());
+    bytes[bytes.size() - 2] = '\x37';
+    bytes[bytes.size() - 1] = '\x4A';  // 3.0e6
+    std::ofstream(entry.path(), std::ios::binary) << bytes;
+  }
+  const auto path = [&](const char* name) { return (dir.path() / name).string(); };
+  expect_error(glimmer({"convert", source.string(), path("f16"), "--format", "hf", "--type", "f16"}), 1,
+               "beyond the range of f16");
+  expect_error(glimmer({"convert", source.string(), path("f16"), "--out-of-range", "wrap"}), 2, "error or saturate");
+  fs::remove_all(path("f16.partial"));
+  fs::remove(path("f16.partial.journal"));
+  const Result cut = glimmer({"convert", source.string(), path("f16"), "--format", "hf", "--type", "f16",
+                              "--out-of-range", "saturate", "--verify"});
+  EXPECT_EQ(cut.status, 0) << cut.err;
+  EXPECT_THAT(cut.err, AllOf(HasSubstr("1 of "), HasSubstr("beyond the range of f16"), HasSubstr("verified")));
+  const Result held = glimmer({"convert", source.string(), path("bf16"), "--format", "hf", "--type", "bf16"});
+  EXPECT_EQ(held.status, 0) << held.err;
 }
 
 TEST(ConvertCommand, EveryFormatAnswersAndOneModelWentThroughAll) {

@@ -1,0 +1,18 @@
+// Hashes by which a conversion that goes on tells whether its source is still what it was: contents, not times.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "convert/target.h"
+
+namespace glimmer {
+
+// 32 hex digits of all stored bytes that a matrix is made of. Reads them.
+std::string source_hash(const ConvertMatrix& matrix);
+
+std::string text_hash(std::string_view text);
+std::string file_hash(const std::filesystem::path& path);  // throws kNotFound, kIo
+
+}  // namespace glimmer
