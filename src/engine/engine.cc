@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/memory_info.h"
 #include "engine/common_prefix.h"
 #include "engine/engine_request.h"
@@ -21,6 +22,8 @@ using Request = std::shared_ptr<EngineSequence>;
 
 constexpr std::chrono::milliseconds kUpdateInterval(100);  // of the figures that take counting
 constexpr int64_t kLogitBytes = int64_t{64} << 20;         // of logits of a prompt's tokens at a time
+constexpr std::chrono::milliseconds kMemoryPause(10);      // where memory is out, and no request holds any
+constexpr int64_t kReservedRequests = 4096;                // for which lists have room from the start
 
 int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / KvPool::kPageTokens; }
 
@@ -93,6 +96,10 @@ class Engine::Impl {
         cache_(pool_, store_.get()),
         forward_(model, context, std::max(options.idle_chunk_tokens, options.chunk_tokens + options.max_sequences)) {
     stats_.pages_total = pool_->max_pages();
+    const int64_t most = std::min(options.max_sequences + options.max_waiting, kReservedRequests);
+    for (std::vector<Request>* requests : {&submitted_, &queued_, &waiting_, &running_}) {
+      requests->reserve(static_cast<size_t>(most));
+    }
     thread_ = std::thread([this] { run(); });
   }
 
@@ -136,7 +143,9 @@ class Engine::Impl {
     int64_t tokens = 0;
   };
 
-  void run();
+  void run() noexcept;
+  void round();
+  void give_way(const std::exception_ptr& error) noexcept;
   bool take_submitted();
   bool is_full() const;
   void displace_for(const EngineSequence& newcomer);
@@ -154,14 +163,15 @@ class Engine::Impl {
   bool free_pages(int64_t pages, const SchedulerRank& rank);
   void preempt(const Request& request);
   void step(const std::vector<Share>& shares);
-  bool run_model(const std::vector<Share>& shares, ConstTensorView& logits);
+  void fail_step(const std::vector<Share>& shares, const std::exception_ptr& error) noexcept;
+  ConstTensorView run_model(const std::vector<Share>& shares);
   void score_prompts(const std::vector<Share>& shares);
   std::vector<GeneratedToken> score(ConstTensorView logits, std::span<const int32_t> next, int top);
   void advance(const std::vector<Share>& shares, ConstTensorView logits);
   void publish(const Request& request, GeneratedToken token);
-  void keep_prefix(EngineSequence& request);
-  void end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error);
-  void update_stats();
+  void keep_prefix(EngineSequence& request) noexcept;
+  void end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error) noexcept;
+  void update_stats() noexcept;
 
   const EngineOptions options_;
   const ModelConfig& config_;
@@ -218,10 +228,12 @@ std::shared_ptr<RequestHandle> Engine::Impl::submit(EngineRequest asked, std::fu
   if (draining_) throw Overloaded(ErrorCode::kLimit, "the engine is shutting down");
   request->rank.arrival = ++arrivals_;
   if (is_full()) displace_for(*request);
-  submitted_.push_back(request);
-  queued_.push_back(request);
-  ++alive_;
+  queued_.reserve(queued_.size() + 1);
+  submitted_.reserve(submitted_.size() + 1);
   ++alive_of_[request->tenant];
+  queued_.push_back(request);
+  submitted_.push_back(request);
+  ++alive_;
   bell_->ring();
   return request;
 }
@@ -253,29 +265,51 @@ void Engine::Impl::leave(const EngineSequence& request) {
 
 // ---- the engine's thread ----
 
-void Engine::Impl::run() {
-  while (take_submitted()) {
-    end_unwanted();
-    rest();
-    admit();
-    std::vector<Share> shares = plan_step();
-    if (shares.empty()) {
-      update_stats();
-      bell_->wait();
-      continue;
+// Whatever finds no memory leaves what it was about as it was, so that another round can begin.
+void Engine::Impl::run() noexcept {
+  for (bool goes_on = true; goes_on;) {
+    try {
+      goes_on = take_submitted();
+      if (goes_on) round();
+    } catch (...) {
+      give_way(std::current_exception());
     }
-    make_room(shares);
-    if (!shares.empty()) step(shares);
-    if (EngineSequence::Clock::now() - last_update_ > kUpdateInterval) update_stats();
   }
-  for (const std::vector<Request>& requests : {waiting_, running_, resting_}) {
-    for (const Request& request : requests) end(request, FinishReason::kCancelled, nullptr);
+  for (std::vector<Request>* requests : {&waiting_, &running_, &resting_}) {
+    while (!requests->empty()) end(Request(requests->back()), FinishReason::kCancelled, nullptr);
   }
   update_stats();
-  if (store_) {
+  if (!store_) return;
+  try {
     store_->finish();
     while (cache_.evict()) continue;  // to the store, what is not there
+  } catch (const std::exception& error) {
+    log_warning("not all keys and values could be kept: {}", error.what());
   }
+}
+
+void Engine::Impl::round() {
+  end_unwanted();
+  rest();
+  admit();
+  std::vector<Share> shares = plan_step();
+  if (shares.empty()) {
+    update_stats();
+    bell_->wait();
+    return;
+  }
+  make_room(shares);
+  if (!shares.empty()) step(shares);
+  if (EngineSequence::Clock::now() - last_update_ > kUpdateInterval) update_stats();
+}
+
+// The request of least rank ends, so that the others find what it held.
+void Engine::Impl::give_way(const std::exception_ptr& error) noexcept {
+  const std::vector<Request>& requests = !resting_.empty() ? resting_ : !running_.empty() ? running_ : waiting_;
+  if (requests.empty()) return std::this_thread::sleep_for(kMemoryPause);
+  const auto last = std::max_element(requests.begin(), requests.end(),
+                                     [](const Request& a, const Request& b) { return a->rank.before(b->rank); });
+  end(Request(*last), std::nullopt, error);
 }
 
 bool Engine::Impl::take_submitted() {
@@ -322,8 +356,8 @@ int64_t Engine::Impl::committed_pages() const {
 void Engine::Impl::rest() {
   for (const Request& request : std::vector(running_)) {
     if (!request->rests()) continue;
-    std::erase(running_, request);
     resting_.push_back(request);
+    std::erase(running_, request);
     ledger_.ended(request->tenant);
     count_rest(*request, true);
   }
@@ -354,10 +388,11 @@ bool Engine::Impl::begin(const Request& request) {
 
 // Has a place in the batch from here on.
 void Engine::Impl::resume(const Request& request) {
+  running_.reserve(running_.size() + 1);
+  ledger_.started(request->tenant);  // where memory is out, nothing has changed
   std::erase(waiting_, request);
   std::erase(resting_, request);
   running_.push_back(request);
-  ledger_.started(request->tenant);
   count_rest(*request, false);
 }
 
@@ -388,13 +423,17 @@ void Engine::Impl::admit() {
       continue;
     }
     const bool is_new = !request->has_started();
-    if (is_new && !begin(request)) continue;
-
     PrefixCache::Hit hit;
     if (options_.prefix_cache) hit = cache_.take(request->cache_scope, known);
-    sequence.kv().adopt(std::move(hit.pages), hit.tokens);
+    if (is_new && !begin(request)) continue;
+    try {
+      resume(request);
+    } catch (const std::exception&) {  // memory is out
+      end(request, std::nullopt, std::current_exception());
+      continue;
+    }
     request->started(hit.tokens);
-    resume(request);
+    sequence.kv().adopt(std::move(hit.pages), hit.tokens);
     if (!is_new) continue;
     const std::lock_guard lock(mutex_);
     stats_.queue_s.add(request->usage().queue_s);
@@ -440,7 +479,7 @@ void Engine::Impl::make_room(std::vector<Share>& shares) {
       }
       kv.reserve(tokens);
       kept.push_back(share);
-    } catch (const Error&) {  // memory is out
+    } catch (const std::exception&) {  // memory is out
       end(share.request, std::nullopt, std::current_exception());
     }
   }
@@ -465,6 +504,7 @@ bool Engine::Impl::free_pages(int64_t pages, const SchedulerRank& rank) {
 }
 
 void Engine::Impl::preempt(const Request& request) {
+  waiting_.reserve(waiting_.size() + 1);
   keep_prefix(*request);
   request->sequence.kv().clear();
   if (std::erase(running_, request) > 0) ledger_.ended(request->tenant);
@@ -474,15 +514,21 @@ void Engine::Impl::preempt(const Request& request) {
   ++stats_.preemptions;
 }
 
-void Engine::Impl::keep_prefix(EngineSequence& request) {
+void Engine::Impl::keep_prefix(EngineSequence& request) noexcept {
   if (!options_.prefix_cache) return;
-  cache_.insert(request.cache_scope, request.sequence.tokens(), request.sequence.kv());
+  try {
+    cache_.insert(request.cache_scope, request.sequence.tokens(), request.sequence.kv());
+  } catch (const std::exception&) {  // no memory: as much as it has room for
+  }
 }
 
 void Engine::Impl::step(const std::vector<Share>& shares) {
   const auto start = EngineSequence::Clock::now();
-  ConstTensorView logits;
-  if (run_model(shares, logits)) advance(shares, logits);
+  try {
+    advance(shares, run_model(shares));
+  } catch (...) {
+    fail_step(shares, std::current_exception());
+  }
   const std::lock_guard lock(mutex_);
   ++stats_.steps;
   stats_.batch_sequences += static_cast<int64_t>(shares.size());
@@ -490,8 +536,15 @@ void Engine::Impl::step(const std::vector<Share>& shares) {
   stats_.step_s.add(std::chrono::duration<double>(EngineSequence::Clock::now() - start).count());
 }
 
-// False if the pass failed: then all that were in it have.
-bool Engine::Impl::run_model(const std::vector<Share>& shares, ConstTensorView& logits) {
+// Of those that were in it, all that have not ended: what they have computed is not what they need to go on.
+void Engine::Impl::fail_step(const std::vector<Share>& shares, const std::exception_ptr& error) noexcept {
+  for (const Share& share : shares) {
+    const bool runs = std::find(running_.begin(), running_.end(), share.request) != running_.end();
+    if (runs) end(share.request, std::nullopt, error);
+  }
+}
+
+ConstTensorView Engine::Impl::run_model(const std::vector<Share>& shares) {
   std::vector<SequenceTokens> batch;
   bool any_is_ready = false;
   bool any_is_scored = false;
@@ -501,17 +554,11 @@ bool Engine::Impl::run_model(const std::vector<Share>& shares, ConstTensorView& 
     any_is_ready = any_is_ready || sequence.pending_count() == share.tokens;
     batch.push_back({.tokens = sequence.pending(share.tokens), .kv = &sequence.kv()});
   }
-  try {
-    const LogitsFor logits_for = any_is_ready ? LogitsFor::kLastToken : LogitsFor::kNone;
-    logits = forward_.run(batch, any_is_scored ? LogitsFor::kNone : logits_for);
-    if (!any_is_scored) return true;
-    score_prompts(shares);
-    logits = forward_.logits(logits_for);
-    return true;
-  } catch (const std::exception&) {
-    for (const Share& share : shares) end(share.request, std::nullopt, std::current_exception());
-    return false;
-  }
+  const LogitsFor logits_for = any_is_ready ? LogitsFor::kLastToken : LogitsFor::kNone;
+  if (!any_is_scored) return forward_.run(batch, logits_for);
+  forward_.run(batch, LogitsFor::kNone);
+  score_prompts(shares);
+  return forward_.logits(logits_for);
 }
 
 // The logprobs of the token that each row of logits is followed by, and of `top` of the likeliest.
@@ -616,7 +663,7 @@ void Engine::Impl::publish(const Request& request, GeneratedToken token) {
 }
 
 // Pages and counts first: who learns of the end finds them in order.
-void Engine::Impl::end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error) {
+void Engine::Impl::end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error) noexcept {
   if (!error) keep_prefix(*request);
   request->sequence.kv().clear();
   if (std::erase(running_, request) > 0) ledger_.ended(request->tenant);
@@ -637,11 +684,17 @@ void Engine::Impl::end(const Request& request, std::optional<FinishReason> reaso
   request->end(reason, std::move(error));
 }
 
-void Engine::Impl::update_stats() {
+void Engine::Impl::update_stats() noexcept {
   last_update_ = EngineSequence::Clock::now();
-  std::vector<Request> holders = running_;
-  holders.insert(holders.end(), resting_.begin(), resting_.end());
-  const int64_t used = pages_held_by(holders);
+  int64_t used = 0;
+  try {
+    std::vector<Request> holders = running_;
+    holders.insert(holders.end(), resting_.begin(), resting_.end());
+    used = pages_held_by(holders);
+  } catch (const std::bad_alloc&) {  // later
+    last_update_ = {};
+    return;
+  }
   const std::lock_guard lock(mutex_);
   stats_.running = static_cast<int64_t>(running_.size());
   stats_.waiting = alive_ - stats_.running - stats_.resting;

@@ -144,16 +144,20 @@ void moe_experts(Context& ctx, const MoeCall& call, MoeScratch& s) {
   mlps(ctx, s.calls, call.x, s.mlps);
 
   constexpr int64_t kGrainTokens = 8;
-  ctx.pool().parallel_for(tokens, kGrainTokens, [&](int64_t begin, int64_t end, int) {
-    std::vector<const float*> rows(static_cast<size_t>(k) + 1);
-    std::vector<float> weights(rows.size(), 1.0F);
+  const auto summands = static_cast<size_t>(ctx.pool().threads() * (k + 1));
+  s.summed_rows.resize(summands);
+  s.summed_weights.resize(summands);
+  ctx.pool().parallel_for(tokens, kGrainTokens, [&](int64_t begin, int64_t end, int worker) {
+    const float** rows = s.summed_rows.data() + worker * (k + 1);
+    float* weights = s.summed_weights.data() + worker * (k + 1);
+    weights[k] = 1;
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t i = 0; i < k; ++i) {
         rows[i] = down + s.slot_row[t * k + i] * hidden_size;
         weights[i] = call.weights.as<float>()[t * k + i];
       }
       rows[k] = shared + t * hidden_size;
-      ctx.kernels().weighted_sum(rows.data(), weights.data(), call.shared_experts != nullptr ? k + 1 : k, hidden_size,
+      ctx.kernels().weighted_sum(rows, weights, call.shared_experts != nullptr ? k + 1 : k, hidden_size,
                                  call.out.as<float>() + t * hidden_size);
     }
   });

@@ -40,6 +40,8 @@ struct MoeScratch {
   std::vector<int32_t> row_token;  // the token of each such row
   std::vector<int64_t> first_row;  // [n_routed_experts + 1]: rows of each expert
   std::vector<MlpCall> calls;
+  std::vector<const float*> summed_rows;  // [threads, num_experts_per_tok + 1]
+  std::vector<float> summed_weights;
 };
 
 // Experts, of which each token has some, and one that all have.

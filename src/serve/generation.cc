@@ -311,6 +311,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     const ApiError error = api_error_of(exception);
     if (!exchange_->answered()) return respond_error(*exchange_, format_.errors, error);
     exchange_->notes().error = error.what();
+    if (!format_.stream) return exchange_->abort_stream();  // the whole answer found no way out
     flush();
     std::string out;
     format_.stream->error(error, out);

@@ -170,11 +170,7 @@ void Connection::call_endpoint(Work work) {
   } catch (...) {
     if (state->closed) return;
     if (state != exchange_) throw;  // the answer is out, but the connection could not go on
-    if (!state->ended) {
-      failed(std::current_exception());
-    } else if (!writing_) {
-      lost("aborted");  // the end of the answer found no way out
-    }
+    if (!state->ended) failed(std::current_exception());
   }
 }
 
@@ -483,7 +479,7 @@ void Connection::end_chunks() {
   if (!http_1_0_) waiting_ += "0\r\n\r\n";
   exchange_->ended = true;
   send();
-  if (!writing_) answered();
+  if (queued_bytes() == 0) answered();
 }
 
 void Connection::break_off(std::string_view outcome) {
@@ -504,11 +500,14 @@ void Connection::send() {
   }
   if (sending_.empty()) return;
   last_progress_ = Clock::now();
-  stream_->write_some(boost::asio::buffer(sending_) + sent_of_sending_,
-                      [self = shared_from_this()](ByteStream::Error error, size_t bytes) {
-                        self->guarded([&] { self->on_sent(error, bytes); });
-                      });
-  writing_ = true;
+  try {
+    stream_->write_some(boost::asio::buffer(sending_) + sent_of_sending_,
+                        [self = shared_from_this()](ByteStream::Error error, size_t bytes) {
+                          self->guarded([&] { self->on_sent(error, bytes); });
+                        });
+    writing_ = true;
+  } catch (const std::bad_alloc&) {  // it goes on when the deadlines are looked at
+  }
 }
 
 void Connection::on_sent(ByteStream::Error error, size_t bytes) {
@@ -629,6 +628,7 @@ void Connection::close() {
 void Connection::check(Clock::time_point now) noexcept {
   guarded([&] {
     if (exchange_ != nullptr && (exchange_->has_news || exchange_->abandoned)) look(*exchange_);
+    if (!writing_ && queued_bytes() > 0 && (state_ == State::kAnswering || state_ == State::kBody)) send();
     if (state_ != State::kClosed) check_deadlines(now);
   });
 }
@@ -674,14 +674,13 @@ std::shared_ptr<Connection> make_connection(IoLoop& loop, std::unique_ptr<ByteSt
   return std::make_shared<Connection>(loop, std::move(stream), std::move(client), crowded);
 }
 
-void start(Connection& connection) { connection.start(); }
-
 // ---- all connections of a thread ----
 
 IoLoop::IoLoop(ServerCore& the_core) : core(the_core), timer_(context) {}
 
-void IoLoop::add(std::shared_ptr<Connection> connection) {
-  connections_.insert(std::move(connection));
+void IoLoop::add(const std::shared_ptr<Connection>& connection) {
+  connections_.insert(connection);
+  connection->start();
   arm();
 }
 

@@ -38,7 +38,8 @@ class IoLoop {
  public:
   explicit IoLoop(ServerCore& the_core);
 
-  void add(std::shared_ptr<Connection> connection);  // on its thread, as the next two
+  // On its thread, as the next two. Starts it; where memory is out, the connection is closed, or looked after later.
+  void add(const std::shared_ptr<Connection>& connection);
   void remove(const std::shared_ptr<Connection>& connection);
   void close_all() noexcept;
 
@@ -61,6 +62,5 @@ class IoLoop {
 // `crowded`: there are too many; it is told so, and closed.
 std::shared_ptr<Connection> make_connection(IoLoop& loop, std::unique_ptr<ByteStream> stream, std::string client,
                                             bool crowded);
-void start(Connection& connection);
 
 }  // namespace glimmer

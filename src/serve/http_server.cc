@@ -254,10 +254,7 @@ class HttpServer::Impl {
     socket.set_option(asio::socket_base::keep_alive(true), error);
     socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), error);
     auto connection = make_connection(loop, streams_->make(std::move(socket)), text_of(client), crowded);
-    asio::post(loop.context, [&loop, connection = std::move(connection)] {
-      loop.add(connection);
-      start(*connection);
-    });
+    asio::post(loop.context, [&loop, connection = std::move(connection)] { loop.add(connection); });
   }
 
   ServerCore core_;
