@@ -36,9 +36,10 @@ struct EngineFlags {
 // What one request may ask for.
 struct RequestLimitFlags {
   ApiLimits limits;
+  std::string images = "note";
 
   void add(Flags& flags);
-  void check() const;  // throws kUsage
+  void resolve();  // throws kUsage
 };
 
 struct ServeOptions {
@@ -72,10 +73,12 @@ void RequestLimitFlags::add(Flags& flags) {
       .add("--max-tools", limits.max_tools, "N", "Tools declared (default: 512)")
       .add("--max-schema", limits.max_schema_bytes, "BYTES", "Parameters of a tool (default: 262144)")
       .add("--max-stop", limits.max_stop_strings, "N", "Stop strings (default: 16)")
-      .add("--max-stop-bytes", limits.max_stop_bytes, "BYTES", "Of a stop string (default: 1024)");
+      .add("--max-stop-bytes", limits.max_stop_bytes, "BYTES", "Of a stop string (default: 1024)")
+      .add("--images", images, "NAME",
+           "note (default): where images, audio and files were a text says so; refuse: they are an error");
 }
 
-void RequestLimitFlags::check() const {
+void RequestLimitFlags::resolve() {
   const std::pair<const char*, int64_t> all[] = {{"--max-n", limits.max_n},
                                                  {"--max-prompts", limits.max_prompts},
                                                  {"--max-messages", limits.max_messages},
@@ -86,6 +89,10 @@ void RequestLimitFlags::check() const {
   for (const auto& [flag, value] : all) {
     if (value < 1) fail(ErrorCode::kUsage, "{} is {}, but must be at least 1", flag, value);
   }
+  if (images != "note" && images != "refuse") {
+    fail(ErrorCode::kUsage, "--images is '{}', but must be note or refuse", images);
+  }
+  limits.media = images == "note" ? MediaPolicy::kNote : MediaPolicy::kRefuse;
 }
 
 int64_t bytes_of(double gigabytes, const char* flag) {
@@ -191,7 +198,7 @@ int serve_command(Arguments arguments) {
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   options.serve.resolve();
-  options.limits.check();
+  options.limits.resolve();
   ignore_broken_pipes();
   RequestLog log(log_format_by_name(options.serve.log_format));
 

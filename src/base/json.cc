@@ -1,5 +1,7 @@
 #include "base/json.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -9,9 +11,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_fault.h"
 #include "base/json_numbers.h"
 #include "base/quoted_name.h"
-#include "base/utf8.h"
 
 namespace glimmer {
 namespace {
@@ -94,8 +96,9 @@ enum class Numbers { kNearest, kExact };
 // Builds the value while it bounds the depth and refuses duplicate keys (the library would keep the last in silence).
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  explicit Builder(std::string_view source, Numbers numbers = Numbers::kNearest, std::deque<HugeNumber> huge = {})
-      : source_(source), numbers_(numbers), huge_(std::move(huge)) {}
+  Builder(std::string_view text, std::string_view source, Numbers numbers = Numbers::kNearest,
+          std::deque<HugeNumber> huge = {})
+      : text_(text), source_(source), numbers_(numbers), huge_(std::move(huge)) {}
 
   bool null() override { return put(nullptr); }
   bool boolean(bool value) override { return put(value); }
@@ -115,16 +118,16 @@ class Builder : public nlohmann::json_sax<Json> {
 
   bool key(string_t& name) override {
     if (!stack_.back().keys.insert(name).second) {
-      fail(ErrorCode::kInvalid, "{}: key {} appears twice in one object", source_, quoted_name(name));
+      fail(ErrorCode::kInvalid, "{}: key {} appears twice in {}", source_, quoted_name(name), open_object());
     }
     stack_.back().key = std::move(name);
     return true;
   }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    std::string_view what = error.what();
-    if (const size_t colon = what.rfind(": "); colon != std::string_view::npos) what.remove_prefix(colon + 2);
-    fail(ErrorCode::kInvalid, "{}: malformed JSON at byte {}: {}", source_, position, to_valid_utf8(what));
+    const size_t offset = std::min(position == 0 ? 0 : position - 1, text_.size());
+    fail(ErrorCode::kInvalid, "{}: malformed JSON at {}: {}", source_, json_place(text_, offset),
+         json_fault(text_, offset, error.what()));
   }
 
   Json take() { return std::move(root_); }
@@ -172,6 +175,23 @@ class Builder : public nlohmann::json_sax<Json> {
     return true;
   }
 
+  // The object that is being read, as messages spell it: "one object" for the outermost, else "messages[2].content".
+  std::string open_object() const {
+    std::string path;
+    for (size_t i = 0; i + 1 < stack_.size(); ++i) {
+      const Open& open = stack_[i];
+      if (open.value.is_array()) {
+        path += fmt::format("[{}]", open.value.size());
+      } else {
+        const std::string quoted = quoted_name(open.key);
+        const bool plain = quoted.size() == open.key.size() + 2 && open.key.find_first_of(" .[]") == std::string::npos;
+        path += fmt::format("{}{}", path.empty() ? "" : ".", plain ? open.key : quoted);
+      }
+    }
+    return path.empty() ? "one object" : path;
+  }
+
+  std::string_view text_;
   std::string_view source_;
   Numbers numbers_;
   std::deque<HugeNumber> huge_;  // still to come
@@ -182,7 +202,8 @@ class Builder : public nlohmann::json_sax<Json> {
 
 Json parse(std::string_view text, std::string_view source, Builder& builder) {
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {  // the library would stop there in silence
-    fail(ErrorCode::kInvalid, "{}: malformed JSON at byte {}: a NUL byte", source, nul);
+    fail(ErrorCode::kInvalid, "{}: malformed JSON at {}: {}", source, json_place(text, nul),
+         json_fault(text, nul, "a NUL byte"));
   }
   Json::sax_parse(text, &builder);
   return builder.take();
@@ -213,7 +234,7 @@ void append_json(std::string& out, const Json& value) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
-  Builder builder(source);
+  Builder builder(text, source);
   return parse(text, source, builder);
 }
 
@@ -228,7 +249,7 @@ Json parse_exact_json(std::string_view text, std::string_view source) {
     }
     text = replaced;
   }
-  Builder builder(source, Numbers::kExact, std::move(huge));
+  Builder builder(text, source, Numbers::kExact, std::move(huge));
   return parse(text, source, builder);
 }
 

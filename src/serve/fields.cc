@@ -29,6 +29,9 @@ constexpr TypeName kTypeNames[] = {
 // Beyond this a double does not tell integers apart.
 constexpr double kLargestExactInteger = 9007199254740992.0;
 
+// Of an object with a table: each row looks for its member, one by one.
+constexpr size_t kMaxMembers = 1024;
+
 bool is_whole(const Json& value) {
   if (keeps_number_text(value)) return is_integer_text(number_text(value));
   if (value.is_number_integer()) return true;
@@ -66,7 +69,33 @@ std::string range_of(const FieldSpec& spec) {
   return fmt::format("between {} and {}", spec.minimum, spec.maximum);
 }
 
+// An object without the members that are null.
+Json without_nulls(const Json& value) {
+  if (!value.is_object()) return value;
+  Json out = Json::object();
+  for (const auto& [name, member] : value.items()) {
+    if (!member.is_null()) out[name] = without_nulls(member);
+  }
+  return out;
+}
+
+std::string neutral_values(const FieldSpec& spec) {
+  std::vector<std::string> values;
+  for (const Json& value : spec.neutral) values.push_back(dump_json(value));
+  return fmt::format("{}", fmt::join(values, " or "));
+}
+
+void refuse_field(const FieldSpec& spec, const Json& value, const std::string& path) {
+  const Json asked = without_nulls(value);
+  if (std::find(spec.neutral.begin(), spec.neutral.end(), asked) != spec.neutral.end()) return;
+  std::string problem = fmt::format("is not supported: {}", spec.about);
+  if (!spec.neutral.empty()) problem += fmt::format(" (only {} is taken)", neutral_values(spec));
+  bad_field(path, problem);
+}
+
 void check_field(const FieldSpec& spec, const Json& value, const std::string& path) {
+  if (spec.use == FieldUse::kRefused) return refuse_field(spec, value, path);
+  if (spec.use == FieldUse::kIgnored) return;
   if (!(types_of(value) & spec.types)) {
     bad_field(path, fmt::format("expected {}, found {}", expected_types(spec.types), json_type_name(value)));
   }
@@ -85,7 +114,57 @@ void check_field(const FieldSpec& spec, const Json& value, const std::string& pa
   }
 }
 
+Json refused_schema(const FieldSpec& spec) {
+  Json taken = Json::array({nullptr});
+  for (const Json& value : spec.neutral) taken.push_back(value);
+  return {{"enum", std::move(taken)}, {"description", fmt::format("Not supported: {}", spec.about)}};
+}
+
+Json field_schema(const FieldSpec& spec) {
+  if (spec.use == FieldUse::kRefused) return refused_schema(spec);
+  Json property = Json::object();
+  if (spec.types != kAnyField) {
+    Json types = Json::array();
+    for (const TypeName& name : kTypeNames) {
+      const bool implied = name.type == kIntegerField && (spec.types & kNumberField);
+      if ((spec.types & name.type) && !implied) types.push_back(name.schema);
+    }
+    if (!spec.required) types.push_back("null");
+    property["type"] = types.size() == 1 ? types.front() : types;
+  }
+  if (!spec.about.empty()) property["description"] = spec.about;
+  if (std::isfinite(spec.minimum)) property["minimum"] = spec.minimum;
+  if (std::isfinite(spec.maximum)) property["maximum"] = spec.maximum;
+  // Other types than text are not among the choices.
+  if (!spec.choices.empty() && spec.types == kTextField) {
+    Json choices = spec.choices;
+    if (!spec.required) choices.push_back(nullptr);
+    property["enum"] = std::move(choices);
+  }
+  return property;
+}
+
 }  // namespace
+
+FieldSpec ignored_field(std::string_view name, std::string_view about) {
+  return {.name = name, .types = kAnyField, .about = about, .use = FieldUse::kIgnored};
+}
+
+FieldSpec refused_field(std::string_view name, std::string_view why, std::vector<Json> neutral) {
+  return {.name = name, .types = kAnyField, .about = why, .use = FieldUse::kRefused, .neutral = std::move(neutral)};
+}
+
+std::string_view field_use_name(FieldUse use) {
+  switch (use) {
+    case FieldUse::kObeyed:
+      return "obeyed";
+    case FieldUse::kIgnored:
+      return "ignored";
+    case FieldUse::kRefused:
+      return "refused";
+  }
+  return "";
+}
 
 void bad_field(const std::string& path, const std::string& problem) {
   ApiError error(400, path.empty() ? problem : path + ": " + problem);
@@ -115,6 +194,9 @@ Fields::Fields(const Json& value, std::string path, const FieldTable& table, std
   if (!value_.is_object()) {
     bad_field(path_,
               fmt::format("{}expected an object, found {}", path_.empty() ? "the body: " : "", json_type_name(value_)));
+  }
+  if (value_.size() > kMaxMembers) {
+    bad_field(path_, fmt::format("an object of at most {} fields is expected, found {}", kMaxMembers, value_.size()));
   }
   for (const FieldSpec& spec : table_) {
     const auto found = value_.find(spec.name);
@@ -187,22 +269,8 @@ Json schema_of(const FieldTable& table) {
   Json properties = Json::object();
   Json required = Json::array();
   for (const FieldSpec& spec : table) {
-    Json types = Json::array();
-    for (const TypeName& name : kTypeNames) {
-      const bool implied = name.type == kIntegerField && (spec.types & kNumberField);
-      if ((spec.types & name.type) && !implied) types.push_back(name.schema);
-    }
-    if (!spec.required) types.push_back("null");
-    Json property = {{"type", types.size() == 1 ? types.front() : types}};
-    if (!spec.about.empty()) property["description"] = spec.about;
-    if (std::isfinite(spec.minimum)) property["minimum"] = spec.minimum;
-    if (std::isfinite(spec.maximum)) property["maximum"] = spec.maximum;
-    if (!spec.choices.empty()) {
-      Json choices = spec.choices;
-      if (!spec.required) choices.push_back(nullptr);
-      // Other types than text are not among the choices.
-      if (spec.types == kTextField) property["enum"] = choices;
-    }
+    Json property = field_schema(spec);
+    property["x-glimmer-use"] = field_use_name(spec.use);
     properties[std::string(spec.name)] = std::move(property);
     if (spec.required) required.push_back(spec.name);
   }

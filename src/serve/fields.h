@@ -23,6 +23,14 @@ enum FieldTypes : unsigned {
   kBooleanField = 8,
   kObjectField = 16,
   kListField = 32,
+  kAnyField = 63,
+};
+
+// What becomes of a field. docs/serve.md has all of them in one table, which a test compares with these.
+enum class FieldUse {
+  kObeyed,
+  kIgnored,  // accepted whatever it says, of whatever type: it changes nothing of the answer here
+  kRefused,  // a 400, but for null and `neutral`: who sends it relies on what this server does not do
 };
 
 struct FieldSpec {
@@ -33,9 +41,17 @@ struct FieldSpec {
   double maximum = std::numeric_limits<double>::infinity();
   std::vector<std::string_view> choices = {};  // of a text; empty: any
   bool required = false;
+  FieldUse use = FieldUse::kObeyed;
+  std::vector<Json> neutral = {};  // of a refused field: values that ask for nothing
 };
 
 using FieldTable = std::vector<FieldSpec>;
+
+// Rows for fields that are not obeyed. `why` follows "is not supported: ".
+FieldSpec ignored_field(std::string_view name, std::string_view about = {});
+FieldSpec refused_field(std::string_view name, std::string_view why, std::vector<Json> neutral = {});
+
+std::string_view field_use_name(FieldUse use);  // "obeyed", "ignored", "refused"
 
 // A 400 that names the field.
 [[noreturn]] void bad_field(const std::string& path, const std::string& problem);
@@ -81,7 +97,7 @@ Json parse_body(const std::string& body);
 // "path[index]".
 std::string element_path(const std::string& path, size_t index);
 
-// The table as a JSON schema.
+// The table as a JSON schema, with what becomes of each field as "x-glimmer-use".
 Json schema_of(const FieldTable& table);
 
 }  // namespace glimmer

@@ -18,6 +18,12 @@ struct TransportLimits {
   double heartbeat_s = 15;      // of silence in a stream
 };
 
+// What becomes of images, audio, video and files: the model reads text only.
+enum class MediaPolicy {
+  kNote,    // a text in their place says what is left out
+  kRefuse,  // 400
+};
+
 // Of what a request asks for: 400.
 struct ApiLimits {
   int64_t max_n = 16;  // answers to one request
@@ -27,6 +33,7 @@ struct ApiLimits {
   int64_t max_tools = 512;
   int64_t max_schema_bytes = 256 << 10;  // of each tool's parameters
   int64_t max_prompts = 256;             // in one request of /v1/completions
+  MediaPolicy media = MediaPolicy::kNote;
 };
 
 }  // namespace glimmer

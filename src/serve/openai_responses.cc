@@ -40,8 +40,21 @@ std::string_view item_prefix(DeltaKind kind) {
   }
 }
 
+// A call as the request declared its function: one of a namespace has two names.
+Json call_json(const std::string& id, const AnswerPart& part, const char* status,
+               const ResponseFormatOptions& options) {
+  Json out = {{"id", id},          {"type", "function_call"}, {"call_id", part.call_id},
+              {"name", part.name}, {"arguments", part.text},  {"status", status}};
+  if (const auto found = options.namespaced.find(part.name); found != options.namespaced.end()) {
+    out["name"] = found->second.name;
+    out["namespace"] = found->second.name_space;
+  }
+  return out;
+}
+
 // "content" is left empty while an item has only begun.
-Json item_json(const std::string& id, const AnswerPart& part, const char* status, Json content) {
+Json item_json(const std::string& id, const AnswerPart& part, const char* status, Json content,
+               const ResponseFormatOptions& options) {
   switch (part.kind) {
     case DeltaKind::kReasoning:
       return {{"id", id},
@@ -50,8 +63,7 @@ Json item_json(const std::string& id, const AnswerPart& part, const char* status
               {"content", std::move(content)},
               {"status", status}};
     case DeltaKind::kToolCallBegin:
-      return {{"id", id},          {"type", "function_call"}, {"call_id", part.call_id},
-              {"name", part.name}, {"arguments", part.text},  {"status", status}};
+      return call_json(id, part, status, options);
     default:
       return {
           {"id", id}, {"type", "message"}, {"role", "assistant"}, {"content", std::move(content)}, {"status", status}};
@@ -59,7 +71,7 @@ Json item_json(const std::string& id, const AnswerPart& part, const char* status
 }
 
 Json whole_item(const std::string& id, const AnswerPart& part, bool whole, const ResponseFormatOptions& options) {
-  return item_json(id, part, whole ? "completed" : "incomplete", Json::array({text_part(part, options)}));
+  return item_json(id, part, whole ? "completed" : "incomplete", Json::array({text_part(part, options)}), options);
 }
 
 Json response_head(const AnswerIdentity& identity, const ResponseFormatOptions& options, const char* status) {
@@ -173,7 +185,9 @@ class ResponseStream : public AnswerStream {
     }
     item_id_ = options_.new_id(item_prefix(delta.kind));
     event("response.output_item.added",
-          {{"output_index", output_.size()}, {"item", item_json(item_id_, part_, "in_progress", Json::array())}}, out);
+          {{"output_index", output_.size()},
+           {"item", item_json(item_id_, part_, "in_progress", Json::array(), options_)}},
+          out);
     if (delta.kind == DeltaKind::kToolCallBegin) return;
     event("response.content_part.added", with_item({{"part", text_part(part_, options_)}}), out);
   }
@@ -192,7 +206,8 @@ class ResponseStream : public AnswerStream {
     if (!open_) return;
     open_ = false;
     if (part_.kind == DeltaKind::kToolCallBegin) {
-      event("response.function_call_arguments.done", with_item({{"name", part_.name}, {"arguments", part_.text}}), out);
+      const Json name = call_json(item_id_, part_, "completed", options_)["name"];
+      event("response.function_call_arguments.done", with_item({{"name", name}, {"arguments", part_.text}}), out);
     } else {
       Json fields = {{"text", part_.text}};
       if (part_.kind == DeltaKind::kContent) fields["logprobs"] = text_part(part_, options_)["logprobs"];
@@ -215,14 +230,36 @@ class ResponseStream : public AnswerStream {
   AnswerFinish finish_;
 };
 
+// Says in the answer's metadata what of the request the model did not see: texts of at most 512 bytes, as OpenAI has
+// it.
+void tell_left_out(const std::vector<std::string>& paths, Json& echo) {
+  constexpr size_t kMaxBytes = 512;
+  constexpr std::string_view kMore = ", ...";
+  if (paths.empty()) return;
+  std::string text;
+  for (const std::string& path : paths) {
+    const std::string next = text.empty() ? path : ", " + path;
+    if (text.size() + next.size() + kMore.size() > kMaxBytes) {
+      text += kMore;
+      break;
+    }
+    text += next;
+  }
+  if (!echo.contains("metadata")) echo["metadata"] = Json::object();
+  echo["metadata"]["left_out"] = text;
+}
+
 ReadRequest read_request(const Service& service, const std::string& text) {
   SchemaContext context{service.limits, service.model.vocab_size(), {}};
   ResponseJob read = read_response(parse_body(text), context);
   GenerationJob& job = read.job;
   job.unknown_fields = std::move(context.remarks);
   const AnswerIdentity identity = new_identity("resp_", service.model.id());
-  const ResponseFormatOptions options{
-      .echo = std::move(read.echo), .logprobs = job.top_logprobs >= 0, .new_id = random_id};
+  tell_left_out(context.left_out, read.echo);
+  const ResponseFormatOptions options{.echo = std::move(read.echo),
+                                      .namespaced = std::move(read.namespaced),
+                                      .logprobs = job.top_logprobs >= 0,
+                                      .new_id = random_id};
   AnswerFormat format;
   // The stream has no event that says nothing: a comment keeps it alive.
   format.heartbeat = kSseComment;

@@ -3,6 +3,7 @@
 
 #include "serve/exchange.h"
 #include "serve/openai_format.h"
+#include "serve/schema_responses.h"
 
 namespace glimmer {
 
@@ -10,6 +11,7 @@ void responses(Service& service, std::shared_ptr<Exchange> exchange);
 
 struct ResponseFormatOptions {
   Json echo = Json::object();  // of the request
+  NamespacedTools namespaced;  // calls of these are told by both names
   bool logprobs = false;
   // Makes the ids of items, from "msg_", "rs_" or "fc_".
   std::function<std::string(std::string_view prefix)> new_id;

@@ -1,6 +1,10 @@
 #include "serve/routes.h"
 
+#include <algorithm>
 #include <array>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "serve/anthropic_messages.h"
 #include "serve/models_endpoint.h"
@@ -96,11 +100,26 @@ std::optional<std::string> match(std::string_view pattern, std::string_view path
   return std::string(path.substr(brace));
 }
 
-}  // namespace
+// Without doubled slashes and those at the end.
+std::string plain_path(std::string_view path) {
+  std::string out;
+  for (const char c : path) {
+    if (c != '/' || !out.ends_with('/')) out += c;
+  }
+  while (out.size() > 1 && out.ends_with('/')) out.pop_back();
+  return out;
+}
 
-std::span<const Route> routes() { return kRoutes; }
+constexpr std::string_view kVersion = "/v1";
 
-RouteMatch find_route(std::span<const Route> table, std::string_view method, std::string_view path) {
+std::string_view without_version(std::string_view path) {
+  while (path.size() > kVersion.size() && path.starts_with(kVersion) && path[kVersion.size()] == '/') {
+    path.remove_prefix(kVersion.size());
+  }
+  return path;
+}
+
+RouteMatch find_exactly(std::span<const Route> table, std::string_view method, std::string_view path) {
   RouteMatch found;
   for (const Route& route : table) {
     std::optional<std::string> parameter = match(route.path, path);
@@ -113,10 +132,61 @@ RouteMatch find_route(std::span<const Route> table, std::string_view method, std
   return found;
 }
 
+// How many characters must be put in, left out or changed to make one of the other.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t k = 0; k < b.size(); ++k) {
+      const size_t changed = diagonal + (a[i] == b[k] ? 0 : 1);
+      diagonal = row[k + 1];
+      row[k + 1] = std::min({changed, row[k] + 1, row[k + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::span<const Route> routes() { return kRoutes; }
+
+RouteMatch find_route(std::span<const Route> table, std::string_view method, std::string_view path) {
+  const std::string plain = plain_path(path);
+  const std::string bare(without_version(plain));
+  for (const std::string& spelling : {plain, std::string(kVersion) + bare, bare}) {
+    RouteMatch found = find_exactly(table, method, spelling);
+    if (found.route != nullptr || !found.allowed.empty()) return found;
+  }
+  return {};
+}
+
+std::string near_path(std::span<const Route> table, std::string_view path) {
+  constexpr size_t kMaxPathBytes = 256;  // what is longer is near to nothing
+  const std::string plain = plain_path(path);
+  if (plain.size() > kMaxPathBytes) return {};
+  const std::string_view bare = without_version(plain);
+  std::string_view nearest;
+  size_t least = bare.size();
+  for (const Route& route : table) {
+    const std::string_view wanted = without_version(route.path);
+    // "/api/v1/chat/completions" has the whole path in it, "/v1/chat" its beginning.
+    if (plain.ends_with(wanted) || wanted.starts_with(std::string(bare) + '/')) return std::string(route.path);
+    const size_t distance = edit_distance(bare, wanted);
+    if (distance < least) {
+      least = distance;
+      nearest = route.path;
+    }
+  }
+  return 2 * least <= bare.size() ? std::string(nearest) : std::string();
+}
+
 ErrorShape error_shape_of(std::string_view path) {
-  constexpr std::string_view kMessages = "/v1/messages";
+  constexpr std::string_view kMessages = "/messages";
+  const std::string plain = plain_path(path);
+  const std::string_view bare = without_version(plain);
   const bool anthropic =
-      path.starts_with(kMessages) && (path.size() == kMessages.size() || path[kMessages.size()] == '/');
+      bare.starts_with(kMessages) && (bare.size() == kMessages.size() || bare[kMessages.size()] == '/');
   return anthropic ? ErrorShape::kAnthropic : ErrorShape::kOpenAi;
 }
 

@@ -32,13 +32,19 @@ struct Route {
 
 std::span<const Route> routes();
 
-// The route for method and path, and what stands in the place of {name}.
+// The route for method and path, and what stands in the place of {name}. Clients make paths of a base URL, with or
+// without
+// "/v1" and a slash at its end: slashes that are doubled or at the end, and a "/v1" that is missing, doubled or too
+// much do not matter.
 struct RouteMatch {
   const Route* route = nullptr;  // null: no such path, or not this method
   std::string parameter;
   std::string allowed;  // methods of that path, as Allow has them; empty: no such path
 };
 RouteMatch find_route(std::span<const Route> table, std::string_view method, std::string_view path);
+
+// Of a path that does not exist, the one that was probably meant; empty if none is near.
+std::string near_path(std::span<const Route> table, std::string_view path);
 
 // The shape of errors of a path, whether it exists or not.
 ErrorShape error_shape_of(std::string_view path);

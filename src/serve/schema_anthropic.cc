@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include "base/quoted_name.h"
+#include "serve/content_parts.h"
+#include "serve/foreign_fields.h"
 
 namespace glimmer {
 namespace {
@@ -10,35 +14,42 @@ namespace {
 const FieldTable& message_table() {
   static const FieldTable table = {
       {.name = "role", .choices = {"user", "assistant", "system"}, .required = true},
-      {.name = "content", .types = kTextField | kListField, .required = true},
+      {"content", kTextField | kListField},
   };
   return table;
 }
 
-const FieldTable& block_table() {
+// Of blocks that are calls and their results; content_parts.h has the others.
+const FieldTable& call_table() {
   static const FieldTable table = {
       {.name = "type", .required = true},
-      {"text"},
-      {"thinking"},
-      {"signature"},
-      {"data"},
       {"id"},
       {"name"},
-      {"input", kObjectField},
-      {"tool_use_id"},
-      {"content", kTextField | kListField},
-      {"is_error", kBooleanField},
+      {"input", kTextField | kObjectField | kListField},
       {"cache_control", kObjectField},
-      {"citations", kListField | kObjectField},
       {"caller", kObjectField},
   };
+  return table;
+}
+
+const FieldTable& result_table() {
+  static const FieldTable table = {
+      {.name = "type", .required = true},   {"tool_use_id"},
+      {"content", kTextField | kListField}, {"is_error", kBooleanField},
+      {"cache_control", kObjectField},
+  };
+  return table;
+}
+
+const FieldTable& type_table() {
+  static const FieldTable table = {{.name = "type", .required = true}};
   return table;
 }
 
 const FieldTable& tool_table() {
   static const FieldTable table = {
       {"type"},
-      {.name = "name", .required = true},
+      {"name"},
       {"description"},
       {"input_schema", kObjectField},
       {"cache_control", kObjectField},
@@ -48,13 +59,6 @@ const FieldTable& tool_table() {
       {"input_examples", kListField},
       {"allowed_callers", kListField},
   };
-  return table;
-}
-
-const FieldTable& tool_choice_table() {
-  static const FieldTable table = {{.name = "type", .choices = {"auto", "any", "tool", "none"}, .required = true},
-                                   {"name"},
-                                   {"disable_parallel_tool_use", kBooleanField}};
   return table;
 }
 
@@ -68,10 +72,7 @@ const FieldTable& thinking_table() {
 }
 
 // Blocks are separate texts, which a template would run together.
-void append_block(std::string& text, std::string_view block) {
-  if (!text.empty() && !block.empty() && !text.ends_with('\n')) text += '\n';
-  text += block;
-}
+constexpr std::string_view kBetweenBlocks = "\n";
 
 std::string required_text(const Fields& block, std::string_view name) {
   const auto text = block.text(name);
@@ -79,18 +80,24 @@ std::string required_text(const Fields& block, std::string_view name) {
   return *text;
 }
 
-// A string, or a list of text blocks.
-std::string text_of(const Json& content, const std::string& path, SchemaContext& context) {
-  if (content.is_string()) return content.get<std::string>();
-  std::string text;
-  for (size_t i = 0; i < content.size(); ++i) {
-    const std::string block_path = element_path(path, i);
-    const Fields block(content[i], block_path, block_table(), nullptr);
-    if (const std::string type = *block.text("type"); type != "text") reads_text_only(block_path, type);
-    const Fields logged(content[i], block_path, block_table(), &context.remarks);
-    append_block(text, required_text(block, "text"));
+// What a server's tool gave, without what only the server can read: texts, titles, addresses, outputs of programs.
+void append_result(const Json& value, std::string& text) {
+  if (value.is_string()) return append_text(text, value.get_ref<const std::string&>(), kBetweenBlocks);
+  if (value.is_array()) {
+    for (const Json& element : value) append_result(element, text);
+    return;
   }
-  return text;
+  if (!value.is_object()) return;
+  for (const char* name : {"title", "url", "text", "stdout", "stderr", "error_code", "file_id", "tool_name"}) {
+    if (value.contains(name) && value[name].is_string()) append_result(value[name], text);
+  }
+  if (value.contains("return_code") && value["return_code"].is_number()) {
+    append_text(text, "exit code " + dump_json(value["return_code"]), kBetweenBlocks);
+  }
+  for (const char* name : {"content", "source", "data"}) {
+    const bool binary = name == std::string_view("data") && value.value("type", Json()) != "text";
+    if (value.contains(name) && !binary) append_result(value[name], text);
+  }
 }
 
 // Puts blocks together to messages as templates know them: results of tools are messages of their own.
@@ -104,51 +111,105 @@ class MessageReader {
     role_ = role == "user"        ? ChatMessage::Role::kUser
             : role == "assistant" ? ChatMessage::Role::kAssistant
                                   : ChatMessage::Role::kSystem;
-    const Json& content = *message.find("content");
-    if (content.is_string()) {
-      append_block(current().content, content.get_ref<const std::string&>());
-      return;
+    const Json* content = message.find("content");
+    if (content == nullptr || content->empty()) {
+      current();
+    } else if (content->is_string()) {
+      append_text(current().content, content->get_ref<const std::string&>(), kBetweenBlocks);
+    } else {
+      for (size_t i = 0; i < content->size(); ++i) {
+        read_block((*content)[i], element_path(message.path_of("content"), i));
+      }
     }
-    if (content.empty()) current();
-    for (size_t i = 0; i < content.size(); ++i) {
-      read_block(content[i], element_path(message.path_of("content"), i));
-    }
+  }
+
+  // After the last message: calls of the server's tools whose results never came are left out.
+  void end() {
+    for (const auto& [id, call] : server_calls_) context_.leave_out(call.path, "a call without its result");
   }
 
  private:
+  struct ServerCall {
+    std::string path;
+    ChatToolCall call;
+  };
+
   void read_block(const Json& json, const std::string& path) {
-    const Fields block(json, path, block_table(), nullptr);
+    const Fields block(json, path, type_table(), nullptr);
     const std::string type = *block.text("type");
     const bool assistant = role_ == ChatMessage::Role::kAssistant;
-    if (type == "text") {
-      append_block(current().content, required_text(block, "text"));
-    } else if (type == "thinking" && assistant) {
-      // Thinking after an answer or a call is of the next step.
-      ChatMessage& message = current().content.empty() && current().tool_calls.empty() ? current() : next();
-      message.reasoning = message.reasoning.value_or("") + required_text(block, "thinking");
-    } else if (type == "redacted_thinking" && assistant) {
-      context_.remark(path + ": redacted thinking is ignored");
-    } else if (type == "tool_use" && assistant) {
-      if (!block.has("input")) block.fail_at("input", "is missing");
-      current().tool_calls.push_back({required_text(block, "id"), required_text(block, "name"), *block.find("input")});
-    } else if (type == "tool_result" && role_ == ChatMessage::Role::kUser) {
-      read_tool_result(block);
-    } else {
-      reads_text_only(path, type);
+    if (type == "tool_use" || type == "tool_result") {
+      const bool call = type == "tool_use";
+      if (call != assistant || role_ == ChatMessage::Role::kSystem) {
+        bad_field(path, fmt::format("{} stands in messages of the {} only", type, call ? "assistant" : "user"));
+      }
+      return call ? read_tool_use(json, path) : read_tool_result(json, path);
     }
-    const Fields logged(json, path, block_table(), &context_.remarks);
+    if (!assistant) return read_part(json, path);
+    if (type == "server_tool_use" || type == "mcp_tool_use") return read_server_call(json, path);
+    if (type.ends_with("_tool_result")) return read_server_result(json, path);
+    if (type == "compaction") return read_part(compacted(json), path);
+    if (is_text_part(type)) return read_part(json, path);
+    // What the server once said that has no text; a note of it would be words in the assistant's mouth.
+    context_.leave_out(path, "a block of type " + quoted_name(type));
   }
 
-  void read_tool_result(const Fields& block) {
-    ChatMessage message;
-    message.role = ChatMessage::Role::kTool;
-    message.tool_call_id = required_text(block, "tool_use_id");
-    if (const Json* content = block.find("content")) {
-      message.content = text_of(*content, block.path_of("content"), context_);
+  // The summary that stands for what was before it.
+  static Json compacted(const Json& json) {
+    return {{"type", "text"}, {"text", json.contains("content") ? json["content"] : Json()}};
+  }
+
+  void read_part(const Json& json, const std::string& path) {
+    const ContentText content = read_content_part(json, path, {.separator = kBetweenBlocks}, context_);
+    if (content.reasoning && role_ == ChatMessage::Role::kAssistant) {
+      // Thinking after an answer or a call is of the next step.
+      ChatMessage& message = current().content.empty() && current().tool_calls.empty() ? current() : next();
+      message.reasoning = message.reasoning.value_or("") + *content.reasoning;
+    } else if (content.reasoning) {
+      context_.leave_out(path, "thinking that is not the assistant's");
     }
+    if (!content.text.empty()) append_text(current().content, content.text, kBetweenBlocks);
+  }
+
+  void read_tool_use(const Json& json, const std::string& path) {
+    const Fields block(json, path, call_table(), &context_.remarks);
+    const Json input = tool_arguments(block.path_of("input"), block.find("input"), context_);
+    current().tool_calls.push_back({required_text(block, "id"), required_text(block, "name"), input});
+  }
+
+  void read_tool_result(const Json& json, const std::string& path) {
+    const Fields block(json, path, result_table(), &context_.remarks);
+    const ContentRules rules{kBetweenBlocks, UnknownParts::kLeaveOut};
+    std::string text = read_content(block.find("content"), block.path_of("content"), rules, context_).text;
     // Templates have no place for the flag; what failed says so itself, but for nothing at all.
-    if (message.content.empty() && block.boolean("is_error", false)) message.content = "error";
-    chat_.messages.push_back(std::move(message));
+    if (text.empty() && block.boolean("is_error", false)) text = "error";
+    add_result(required_text(block, "tool_use_id"), std::move(text));
+  }
+
+  // Tools that ran at the server are calls and results like others to the model.
+  void read_server_call(const Json& json, const std::string& path) {
+    const Fields block(json, path, call_table(), nullptr);
+    const std::string id = required_text(block, "id");
+    const Json input = tool_arguments(block.path_of("input"), block.find("input"), context_);
+    server_calls_[id] = {path, {id, required_text(block, "name"), input}};
+  }
+
+  void read_server_result(const Json& json, const std::string& path) {
+    const Json id = json.value("tool_use_id", Json());
+    const auto found = id.is_string() ? server_calls_.find(id.get<std::string>()) : server_calls_.end();
+    if (found == server_calls_.end()) return context_.leave_out(path, "a result without its call");
+    current().tool_calls.push_back(std::move(found->second.call));
+    server_calls_.erase(found);
+    std::string text;
+    if (json.contains("content")) append_result(json["content"], text);
+    add_result(id.get<std::string>(), std::move(text));
+  }
+
+  void add_result(std::string id, std::string text) {
+    ChatMessage& message = chat_.messages.emplace_back();
+    message.role = ChatMessage::Role::kTool;
+    message.tool_call_id = std::move(id);
+    message.content = std::move(text);
   }
 
   // Consecutive messages of one role are one turn.
@@ -164,6 +225,7 @@ class MessageReader {
   SchemaContext& context_;
   Chat& chat_;
   ChatMessage::Role role_ = ChatMessage::Role::kUser;
+  std::map<std::string, ServerCall> server_calls_;  // whose results have not come, by id
 };
 
 // Claude Code begins its system prompt with a line of its own that differs in each request and says nothing to a model.
@@ -178,7 +240,8 @@ std::string without_billing_line(std::string text) {
 void read_system(const Fields& body, SchemaContext& context, Chat& chat) {
   const Json* system = body.find("system");
   if (system == nullptr) return;
-  std::string text = without_billing_line(text_of(*system, body.path_of("system"), context));
+  const ContentText content = read_content(system, body.path_of("system"), {.separator = kBetweenBlocks}, context);
+  std::string text = without_billing_line(content.text);
   if (text.empty()) return;
   ChatMessage& message = chat.messages.emplace_back();
   message.role = ChatMessage::Role::kSystem;
@@ -193,10 +256,12 @@ void read_tools(const Fields& body, SchemaContext& context, Chat& chat) {
   for (size_t i = 0; i < tools->size(); ++i) {
     const std::string path = element_path("tools", i);
     const Fields tool((*tools)[i], path, tool_table(), nullptr);
-    if (const std::string type = tool.text("type").value_or("custom"); type != "custom") {
-      tool.fail_at(
-          "type", fmt::format("expected \"custom\", found {}: this server has no tools of its own", quoted_name(type)));
+    const std::string type = tool.text("type").value_or("custom");
+    if (type != "custom" && !tool.has("input_schema")) {
+      context.leave_out(path, fmt::format("a tool of type {}, which this server does not run", quoted_name(type)));
+      continue;
     }
+    if (!tool.has("name")) tool.fail_at("name", "is missing");
     if (!tool.has("input_schema")) tool.fail_at("input_schema", "is missing");
     const Fields logged((*tools)[i], path, tool_table(), &context.remarks);
     if (tool.boolean("strict", false)) context.remark(tool.path_of("strict") + ": not enforced");
@@ -205,14 +270,18 @@ void read_tools(const Fields& body, SchemaContext& context, Chat& chat) {
 }
 
 // Whether several calls in one answer are fine.
-bool read_tool_choice(const Fields& body, SchemaContext& context, Chat& chat) {
-  const Json* choice = body.find("tool_choice");
-  if (choice == nullptr) return true;
-  const Fields read(*choice, "tool_choice", tool_choice_table(), &context.remarks);
-  const std::string type = *read.text("type");
-  if (type == "any" || type == "tool") not_yet_structured("tool_choice", quoted_name(type));
-  if (type == "none") chat.tools.clear();
-  return !read.boolean("disable_parallel_tool_use", false);
+bool choose_tools(const Fields& body, Chat& chat) {
+  const ToolChoice choice = read_tool_choice(body);
+  if (choice.kind == ToolChoice::Kind::kNone) chat.tools.clear();
+  if (choice.kind == ToolChoice::Kind::kAllowed) {
+    std::set<std::string> names;
+    for (size_t i = 0; i < choice.allowed->size(); ++i) {
+      static const FieldTable table = {{.name = "name", .required = true}};
+      names.insert(*Fields((*choice.allowed)[i], element_path(choice.allowed_path, i), table, nullptr).text("name"));
+    }
+    allow_tools(choice.allowed_path, names, chat);
+  }
+  return choice.parallel;
 }
 
 // Whether the text of thinking blocks is left out.
@@ -231,7 +300,9 @@ bool read_thinking(const Fields& body, SchemaContext& context, Chat& chat) {
       {.name = "effort", .choices = kReasoningEfforts}, {"format", kObjectField}, {"task_budget", kObjectField}};
   if (const Json* output = body.find("output_config")) {
     const Fields read(*output, "output_config", output_table, &context.remarks);
-    if (read.has("format")) not_yet_structured("output_config.format", "it");
+    if (read.has("format") && read.find("format")->value("type", Json()) != "text") {
+      not_yet_structured("output_config.format", "it");
+    }
     if (const auto effort = read.text("effort")) chat.template_args["reasoning_effort"] = *effort;
   }
   read_template_args(body, chat);
@@ -244,20 +315,18 @@ FieldTable prompt_rows() {
       {.name = "messages", .types = kListField, .about = "The conversation", .required = true},
       {"system", kTextField | kListField, "The system message: a text, or text blocks"},
       {"tools", kListField, "Tools that the model may use, with input_schema"},
-      {"tool_choice", kObjectField, "{\"type\": \"auto\" or \"none\", \"disable_parallel_tool_use\"}"},
+      {"tool_choice", kTextField | kObjectField, "{\"type\": \"auto\" or \"none\", \"disable_parallel_tool_use\"}"},
       {"thinking", kObjectField,
        "{\"type\": \"enabled\", \"adaptive\", \"between_tools\" or \"disabled\"}; absent: disabled"},
       {"output_config", kObjectField, "{\"effort\"}"},
       {"chat_template_kwargs", kObjectField, "Arguments of the chat template"},
-      // Accepted, and of no effect here.
-      {"cache_control", kObjectField},
-      {"speed", kTextField},
-      {"context_management", kObjectField},
-      {"user_profile_id", kTextField},
-      {"workspace_id", kTextField},
-      {"betas", kListField},
-      // Known, and refused.
-      {"mcp_servers", kListField, "Not supported"},
+      ignored_field("cache_control", "Prefixes are always kept"),
+      ignored_field("speed"),
+      ignored_field("context_management", "Contexts are left as they come"),
+      ignored_field("user_profile_id"),
+      ignored_field("workspace_id"),
+      ignored_field("betas"),
+      ignored_field("mcp_servers", "Left out with a remark: this server runs no tools"),
   };
 }
 
@@ -268,7 +337,7 @@ struct ReadPrompt {
 
 ReadPrompt read_prompt(const Fields& body, SchemaContext& context, Chat& chat) {
   if (const Json* servers = body.find("mcp_servers"); servers != nullptr && !servers->empty()) {
-    body.fail_at("mcp_servers", "is not supported: this server has no tools of its own");
+    context.leave_out("mcp_servers", "tools that this server does not run");
   }
   const Json& messages = *body.find("messages");
   if (messages.empty()) body.fail_at("messages", "the list is empty");
@@ -276,9 +345,11 @@ ReadPrompt read_prompt(const Fields& body, SchemaContext& context, Chat& chat) {
   read_system(body, context, chat);
   MessageReader reader(context, chat);
   for (size_t i = 0; i < messages.size(); ++i) reader.read(messages[i], element_path("messages", i));
+  reader.end();
+  if (chat.messages.empty()) body.fail_at("messages", "there is no text in any of them");
   read_tools(body, context, chat);
   ReadPrompt out;
-  out.parallel_tool_calls = read_tool_choice(body, context, chat);
+  out.parallel_tool_calls = choose_tools(body, chat);
   out.omit_thinking = read_thinking(body, context, chat);
   // An assistant's message at the end is the beginning of the answer.
   const ChatMessage& last = chat.messages.back();
@@ -297,20 +368,20 @@ const FieldTable& message_request_table() {
     const FieldTable more = {
         {.name = "max_tokens",
          .types = kIntegerField,
-         .about = "Of the answer, thinking and all",
-         .minimum = 0,
+         .about = "Of the answer, thinking and all; -1: no limit",
+         .minimum = -1,
          .maximum = kMaxCount,
          .required = true},
-        {"stop_sequences", kListField, "The answer ends before the first of these"},
         {"stream", kBooleanField, "Server-sent events"},
-        {"metadata", kObjectField},
-        {"service_tier", kTextField},
-        {"inference_geo", kTextField},
-        {"diagnostics", kObjectField},
-        {"container", kTextField | kObjectField, "Not supported"},
+        ignored_field("metadata"),
+        ignored_field("service_tier"),
+        ignored_field("inference_geo"),
+        ignored_field("diagnostics"),
+        ignored_field("container", "Left out with a remark: this server runs no code"),
     };
     rows.insert(rows.end(), more.begin(), more.end());
     add_sampling_fields(rows);
+    add_foreign_fields(rows);
     return rows;
   }();
   return table;
@@ -327,15 +398,11 @@ MessageJob read_message_request(const Json& json, SchemaContext& context) {
   GenerationJob& job = out.job;
   Chat& chat = job.input.emplace<Chat>();
   job.model = body.text("model").value_or("");
-  if (body.has("container")) body.fail_at("container", "is not supported");
-  read_sampling(body, job.sampling);
-  job.max_new_tokens = body.integer("max_tokens");
-  job.stop = read_stop(body, "stop_sequences", context);
+  if (body.has("container")) context.leave_out("container", "this server runs no code");
+  read_sampling(body, context, job);
+  constexpr std::string_view kLengthName[] = {"max_tokens"};
+  job.max_new_tokens = limit_of(read_length(body, kLengthName, 0));
   job.stream = body.boolean("stream", false);
-  static const FieldTable metadata_table = {{"user_id"}};
-  if (const Json* metadata = body.find("metadata")) {
-    const Fields read(*metadata, "metadata", metadata_table, &context.remarks);
-  }
   const ReadPrompt prompt = read_prompt(body, context, chat);
   job.parallel_tool_calls = prompt.parallel_tool_calls;
   out.omit_thinking = prompt.omit_thinking;

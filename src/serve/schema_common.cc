@@ -52,6 +52,14 @@ void read_logit_bias(const Fields& fields, const SchemaContext& context, Samplin
 
 const std::vector<std::string_view> kReasoningEfforts = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
 
+const std::vector<std::string_view> kLengthNames = {"max_completion_tokens", "max_tokens", "max_new_tokens",
+                                                    "n_predict", "num_predict"};
+
+void SchemaContext::leave_out(const std::string& path, std::string_view what) {
+  if (left_out.size() < 64) left_out.push_back(path);
+  remark(fmt::format("{}: left out: {}", path, what));
+}
+
 void add_sampling_fields(FieldTable& table) {
   const FieldTable rows = {
       {"temperature", kNumberField, "0: always the likeliest token", 0, 100},
@@ -59,54 +67,103 @@ void add_sampling_fields(FieldTable& table) {
       {"top_k", kIntegerField, "The k likeliest tokens; 0 or -1: all", -1, 2147483647},
       {"min_p", kNumberField, "Tokens of at least this part of the largest probability", 0, 1},
       {"repetition_penalty", kNumberField, "Divides the scores of tokens in prompt or answer", 0.01, 100},
+      {"repeat_penalty", kNumberField, "The same, as llama-server and Ollama call it", 0.01, 100},
+      {"repeat_last_n", kIntegerField, "Penalties look at the whole text: only -1, and 0 for none, where there are any",
+       -1, 2147483647},
+      {"presence_penalty", kNumberField, "Lowers the scores of tokens that the answer has", -2, 2},
+      {"frequency_penalty", kNumberField, "The same, for each time that it has them", -2, 2},
+      {"logit_bias", kObjectField, "Token ids and what is added to their scores, -100 to 100"},
+      {"seed", kIntegerField, "Same seed, same answer; answer i of n has the seed + i; -1: any"},
+      {"random_seed", kIntegerField, "The same, as Mistral calls it"},
+      {"stop", kTextField | kListField, "The answer ends before the first of these"},
+      {"stop_sequences", kTextField | kListField, "The same, as Anthropic calls it"},
+      {"stop_token_ids", kListField, "Tokens that end the answer, besides the model's own"},
+      {"ignore_eos", kBooleanField, "Go on after an end-of-turn token"},
   };
   table.insert(table.end(), rows.begin(), rows.end());
 }
 
 void add_openai_fields(FieldTable& table) {
   const FieldTable rows = {
-      {"presence_penalty", kNumberField, "Lowers the scores of tokens that the answer has", -2, 2},
-      {"frequency_penalty", kNumberField, "The same, for each time that it has them", -2, 2},
-      {"logit_bias", kObjectField, "Token ids and what is added to their scores, -100 to 100"},
-      {"seed", kIntegerField, "Same seed, same answer; answer i of n has the seed + i"},
-      {"stop", kTextField | kListField, "The answer ends before the first of these"},
-      {"stop_token_ids", kListField, "Tokens that end the answer, besides the model's own"},
-      {"ignore_eos", kBooleanField, "Go on after an end-of-turn token"},
       {"stream", kBooleanField, "Server-sent events"},
       {"stream_options", kObjectField},
       {"n", kIntegerField, "Answers to each prompt", 1, kMaxCount},
-      {"user", kTextField},
   };
   table.insert(table.end(), rows.begin(), rows.end());
 }
 
-void read_sampling(const Fields& fields, SamplingRequest& out) {
-  out.temperature = fields.number("temperature");
-  out.top_p = fields.number("top_p");
-  out.top_k = fields.integer("top_k");
-  out.min_p = fields.number("min_p");
-  out.repetition_penalty = fields.number("repetition_penalty");
+namespace {
+
+// The value of a field that has several names; null if none is given. Different values are a 400.
+const Json* find_any(const Fields& fields, std::initializer_list<std::string_view> names) {
+  std::string_view first;
+  for (const std::string_view name : names) {
+    if (!fields.has(name)) continue;
+    if (first.empty()) {
+      first = name;
+    } else if (*fields.find(name) != *fields.find(first)) {
+      fields.fail_at(name, fmt::format("is the same as {}, which says another", first));
+    }
+  }
+  return first.empty() ? nullptr : fields.find(first);
+}
+
+void read_penalties(const Fields& fields, SamplingRequest& out) {
+  if (const Json* penalty = find_any(fields, {"repetition_penalty", "repeat_penalty"})) {
+    out.repetition_penalty = penalty->get<double>();
+  }
+  out.presence_penalty = fields.number("presence_penalty").value_or(0);
+  out.frequency_penalty = fields.number("frequency_penalty").value_or(0);
+  const int64_t window = fields.integer("repeat_last_n").value_or(-1);
+  if (window == 0) {
+    out.repetition_penalty = 1;
+    out.presence_penalty = out.frequency_penalty = 0;
+  }
+  const bool any = out.repetition_penalty.value_or(1) != 1 || out.presence_penalty != 0 || out.frequency_penalty != 0;
+  if (window > 0 && any) {
+    fields.fail_at("repeat_last_n", "penalties look at the whole text here: only -1, or 0 for none");
+  }
+}
+
+std::optional<uint64_t> read_seed(const Fields& fields) {
+  const Json* given = find_any(fields, {"seed", "random_seed"});
+  if (given == nullptr) return std::nullopt;
+  const int64_t seed = *fields.integer(fields.has("seed") ? "seed" : "random_seed");
+  return seed == -1 ? std::nullopt : std::optional(static_cast<uint64_t>(seed));
+}
+
+void read_stop_token_ids(const Fields& fields, const SchemaContext& context, GenerationJob& out) {
+  const Json* ids = fields.find("stop_token_ids");
+  if (ids == nullptr) return;
+  check_count(fields.path_of("stop_token_ids"), ids->size(), context.limits.max_stop_strings, "token ids");
+  for (const Json& id : *ids) {
+    if (!id.is_number_integer() || id < 0 || id >= context.vocab_size) {
+      fields.fail_at("stop_token_ids",
+                     fmt::format("{} is no token id: they are in [0, {})",
+                                 id.is_number() ? dump_json(id) : std::string(json_type_name(id)), context.vocab_size));
+    }
+    out.stop_token_ids.push_back(id.get<int32_t>());
+  }
+}
+
+}  // namespace
+
+void read_sampling(const Fields& fields, SchemaContext& context, GenerationJob& out) {
+  out.sampling.temperature = fields.number("temperature");
+  out.sampling.top_p = fields.number("top_p");
+  out.sampling.top_k = fields.integer("top_k");
+  out.sampling.min_p = fields.number("min_p");
+  read_penalties(fields, out.sampling);
+  read_logit_bias(fields, context, out.sampling);
+  out.sampling.seed = read_seed(fields);
+  find_any(fields, {"stop", "stop_sequences"});
+  out.stop = read_stop(fields, fields.has("stop") ? "stop" : "stop_sequences", context);
+  read_stop_token_ids(fields, context, out);
+  out.ignore_eos = fields.boolean("ignore_eos", false);
 }
 
 void read_openai_fields(const Fields& fields, SchemaContext& context, GenerationJob& out) {
-  read_sampling(fields, out.sampling);
-  out.sampling.presence_penalty = fields.number("presence_penalty").value_or(0);
-  out.sampling.frequency_penalty = fields.number("frequency_penalty").value_or(0);
-  read_logit_bias(fields, context, out.sampling);
-  if (const auto seed = fields.integer("seed")) out.sampling.seed = static_cast<uint64_t>(*seed);
-  out.stop = read_stop(fields, "stop", context);
-  if (const Json* ids = fields.find("stop_token_ids")) {
-    check_count(fields.path_of("stop_token_ids"), ids->size(), context.limits.max_stop_strings, "token ids");
-    for (const Json& id : *ids) {
-      if (!id.is_number_integer() || id < 0 || id >= context.vocab_size) {
-        fields.fail_at("stop_token_ids", fmt::format("{} is no token id: they are in [0, {})",
-                                                     id.is_number() ? dump_json(id) : std::string(json_type_name(id)),
-                                                     context.vocab_size));
-      }
-      out.stop_token_ids.push_back(id.get<int32_t>());
-    }
-  }
-  out.ignore_eos = fields.boolean("ignore_eos", false);
+  read_sampling(fields, context, out);
   out.stream = fields.boolean("stream", false);
   out.n = fields.integer("n").value_or(1);
   if (out.n > context.limits.max_n) {
@@ -118,6 +175,30 @@ void read_openai_fields(const Fields& fields, SchemaContext& context, Generation
     out.include_usage = read.boolean("include_usage", false);
   }
 }
+
+void add_length_fields(FieldTable& table) {
+  const FieldTable rows = {
+      {"max_new_tokens", kIntegerField, "The same as max_tokens, in Hugging Face's and SGLang's words", -1, kMaxCount},
+      {"n_predict", kIntegerField, "The same, as llama-server calls it; -1, -2: no limit", -2, kMaxCount},
+      {"num_predict", kIntegerField, "The same, as Ollama calls it; -1, -2: no limit", -2, kMaxCount},
+  };
+  table.insert(table.end(), rows.begin(), rows.end());
+}
+
+std::optional<int64_t> read_length(const Fields& fields, std::span<const std::string_view> names, int64_t least) {
+  for (const std::string_view name : names) {
+    const std::optional<int64_t> length = fields.integer(name);
+    if (!length) continue;
+    if (*length < 0) return kNoLimit;
+    if (*length < least) {
+      fields.fail_at(name, fmt::format("must be at least {}, or -1 for no limit, found {}", least, *length));
+    }
+    return length;
+  }
+  return std::nullopt;
+}
+
+std::optional<int64_t> limit_of(std::optional<int64_t> length) { return length == kNoLimit ? std::nullopt : length; }
 
 std::vector<std::string> read_stop(const Fields& fields, std::string_view name, const SchemaContext& context) {
   const Json* value = fields.find(name);
@@ -206,11 +287,62 @@ void allow_tools(const std::string& path, const std::set<std::string>& names, Ch
   });
 }
 
-Json tool_arguments(const std::string& path, const std::string& text, SchemaContext& context) {
+ToolChoice read_tool_choice(const Fields& body) {
+  const Json* choice = body.find("tool_choice");
+  if (choice == nullptr) return {};
+  const std::string path = body.path_of("tool_choice");
+  static const FieldTable table = {{.name = "type", .required = true},
+                                   {"disable_parallel_tool_use", kBooleanField},
+                                   {"mode", kTextField},
+                                   {"tools", kListField},
+                                   {"allowed_tools", kObjectField}};
+  const bool word = choice->is_string();
+  if (!word && !choice->contains("type") && choice->contains("function")) not_yet_structured(path, "a named tool");
+  const Json object = word ? Json{{"type", *choice}} : Json();
+  const Fields read(word ? object : *choice, path, table, nullptr);
+  const std::string type = *read.text("type");
+  ToolChoice out;
+  out.parallel = !read.boolean("disable_parallel_tool_use", false);
+  if (type == "none") {
+    out.kind = ToolChoice::Kind::kNone;
+  } else if (type == "required" || type == "any") {
+    not_yet_structured(path, quoted_name(type));
+  } else if (type == "function" || type == "tool" || type == "custom") {
+    not_yet_structured(path, "a named tool");
+  } else if (type == "allowed_tools" && !word) {
+    // OpenAI's chat completions have an object in between.
+    static const FieldTable allowed_table = {{.name = "mode", .choices = {"auto", "required"}},
+                                             {.name = "tools", .types = kListField, .required = true}};
+    const Json* inner = read.find("allowed_tools");
+    const Fields allowed(inner != nullptr ? *inner : *choice, inner != nullptr ? path + ".allowed_tools" : path,
+                         allowed_table, nullptr);
+    if (allowed.text("mode").value_or("auto") == "required") {
+      not_yet_structured(allowed.path_of("mode"), "\"required\"");
+    }
+    out.kind = ToolChoice::Kind::kAllowed;
+    out.allowed = allowed.find("tools");
+    out.allowed_path = allowed.path_of("tools");
+  } else if (type != "auto") {
+    bad_field(word ? path : path + ".type",
+              fmt::format("expected auto, none or allowed_tools, found {}, which is no tool of this server's",
+                          quoted_name(type)));
+  }
+  return out;
+}
+
+Json tool_arguments(const std::string& path, const Json* arguments, SchemaContext& context) {
+  const auto nothing = [](const Json& value) { return value.is_null() || (value.is_array() && value.empty()); };
+  if (arguments == nullptr || nothing(*arguments)) return Json::object();
+  if (arguments->is_object()) return *arguments;
+  if (!arguments->is_string()) {
+    bad_field(path, fmt::format("expected a string or an object, found {}", json_type_name(*arguments)));
+  }
+  const auto& text = arguments->get_ref<const std::string&>();
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return Json::object();
   try {
-    Json arguments = parse_exact_json(text, path);
-    if (arguments.is_object()) return arguments;
+    Json parsed = parse_exact_json(text, path);
+    if (parsed.is_object()) return parsed;
+    if (nothing(parsed)) return Json::object();
   } catch (const Error&) {  // as below
   }
   context.remark(path + ": not a JSON object, given to the model as text");
@@ -219,10 +351,6 @@ Json tool_arguments(const std::string& path, const std::string& text, SchemaCont
 
 void not_yet_structured(const std::string& path, std::string_view what) {
   bad_field(path, fmt::format("{} needs structured output, which this server does not have yet", what));
-}
-
-void reads_text_only(const std::string& path, std::string_view type) {
-  bad_field(path, fmt::format("content of type {} is not supported: the model reads text only", quoted_name(type)));
 }
 
 }  // namespace glimmer

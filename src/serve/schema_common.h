@@ -2,6 +2,7 @@
 #pragma once
 
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,22 +16,35 @@ namespace glimmer {
 struct SchemaContext {
   const ApiLimits& limits;
   int64_t vocab_size = 0;
-  std::vector<std::string> remarks;  // for the log: fields that are ignored, text that had to be mended
+  std::vector<std::string> remarks;   // for the log: fields that are ignored, text that had to be mended
+  std::vector<std::string> left_out;  // of the conversation and its tools, by their paths; each is a remark too
 
   void remark(std::string text) {
     if (remarks.size() < 64) remarks.push_back(std::move(text));  // a hostile body may give cause for thousands
   }
+  // The model does not see what is at `path`.
+  void leave_out(const std::string& path, std::string_view what);
 };
 
 inline constexpr double kMaxCount = 100'000'000;  // of tokens, that anyone may ask for
 
-// Rows that several tables have: temperature, top_p, top_k, min_p, repetition_penalty; and the OpenAI APIs' own:
-// presence_penalty, frequency_penalty, logit_bias, seed, stop, stream, stream_options, and what vLLM and SGLang add.
+// Rows that several tables have: how to sample and where to stop, for all APIs; and OpenAI's own stream, n and the
+// like. What a field is called by another server is a row too; both with different values are a 400. foreign_fields.h
+// has the rest of their fields, to be added last.
 void add_sampling_fields(FieldTable& table);
 void add_openai_fields(FieldTable& table);
 
-void read_sampling(const Fields& fields, SamplingRequest& out);
+void read_sampling(const Fields& fields, SchemaContext& context, GenerationJob& out);
 void read_openai_fields(const Fields& fields, SchemaContext& context, GenerationJob& out);
+
+// The most tokens of an answer: the first of these fields that is given; kNoLimit for -1, which clients write for no
+// limit; nothing if none is given. `least` is the smallest that is allowed otherwise.
+inline constexpr int64_t kNoLimit = -1;
+std::optional<int64_t> read_length(const Fields& fields, std::span<const std::string_view> names, int64_t least);
+std::optional<int64_t> limit_of(std::optional<int64_t> length);  // as GenerationJob::max_new_tokens has it
+// Other servers' names for it: rows, and for read_length behind the API's own.
+void add_length_fields(FieldTable& table);
+extern const std::vector<std::string_view> kLengthNames;
 
 // A string, or a list of them.
 std::vector<std::string> read_stop(const Fields& fields, std::string_view name, const SchemaContext& context);
@@ -57,14 +71,25 @@ struct DeclaredTool {
 };
 void add_tool(const DeclaredTool& tool, const SchemaContext& context, std::set<std::string>& names, Chat& chat);
 
+// What tool_choice says in any of its spellings: "auto", {"type": "any"}, {"type": "function", "function": {...}}, ...
+// A choice that needs structured output, or that is none, is a 400.
+struct ToolChoice {
+  enum class Kind { kAuto, kNone, kAllowed };
+  Kind kind = Kind::kAuto;
+  bool parallel = true;           // false: disable_parallel_tool_use
+  const Json* allowed = nullptr;  // of kAllowed: the list of tools
+  std::string allowed_path;
+};
+ToolChoice read_tool_choice(const Fields& body);
+
 // Leaves only those tools; throws for a name that is not declared.
 void allow_tools(const std::string& path, const std::set<std::string>& names, Chat& chat);
 
-// The object that `text` holds, as a model once wrote it. What is no JSON object becomes {"arguments": text}: a client
-// sends back what an answer had, and one broken call must not end its conversation.
-Json tool_arguments(const std::string& path, const std::string& text, SchemaContext& context);
+// Arguments of a call, as a model once wrote them or as a client made an object of them; absent, empty, null and [] are
+// {}. What is no JSON object becomes {"arguments": text}: a client sends back what an answer had, and one broken call
+// must not end its conversation.
+Json tool_arguments(const std::string& path, const Json* arguments, SchemaContext& context);
 
 [[noreturn]] void not_yet_structured(const std::string& path, std::string_view what);
-[[noreturn]] void reads_text_only(const std::string& path, std::string_view type);
 
 }  // namespace glimmer

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "base/quoted_name.h"
+#include "serve/content_parts.h"
+#include "serve/foreign_fields.h"
 
 namespace glimmer {
 namespace {
@@ -15,6 +17,9 @@ const FieldTable& message_table() {
       {"content", kTextField | kListField},
       {"reasoning_content", kTextField},
       {"reasoning", kTextField},
+      {"thinking", kTextField},
+      {"thinking_blocks", kListField},
+      {"reasoning_details", kListField},
       {"tool_calls", kListField},
       {"tool_call_id", kTextField},
       {"name", kTextField},
@@ -29,38 +34,36 @@ const FieldTable& message_table() {
 }
 
 const FieldTable& tool_call_table() {
-  static const FieldTable table = {
-      {"id", kTextField}, {"type", kTextField}, {"index", kIntegerField}, {"function", kObjectField}};
+  static const FieldTable table = {{"id", kTextField},
+                                   {"type", kTextField},
+                                   {"index", kIntegerField},
+                                   {"function", kObjectField},
+                                   {"custom", kObjectField}};
   return table;
 }
 
 const FieldTable& called_function_table() {
-  static const FieldTable table = {{.name = "name", .required = true}, {"arguments", kTextField | kObjectField}};
+  static const FieldTable table = {{.name = "name", .required = true},
+                                   {"arguments", kTextField | kObjectField | kListField}};
+  return table;
+}
+
+const FieldTable& called_custom_table() {
+  static const FieldTable table = {{.name = "name", .required = true}, {"input", kTextField}};
   return table;
 }
 
 const FieldTable& tool_table() {
-  static const FieldTable table = {{.name = "type", .required = true}, {"function", kObjectField}};
+  static const FieldTable table = {{"type"}, {"function", kObjectField}};
   return table;
 }
 
 const FieldTable& function_table() {
-  static const FieldTable table = {
-      {.name = "name", .required = true}, {"description"}, {"parameters", kObjectField}, {"strict", kBooleanField}};
-  return table;
-}
-
-const FieldTable& tool_choice_table() {
-  static const FieldTable table = {{.name = "type", .required = true},
-                                   {"function", kObjectField},
-                                   {"custom", kObjectField},
-                                   {"allowed_tools", kObjectField}};
-  return table;
-}
-
-const FieldTable& allowed_tools_table() {
-  static const FieldTable table = {{.name = "mode", .choices = {"auto", "required"}, .required = true},
-                                   {.name = "tools", .types = kListField, .required = true}};
+  static const FieldTable table = {{.name = "name", .required = true},
+                                   {"description"},
+                                   {"parameters", kObjectField},
+                                   {"strict", kBooleanField},
+                                   {"type"}};
   return table;
 }
 
@@ -70,52 +73,28 @@ const FieldTable& thinking_table() {
   return table;
 }
 
-const FieldTable& part_table() {
-  static const FieldTable table = {{.name = "type", .required = true},
-                                   {"text", kTextField},
-                                   {"refusal", kTextField},
-                                   {"cache_control", kObjectField},
-                                   {"prompt_cache_breakpoint", kObjectField}};
-  return table;
-}
-
-// The text of one part of a message.
-std::string part_text(const Json& part, const std::string& path, SchemaContext& context) {
-  if (part.is_string()) return part.get<std::string>();
-  // The fields of other kinds of parts are no news: the part is refused.
-  const Fields read(part, path, part_table(), nullptr);
-  const std::string type = *read.text("type");
-  if (type != "text" && type != "refusal") reads_text_only(path, type);
-  const Fields logged(part, path, part_table(), &context.remarks);
-  const auto text = read.text(type == "text" ? "text" : "refusal");
-  if (!text) read.fail_at(type == "text" ? "text" : "refusal", "is missing");
-  return *text;
-}
-
-std::string content_text(const Fields& message, SchemaContext& context) {
-  const Json* content = message.find("content");
-  if (content == nullptr) return {};
-  if (content->is_string()) return content->get<std::string>();
-  std::string text;
-  for (size_t i = 0; i < content->size(); ++i) {
-    text += part_text((*content)[i], element_path(message.path_of("content"), i), context);
-  }
-  return text;
+// {"name", "arguments"}, as tool_calls have it and once function_call.
+ChatToolCall read_called_function(const Json& called, const std::string& path, SchemaContext& context) {
+  const Fields function(called, path, called_function_table(), &context.remarks);
+  const Json arguments = tool_arguments(function.path_of("arguments"), function.find("arguments"), context);
+  return {"", *function.text("name"), arguments};
 }
 
 ChatToolCall read_tool_call(const Json& call, const std::string& path, SchemaContext& context) {
   const Fields read(call, path, tool_call_table(), &context.remarks);
-  if (const auto type = read.text("type"); type && *type != "function") {
-    read.fail_at("type", fmt::format("expected \"function\", found {}", quoted_name(*type)));
+  const std::string type = read.text("type").value_or("");
+  ChatToolCall out;
+  if (type == "custom") {
+    if (!read.has("custom")) read.fail_at("custom", "is missing");
+    const Fields custom(*read.find("custom"), read.path_of("custom"), called_custom_table(), &context.remarks);
+    out = {"", *custom.text("name"), {{"input", custom.text("input").value_or("")}}};
+  } else if (type.empty() || type == "function") {
+    if (!read.has("function")) read.fail_at("function", "is missing");
+    out = read_called_function(*read.find("function"), read.path_of("function"), context);
+  } else {
+    read.fail_at("type", fmt::format("expected function or custom, found {}", quoted_name(type)));
   }
-  if (!read.has("function")) read.fail_at("function", "is missing");
-  const Fields function(*read.find("function"), read.path_of("function"), called_function_table(), &context.remarks);
-  ChatToolCall out{read.text("id").value_or(""), *function.text("name"), Json::object()};
-  if (const Json* arguments = function.find("arguments")) {
-    out.arguments = arguments->is_object()
-                        ? *arguments
-                        : tool_arguments(function.path_of("arguments"), arguments->get<std::string>(), context);
-  }
+  out.id = read.text("id").value_or("");
   return out;
 }
 
@@ -126,15 +105,45 @@ bool is_begun(const Json& message, const std::string& path) {
   return read.boolean("prefix", false) || read.boolean("partial", false);
 }
 
+// Of the fields by which clients give reasoning back, the first that there is; nothing without any.
+std::optional<std::string> read_reasoning(const Fields& message, SchemaContext& context) {
+  for (const char* name : {"reasoning_content", "reasoning", "thinking"}) {
+    if (message.has(name)) return message.text(name);
+  }
+  // Lists of Anthropic's thinking blocks (LiteLLM), and of OpenRouter's "reasoning.text", "reasoning.summary", ...
+  for (const char* name : {"thinking_blocks", "reasoning_details"}) {
+    const Json* blocks = message.find(name);
+    if (blocks == nullptr) continue;
+    std::string text;
+    for (const Json& block : *blocks) {
+      for (const char* field : {"thinking", "text", "summary"}) {
+        if (!block.is_object() || !block.contains(field) || !block[field].is_string()) continue;
+        text += block[field].get<std::string>();
+        break;
+      }
+    }
+    if (!text.empty()) return text;
+    if (!blocks->empty()) context.leave_out(message.path_of(name), "reasoning without a text");
+  }
+  return std::nullopt;
+}
+
 ChatMessage read_message(const Json& message, const std::string& path, SchemaContext& context) {
   const Fields read(message, path, message_table(), &context.remarks);
   const std::string role = *read.text("role");
+  const bool tool = role == "tool" || role == "function";
+  const ContentRules rules{.unknown = tool ? UnknownParts::kLeaveOut : UnknownParts::kRefuse};
+  ContentText content = read_content(read.find("content"), read.path_of("content"), rules, context);
   ChatMessage out;
-  out.content = content_text(read, context);
+  out.content = std::move(content.text);
   if (role == "assistant") {
     out.role = ChatMessage::Role::kAssistant;
-    out.reasoning = read.has("reasoning_content") ? read.text("reasoning_content") : read.text("reasoning");
-    if (read.has("function_call")) read.fail_at("function_call", "is not supported: use tool_calls");
+    out.reasoning = read_reasoning(read, context);
+    if (!out.reasoning) out.reasoning = std::move(content.reasoning);
+    if (out.content.empty()) out.content = read.text("refusal").value_or("");
+    if (const Json* call = read.find("function_call")) {
+      out.tool_calls.push_back(read_called_function(*call, read.path_of("function_call"), context));
+    }
     if (const Json* calls = read.find("tool_calls")) {
       for (size_t i = 0; i < calls->size(); ++i) {
         const std::string call_path = element_path(read.path_of("tool_calls"), i);
@@ -143,10 +152,10 @@ ChatMessage read_message(const Json& message, const std::string& path, SchemaCon
     }
     return out;
   }
-  if (!read.has("content")) read.fail_at("content", "is missing");
+  if (content.reasoning) context.leave_out(read.path_of("content"), "reasoning that is not the assistant's");
   if (role == "user") {
     out.role = ChatMessage::Role::kUser;
-  } else if (role == "tool" || role == "function") {
+  } else if (tool) {
     out.role = ChatMessage::Role::kTool;
     out.tool_call_id = read.text("tool_call_id").value_or("");
   } else {
@@ -156,54 +165,50 @@ ChatMessage read_message(const Json& message, const std::string& path, SchemaCon
 }
 
 // The names in a list of {"type": "function", "function": {"name"}}.
-std::set<std::string> allowed_names(const Fields& allowed) {
+std::set<std::string> allowed_names(const ToolChoice& choice, SchemaContext& context) {
   std::set<std::string> names;
-  const Json& tools = *allowed.find("tools");
-  for (size_t i = 0; i < tools.size(); ++i) {
-    const std::string path = element_path(allowed.path_of("tools"), i);
-    const Fields tool(tools[i], path, tool_table(), nullptr);
-    if (!tool.has("function")) tool.fail_at("function", "is missing");
-    const Fields function(*tool.find("function"), tool.path_of("function"), function_table(), nullptr);
+  for (size_t i = 0; i < choice.allowed->size(); ++i) {
+    const Json& element = (*choice.allowed)[i];
+    const std::string path = element_path(choice.allowed_path, i);
+    const Fields tool(element, path, tool_table(), nullptr);
+    if (const std::string type = tool.text("type").value_or("function"); type != "function") {
+      context.leave_out(path, "a tool of type " + quoted_name(type));
+      continue;
+    }
+    const Json* inner = tool.find("function");
+    const Fields function(inner != nullptr ? *inner : element, inner != nullptr ? tool.path_of("function") : path,
+                          function_table(), nullptr);
     names.insert(*function.text("name"));
   }
   return names;
 }
 
-void read_tool_choice(const Fields& body, SchemaContext& context, Chat& chat) {
-  const Json* choice = body.find("tool_choice");
-  if (choice == nullptr) return;
-  const std::string path = body.path_of("tool_choice");
-  if (choice->is_string()) {
-    const auto& name = choice->get_ref<const std::string&>();
-    if (name == "required") not_yet_structured(path, "\"required\"");
-    if (name == "none") chat.tools.clear();
-    return;  // "auto": nothing changes
-  }
-  const Fields read(*choice, path, tool_choice_table(), &context.remarks);
-  const std::string type = *read.text("type");
-  if (type == "function" || type == "custom") not_yet_structured(path, "a named tool");
-  if (type != "allowed_tools" || !read.has("allowed_tools")) {
-    read.fail_at("type", fmt::format("expected function or allowed_tools, found {}", quoted_name(type)));
-  }
-  const Fields allowed(*read.find("allowed_tools"), read.path_of("allowed_tools"), allowed_tools_table(),
-                       &context.remarks);
-  if (*allowed.text("mode") == "required") not_yet_structured(allowed.path_of("mode"), "\"required\"");
-  allow_tools(allowed.path_of("tools"), allowed_names(allowed), chat);
+void choose_tools(const Fields& body, SchemaContext& context, GenerationJob& job) {
+  const ToolChoice choice = read_tool_choice(body);
+  if (!choice.parallel) job.parallel_tool_calls = false;
+  if (choice.kind == ToolChoice::Kind::kNone) job.chat().tools.clear();
+  if (choice.kind != ToolChoice::Kind::kAllowed) return;
+  allow_tools(choice.allowed_path, allowed_names(choice, context), job.chat());
 }
 
-void read_response_format(const Fields& body) {
-  const Json* format = body.find("response_format");
-  if (format == nullptr) return;
+const FieldTable& reasoning_table() {
   static const FieldTable table = {
-      {.name = "type", .choices = {"text", "json_object", "json_schema"}, .required = true}};
-  const Fields read(*format, body.path_of("response_format"), table, nullptr);
-  const std::string type = *read.text("type");
-  if (type != "text") not_yet_structured(body.path_of("response_format"), quoted_name(type));
+      {"enabled", kBooleanField},  {.name = "effort", .choices = kReasoningEfforts},
+      ignored_field("max_tokens"), ignored_field("exclude"),
+      ignored_field("summary"),
+  };
+  return table;
 }
 
 void read_thinking(const Fields& body, SchemaContext& context, Chat& chat) {
+  if (const Json* reasoning = body.find("reasoning")) {  // as OpenRouter has it
+    const Fields read(*reasoning, body.path_of("reasoning"), reasoning_table(), &context.remarks);
+    if (const auto enabled = read.boolean("enabled")) chat.thinking = *enabled;
+    if (const auto effort = read.text("effort")) apply_reasoning_effort(*effort, chat);
+  }
   if (const auto effort = body.text("reasoning_effort")) apply_reasoning_effort(*effort, chat);
-  if (const Json* thinking = body.find("thinking")) {  // as GLM's own API has it
+  if (const auto enabled = body.boolean("enable_thinking")) chat.thinking = *enabled;  // as Qwen's API has it
+  if (const Json* thinking = body.find("thinking")) {                                  // as GLM's own API has it
     const Fields read(*thinking, body.path_of("thinking"), thinking_table(), &context.remarks);
     chat.thinking = *read.text("type") == "enabled";
     if (const auto clear = read.boolean("clear_thinking")) chat.template_args["clear_thinking"] = *clear;
@@ -249,39 +254,40 @@ const FieldTable& chat_completion_table() {
     FieldTable rows = {
         {"model", kTextField, "Any: there is one model"},
         {.name = "messages", .types = kListField, .about = "The conversation", .required = true},
-        {"max_tokens", kIntegerField, "Of the answer, reasoning and all", 1, kMaxCount},
-        {"max_completion_tokens", kIntegerField, "The same", 1, kMaxCount},
+        {"max_tokens", kIntegerField, "Of the answer, reasoning and all; -1: no limit", -1, kMaxCount},
+        {"max_completion_tokens", kIntegerField, "The same; counts where both are given", -1, kMaxCount},
         {"logprobs", kBooleanField, "The probability of each token of the answer's text"},
         {"top_logprobs", kIntegerField, "And those of the likeliest", 0, 20},
         {"tools", kListField, "Functions that the model may call"},
-        {.name = "tool_choice", .types = kTextField | kObjectField, .choices = {"none", "auto", "required"}},
+        {"tool_choice", kTextField | kObjectField, "auto, none, or {\"type\": \"allowed_tools\", ...} with mode auto"},
         {"parallel_tool_calls", kBooleanField, "false: the answer ends with its first call"},
-        {"response_format", kObjectField, "Only {\"type\": \"text\"}"},
         {.name = "reasoning_effort", .about = "none and minimal: no thinking", .choices = kReasoningEfforts},
+        {"reasoning", kObjectField, "{\"effort\", \"enabled\"}, as OpenRouter has it"},
+        {"enable_thinking", kBooleanField, "As Qwen's API has it"},
         {"thinking", kObjectField, "{\"type\": \"enabled\" or \"disabled\", \"clear_thinking\"}"},
         {"chat_template_kwargs", kObjectField, "Arguments of the chat template: enable_thinking, ..."},
         {"continue_final_message", kBooleanField, "The answer goes on where the last message, the assistant's, ends"},
         {"add_generation_prompt", kBooleanField, "false: the prompt ends with the last message"},
-        // Accepted, and of no effect here.
-        {"metadata", kObjectField},
-        {"store", kBooleanField},
-        {"service_tier", kTextField},
-        {"safety_identifier", kTextField},
-        {"prompt_cache_key", kTextField},
-        {"prompt_cache_options", kObjectField},
-        {"prompt_cache_retention", kTextField},
-        {"verbosity", kTextField},
-        {"prediction", kObjectField},
-        {"moderation", kObjectField},
-        // Known, and refused.
-        {"modalities", kListField, "Only [\"text\"]"},
-        {"audio", kObjectField, "Not supported"},
-        {"functions", kListField, "Not supported: use tools"},
-        {"function_call", kTextField | kObjectField, "Not supported: use tool_choice"},
-        {"web_search_options", kObjectField, "Not supported"},
+        ignored_field("metadata"),
+        ignored_field("store", "Nothing is stored"),
+        ignored_field("service_tier"),
+        ignored_field("safety_identifier"),
+        ignored_field("prompt_cache_key", "Prefixes are always kept"),
+        ignored_field("prompt_cache_options"),
+        ignored_field("prompt_cache_retention"),
+        ignored_field("verbosity"),
+        ignored_field("prediction"),
+        ignored_field("moderation"),
+        refused_field("modalities", "answers are text", {Json::array({"text"})}),
+        refused_field("audio", "answers are text"),
+        refused_field("functions", "use tools", {Json::array()}),
+        refused_field("function_call", "use tool_choice", {"auto", "none"}),
+        refused_field("web_search_options", "this server searches nothing"),
     };
     add_sampling_fields(rows);
     add_openai_fields(rows);
+    add_length_fields(rows);
+    add_foreign_fields(rows);
     return rows;
   }();
   return table;
@@ -314,12 +320,17 @@ void read_chat_tools(const Json& tools, const std::string& path, SchemaContext& 
   check_count(path, tools.size(), context.limits.max_tools, "tools");
   std::set<std::string> names;
   for (size_t i = 0; i < tools.size(); ++i) {
-    const Fields tool(tools[i], element_path(path, i), tool_table(), &context.remarks);
-    if (const std::string type = *tool.text("type"); type != "function") {
-      tool.fail_at("type", fmt::format("expected \"function\", found {}", quoted_name(type)));
+    const Fields tool(tools[i], element_path(path, i), tool_table(), nullptr);
+    if (const std::string type = tool.text("type").value_or("function"); type != "function") {
+      context.leave_out(tool.path(),
+                        fmt::format("a tool of type {}, which this server does not run", quoted_name(type)));
+      continue;
     }
-    if (!tool.has("function")) tool.fail_at("function", "is missing");
-    const Fields function(*tool.find("function"), tool.path_of("function"), function_table(), &context.remarks);
+    // As /v1/responses has it, a function's fields may be the tool's.
+    const bool flat = !tool.has("function") && tools[i].contains("name");
+    if (!flat && !tool.has("function")) tool.fail_at("function", "is missing");
+    const Fields function(flat ? tools[i] : *tool.find("function"), flat ? tool.path() : tool.path_of("function"),
+                          function_table(), &context.remarks);
     if (function.boolean("strict", false)) context.remark(function.path_of("strict") + ": not enforced");
     add_tool({function.path(), *function.text("name"), function.find("description"), function.find("parameters")},
              context, names, chat);
@@ -332,20 +343,12 @@ GenerationJob read_chat_completion(const Json& json, SchemaContext& context) {
   Chat& chat = job.input.emplace<Chat>();
   job.model = body.text("model").value_or("");
   read_openai_fields(body, context, job);
-  job.max_new_tokens =
-      body.has("max_completion_tokens") ? body.integer("max_completion_tokens") : body.integer("max_tokens");
+  job.max_new_tokens = limit_of(read_length(body, kLengthNames, 1));
   read_chat_logprobs(body, job);
-  for (const char* name : {"audio", "functions", "function_call", "web_search_options"}) {
-    if (body.has(name)) body.fail_at(name, "is not supported");
-  }
-  if (const Json* modalities = body.find("modalities")) {
-    if (*modalities != Json::array({"text"})) body.fail_at("modalities", "only [\"text\"] is supported");
-  }
-  read_response_format(body);
   read_chat_messages(*body.find("messages"), body.path_of("messages"), context, chat);
   if (const Json* tools = body.find("tools")) read_chat_tools(*tools, body.path_of("tools"), context, chat);
-  read_tool_choice(body, context, chat);
   job.parallel_tool_calls = body.boolean("parallel_tool_calls", true);
+  choose_tools(body, context, job);
   read_thinking(body, context, chat);
   read_answer_beginning(body, chat);
   return job;
@@ -359,7 +362,8 @@ const FieldTable& completion_table() {
          .types = kTextField | kListField,
          .about = "A text, a list of texts, token ids, or a list of lists of them. Names of special tokens are tokens",
          .required = true},
-        {"max_tokens", kIntegerField, "16 if absent", 0, kMaxCount},
+        {"max_tokens", kIntegerField, "16 if absent; -1: no limit", -1, kMaxCount},
+        {"max_completion_tokens", kIntegerField, "The same; counts where both are given", -1, kMaxCount},
         {"logprobs", kIntegerField, "The probabilities of the answer's tokens, and of so many of the likeliest", 0, 20},
         {"echo", kBooleanField, "The prompt before the answer"},
         {"suffix", kTextField, "What comes behind the answer: the model fills the gap"},
@@ -367,6 +371,8 @@ const FieldTable& completion_table() {
     };
     add_sampling_fields(rows);
     add_openai_fields(rows);
+    add_length_fields(rows);
+    add_foreign_fields(rows);
     return rows;
   }();
   return table;
@@ -378,7 +384,7 @@ GenerationJob read_completion(const Json& json, SchemaContext& context) {
   GenerationJob job;
   job.model = body.text("model").value_or("");
   read_openai_fields(body, context, job);
-  job.max_new_tokens = body.integer("max_tokens").value_or(kDefaultTokens);
+  job.max_new_tokens = limit_of(read_length(body, kLengthNames, 0).value_or(kDefaultTokens));
   job.top_logprobs = static_cast<int>(body.integer("logprobs").value_or(-1));
   job.echo = body.boolean("echo", false);
   job.suffix = body.text("suffix").value_or("");

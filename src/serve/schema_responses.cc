@@ -5,164 +5,48 @@
 #include <algorithm>
 
 #include "base/quoted_name.h"
+#include "serve/foreign_fields.h"
+#include "serve/responses_input.h"
 
 namespace glimmer {
 namespace {
 
-const FieldTable& item_table() {
-  static const FieldTable table = {
-      {"type", kTextField},
-      {"id", kTextField},
-      {"status", kTextField},
-      {.name = "role", .choices = {"user", "assistant", "system", "developer"}},
-      {"content", kTextField | kListField},
-      {"phase", kTextField},
-      {"call_id", kTextField},
-      {"name", kTextField},
-      {"arguments", kTextField},
-      {"output", kTextField | kListField},
-      {"summary", kListField},
-      {"encrypted_content", kTextField},
-  };
-  return table;
-}
-
-const FieldTable& part_table() {
-  static const FieldTable table = {
-      {.name = "type", .required = true}, {"text", kTextField},     {"refusal", kTextField},
-      {"annotations", kListField},        {"logprobs", kListField}, {"prompt_cache_breakpoint", kObjectField}};
-  return table;
-}
+constexpr std::string_view kStateless = "this server stores nothing, send the whole conversation as input";
 
 const FieldTable& tool_table() {
-  static const FieldTable table = {{.name = "type", .required = true},
+  static const FieldTable table = {{"type"},
                                    {"name"},
                                    {"description"},
                                    {"parameters", kObjectField},
-                                   {"strict", kBooleanField}};
+                                   {"strict", kBooleanField},
+                                   {"defer_loading", kBooleanField},
+                                   {"function", kObjectField}};
   return table;
 }
 
-const FieldTable& tool_choice_table() {
+const FieldTable& namespace_table() {
   static const FieldTable table = {{.name = "type", .required = true},
-                                   {"name"},
-                                   {.name = "mode", .choices = {"auto", "required"}},
-                                   {"tools", kListField}};
+                                   {.name = "name", .required = true},
+                                   {"description"},
+                                   {.name = "tools", .types = kListField, .required = true}};
+  return table;
+}
+
+const FieldTable& allowed_tool_table() {
+  static const FieldTable table = {{"type"}, {"name"}, {"namespace"}};
   return table;
 }
 
 const FieldTable& reasoning_table() {
   static const FieldTable table = {
       {.name = "effort", .choices = kReasoningEfforts},
-      {.name = "summary", .choices = {"auto", "concise", "detailed"}},
-      {.name = "generate_summary", .choices = {"auto", "concise", "detailed"}},
+      {.name = "summary", .choices = {"auto", "concise", "detailed", "none"}},
+      {.name = "generate_summary", .choices = {"auto", "concise", "detailed", "none"}},
       {.name = "context", .choices = {"auto", "current_turn", "all_turns"}},
       {"mode"},
   };
   return table;
 }
-
-// The text of a string or of a list of parts of these types.
-std::string text_of(const Fields& item, std::string_view name, std::initializer_list<std::string_view> types,
-                    SchemaContext& context) {
-  const Json* value = item.find(name);
-  if (value == nullptr) return {};
-  if (value->is_string()) return value->get<std::string>();
-  std::string text;
-  for (size_t i = 0; i < value->size(); ++i) {
-    const Json& part = (*value)[i];
-    const std::string path = element_path(item.path_of(name), i);
-    const Fields read(part, path, part_table(), nullptr);
-    const std::string type = *read.text("type");
-    if (std::find(types.begin(), types.end(), type) == types.end()) reads_text_only(path, type);
-    const Fields logged(part, path, part_table(), &context.remarks);
-    const std::string_view field = type == "refusal" ? "refusal" : "text";
-    const auto part_text = read.text(field);
-    if (!part_text) read.fail_at(field, "is missing");
-    text += *part_text;
-  }
-  return text;
-}
-
-// Puts items together to messages: what the assistant thought, said and called in one turn is one message.
-class InputReader {
- public:
-  InputReader(SchemaContext& context, Chat& chat) : context_(context), chat_(chat) {}
-
-  void read(const Json& item, const std::string& path) {
-    const Fields fields(item, path, item_table(), nullptr);
-    const std::string type = fields.text("type").value_or(fields.has("role") ? "message" : "");
-    if (type == "message") {
-      read_message(fields);
-    } else if (type == "reasoning") {
-      read_reasoning(fields);
-    } else if (type == "function_call") {
-      read_call(fields);
-    } else if (type == "function_call_output") {
-      if (!fields.has("output")) fields.fail_at("output", "is missing");
-      ChatMessage& message = chat_.messages.emplace_back();
-      message.role = ChatMessage::Role::kTool;
-      message.tool_call_id = fields.text("call_id").value_or("");
-      message.content = text_of(fields, "output", {"input_text", "output_text", "text"}, context_);
-    } else {
-      fields.fail_at("type", fmt::format("expected message, reasoning, function_call or function_call_output, found {}",
-                                         quoted_name(type)));
-    }
-    const Fields logged(item, path, item_table(), &context_.remarks);
-  }
-
- private:
-  void read_message(const Fields& fields) {
-    if (!fields.has("role")) fields.fail_at("role", "is missing");
-    if (!fields.has("content")) fields.fail_at("content", "is missing");
-    const std::string role = *fields.text("role");
-    const std::string text = text_of(fields, "content", {"input_text", "output_text", "text", "refusal"}, context_);
-    if (role == "assistant") {
-      assistant().content += text;
-      return;
-    }
-    ChatMessage& message = chat_.messages.emplace_back();
-    message.role = role == "user" ? ChatMessage::Role::kUser : ChatMessage::Role::kSystem;
-    message.content = text;
-  }
-
-  void read_reasoning(const Fields& fields) {
-    // The text itself; a summary only where there is none.
-    std::string text = text_of(fields, "content", {"reasoning_text"}, context_);
-    if (text.empty()) text = text_of(fields, "summary", {"summary_text"}, context_);
-    if (text.empty()) {
-      if (fields.has("encrypted_content")) context_.remark(fields.path() + ": encrypted reasoning is ignored");
-      return;
-    }
-    const bool begins_turn = !chat_.messages.empty() &&
-                             (!chat_.messages.back().content.empty() || !chat_.messages.back().tool_calls.empty());
-    ChatMessage& message = begins_turn ? next_assistant() : assistant();
-    message.reasoning = message.reasoning.value_or("") + text;
-  }
-
-  void read_call(const Fields& fields) {
-    const auto name = fields.text("name");
-    if (!name) fields.fail_at("name", "is missing");
-    const std::string arguments = fields.text("arguments").value_or("");
-    assistant().tool_calls.push_back(
-        {fields.text("call_id").value_or(""), *name, tool_arguments(fields.path_of("arguments"), arguments, context_)});
-  }
-
-  ChatMessage& assistant() {
-    if (!chat_.messages.empty() && chat_.messages.back().role == ChatMessage::Role::kAssistant) {
-      return chat_.messages.back();
-    }
-    return next_assistant();
-  }
-  ChatMessage& next_assistant() {
-    ChatMessage& message = chat_.messages.emplace_back();
-    message.role = ChatMessage::Role::kAssistant;
-    return message;
-  }
-
-  SchemaContext& context_;
-  Chat& chat_;
-};
 
 void read_input(const Fields& body, SchemaContext& context, Chat& chat) {
   if (const auto instructions = body.text("instructions")) {
@@ -177,63 +61,111 @@ void read_input(const Fields& body, SchemaContext& context, Chat& chat) {
   }
   if (input.empty()) body.fail_at("input", "the list is empty");
   check_count("input", input.size(), context.limits.max_messages, "items");
-  InputReader reader(context, chat);
-  for (size_t i = 0; i < input.size(); ++i) reader.read(input[i], element_path("input", i));
+  read_response_input(input, context, chat);
   if (chat.messages.empty()) body.fail_at("input", "there is no message in it");
 }
 
-void read_tools(const Json& tools, SchemaContext& context, Chat& chat) {
-  check_count("tools", tools.size(), context.limits.max_tools, "tools");
-  std::set<std::string> names;
-  for (size_t i = 0; i < tools.size(); ++i) {
-    const Fields tool(tools[i], element_path("tools", i), tool_table(), nullptr);
-    if (const std::string type = *tool.text("type"); type != "function") {
-      tool.fail_at("type", fmt::format("expected \"function\", found {}: this server runs no tools of its own",
-                                       quoted_name(type)));
+// Puts the declared functions into the chat, those of namespaces by both their names.
+class ToolsReader {
+ public:
+  ToolsReader(SchemaContext& context, ResponseJob& out) : context_(context), out_(out) {}
+
+  void read(const Json& tools, const std::string& path, const std::string& name_space) {
+    check_count(path, tools.size(), context_.limits.max_tools, "tools");
+    for (size_t i = 0; i < tools.size(); ++i) {
+      const std::string tool_path = element_path(path, i);
+      const Fields tool(tools[i], tool_path, tool_table(), nullptr);
+      const std::string type = tool.text("type").value_or("function");
+      if (type == "function") {
+        read_function(tools[i], tool, name_space);
+      } else if (type == "namespace" && name_space.empty()) {
+        const Fields group(tools[i], tool_path, namespace_table(), &context_.remarks);
+        read(*group.find("tools"), group.path_of("tools"), *group.text("name"));
+      } else {
+        context_.leave_out(tool_path,
+                           fmt::format("a tool of type {}, which this server does not run", quoted_name(type)));
+      }
     }
-    if (!tool.has("name")) tool.fail_at("name", "is missing");
-    const Fields logged(tools[i], tool.path(), tool_table(), &context.remarks);
-    if (tool.boolean("strict", false)) context.remark(tool.path_of("strict") + ": not enforced");
-    add_tool({tool.path(), *tool.text("name"), tool.find("description"), tool.find("parameters")}, context, names,
-             chat);
   }
+
+ private:
+  void read_function(const Json& json, const Fields& tool, const std::string& name_space) {
+    // As in chat completions, there may be an object in between.
+    const bool nested = !tool.has("name") && tool.has("function");
+    const Fields function(nested ? *tool.find("function") : json, nested ? tool.path_of("function") : tool.path(),
+                          tool_table(), &context_.remarks);
+    const auto name = function.text("name");
+    if (!name) function.fail_at("name", "is missing");
+    if (function.boolean("strict", false)) context_.remark(function.path_of("strict") + ": not enforced");
+    const std::string full_name = namespaced_tool_name(name_space, *name);
+    add_tool({function.path(), full_name, function.find("description"), function.find("parameters")}, context_, names_,
+             out_.job.chat());
+    if (!name_space.empty()) out_.namespaced[full_name] = {name_space, *name};
+  }
+
+  SchemaContext& context_;
+  ResponseJob& out_;
+  std::set<std::string> names_;
+};
+
+// The functions that an element of allowed_tools stands for.
+std::set<std::string> allowed_by(const Json& element, const std::string& path, const ResponseJob& job,
+                                 SchemaContext& context) {
+  const Fields tool(element, path, allowed_tool_table(), nullptr);
+  const std::string type = tool.text("type").value_or("function");
+  const std::string name = tool.text("name").value_or("");
+  std::set<std::string> names;
+  if (type == "function") {
+    names.insert(namespaced_tool_name(tool.text("namespace").value_or(""), name));
+  } else if (type == "namespace") {
+    for (const auto& [full_name, parts] : job.namespaced) {
+      if (parts.name_space == name) names.insert(full_name);
+    }
+    if (names.empty()) bad_field(path, fmt::format("there is no namespace {}", quoted_name(name)));
+  } else {
+    context.leave_out(path, "a tool of type " + quoted_name(type));
+  }
+  return names;
 }
 
-void read_tool_choice(const Fields& body, SchemaContext& context, Chat& chat) {
-  const Json* choice = body.find("tool_choice");
-  if (choice == nullptr) return;
-  if (choice->is_string()) {
-    const auto& name = choice->get_ref<const std::string&>();
-    if (name == "required") not_yet_structured("tool_choice", "\"required\"");
-    if (name == "none") chat.tools.clear();
-    return;
-  }
-  const Fields read(*choice, "tool_choice", tool_choice_table(), &context.remarks);
-  if (const std::string type = *read.text("type"); type != "allowed_tools") {
-    not_yet_structured("tool_choice", "a named tool");
-  }
-  if (read.text("mode").value_or("auto") == "required") not_yet_structured("tool_choice.mode", "\"required\"");
-  std::set<std::string> names;
-  if (const Json* tools = read.find("tools")) {
-    for (size_t i = 0; i < tools->size(); ++i) {
-      const Fields tool((*tools)[i], element_path("tool_choice.tools", i), tool_table(), nullptr);
-      names.insert(tool.text("name").value_or(""));
+void add_bare_names(const Chat& chat, NamespacedTools& tools) {
+  std::map<std::string, NamespacedTool> bare;
+  std::set<std::string> taken;
+  for (const Json& tool : chat.tools) taken.insert(tool["function"]["name"].get<std::string>());
+  for (const auto& [full_name, parts] : tools) {
+    if (!taken.insert(parts.name).second) {
+      bare.erase(parts.name);
+    } else {
+      bare.emplace(parts.name, parts);
     }
   }
-  allow_tools("tool_choice.tools", names, chat);
+  tools.merge(bare);
+}
+
+void choose_tools(const Fields& body, SchemaContext& context, ResponseJob& out) {
+  const ToolChoice choice = read_tool_choice(body);
+  if (!choice.parallel) out.job.parallel_tool_calls = false;
+  Chat& chat = out.job.chat();
+  if (choice.kind == ToolChoice::Kind::kNone) chat.tools.clear();
+  if (choice.kind != ToolChoice::Kind::kAllowed) return;
+  std::set<std::string> names;
+  for (size_t i = 0; i < choice.allowed->size(); ++i) {
+    names.merge(allowed_by((*choice.allowed)[i], element_path(choice.allowed_path, i), out, context));
+  }
+  allow_tools(choice.allowed_path, names, chat);
 }
 
 void read_text_format(const Fields& body, SchemaContext& context) {
   static const FieldTable text_table = {{"format", kObjectField}, {"verbosity"}};
-  static const FieldTable format_table = {
-      {.name = "type", .choices = {"text", "json_object", "json_schema"}, .required = true}};
+  static const FieldTable format_table = {{.name = "type", .required = true}};
   const Json* text = body.find("text");
   if (text == nullptr) return;
   const Fields read(*text, "text", text_table, &context.remarks);
   if (!read.has("format")) return;
   const Fields format(*read.find("format"), "text.format", format_table, nullptr);
-  if (const std::string type = *format.text("type"); type != "text")
+  if (const std::string type = *format.text("type"); type != "text") {
     not_yet_structured("text.format", quoted_name(type));
+  }
 }
 
 void read_reasoning(const Fields& body, SchemaContext& context, Chat& chat) {
@@ -263,24 +195,15 @@ void read_include(const Fields& body, SchemaContext& context, GenerationJob& job
   }
 }
 
-void refuse_what_needs_storage(const Fields& body) {
-  for (const char* name : {"previous_response_id", "conversation", "prompt"}) {
-    if (body.has(name)) {
-      body.fail_at(name, "is not supported: this server stores nothing, send the whole conversation as input");
-    }
-  }
-  if (body.boolean("background", false)) {
-    body.fail_at("background", "is not supported: this server stores nothing, stay connected");
-  }
-}
-
 // The last item of the assistant's is gone on with if it says that it is not complete, or the request says so.
 void read_continue(const Fields& body, Chat& chat) {
   const Json& input = *body.find("input");
   if (input.is_array()) {
-    const Fields last(input.back(), element_path("input", input.size() - 1), item_table(), nullptr);
-    const std::string status = last.text("status").value_or("");
-    chat.continues_last = (status == "in_progress" || status == "incomplete") &&
+    const Json& last = input.back();
+    const Json status = last.value("status", Json());
+    const Json type = last.value("type", Json("message"));
+    const bool seen = type == "message" || type == "reasoning" || type == "function_call";  // others are left out
+    chat.continues_last = seen && (status == "in_progress" || status == "incomplete") &&
                           chat.messages.back().role == ChatMessage::Role::kAssistant;
   }
   chat.continues_last = body.boolean("continue_final_message", chat.continues_last);
@@ -303,6 +226,7 @@ Json echo_of(const Fields& body) {
   echo["reasoning"] = {{"effort", nullptr}, {"summary", nullptr}};
   if (const Json* reasoning = body.find("reasoning")) {
     for (const char* name : {"effort", "summary"}) echo["reasoning"][name] = reasoning->value(name, Json());
+    if (echo["reasoning"]["summary"] == "none") echo["reasoning"]["summary"] = nullptr;
   }
   echo["text"] = {{"format", {{"type", "text"}}}};
   return echo;
@@ -316,40 +240,42 @@ const FieldTable& response_table() {
         {"model", kTextField, "Any: there is one model"},
         {.name = "input",
          .types = kTextField | kListField,
-         .about = "A text, or items: message, reasoning, function_call, function_call_output",
+         .about = "A text, or items: message, reasoning, function_call, function_call_output, ...",
          .required = true},
         {"instructions", kTextField, "The system message"},
-        {"max_output_tokens", kIntegerField, "Of the answer, reasoning and all", 1, kMaxCount},
-        {"tools", kListField, "Functions that the model may call"},
-        {.name = "tool_choice", .types = kTextField | kObjectField, .choices = {"none", "auto", "required"}},
+        {"max_output_tokens", kIntegerField, "Of the answer, reasoning and all; -1: no limit", -1, kMaxCount},
+        {"max_tokens", kIntegerField, "The same, as chat completions call it", -1, kMaxCount},
+        {"max_completion_tokens", kIntegerField, "The same", -1, kMaxCount},
+        {"tools", kListField, "Functions that the model may call, and namespaces of them; others are left out"},
+        {"tool_choice", kTextField | kObjectField, "auto, none, or {\"type\": \"allowed_tools\", ...} with mode auto"},
         {"parallel_tool_calls", kBooleanField, "false: the answer ends with its first call"},
-        {"max_tool_calls", kIntegerField, "Of tools that the server runs: there are none", 0, kMaxCount},
+        ignored_field("max_tool_calls", "Of tools that the server runs: there are none"),
         {"reasoning", kObjectField, "{\"effort\", \"context\"}"},
         {"text", kObjectField, "Only the format {\"type\": \"text\"}"},
         {"include", kListField, "message.output_text.logprobs"},
         {"top_logprobs", kIntegerField, "Of the likeliest tokens", 0, 20},
         {"stream", kBooleanField, "Server-sent events"},
+        {"metadata", kObjectField, "Given back"},
         {"stream_options", kObjectField},
-        {.name = "truncation", .about = "No effect: what is too long is refused", .choices = {"auto", "disabled"}},
+        ignored_field("truncation", "What is too long is refused"),
         {"chat_template_kwargs", kObjectField, "Arguments of the chat template"},
         {"continue_final_message", kBooleanField, "The answer goes on where the last item, the assistant's, ends"},
-        {"seed", kIntegerField, "Same seed, same answer"},
-        // Accepted, and of no effect here.
-        {"store", kBooleanField},
-        {"metadata", kObjectField},
-        {"service_tier", kTextField},
-        {"safety_identifier", kTextField},
-        {"prompt_cache_key", kTextField},
-        {"prompt_cache_options", kObjectField},
-        {"prompt_cache_retention", kTextField},
-        {"user", kTextField},
-        // Known, and refused.
-        {"previous_response_id", kTextField, "Not supported"},
-        {"conversation", kTextField | kObjectField, "Not supported"},
-        {"prompt", kObjectField, "Not supported"},
-        {"background", kBooleanField, "Not supported"},
+        ignored_field("store", "Nothing is stored"),
+        ignored_field("service_tier"),
+        ignored_field("safety_identifier"),
+        ignored_field("prompt_cache_key", "Prefixes are always kept"),
+        ignored_field("prompt_cache_options"),
+        ignored_field("prompt_cache_retention"),
+        ignored_field("context_management", "Contexts are left as they come"),
+        ignored_field("user"),
+        refused_field("previous_response_id", kStateless, {""}),
+        refused_field("conversation", kStateless, {""}),
+        refused_field("prompt", kStateless),
+        refused_field("background", "this server stores nothing, stay connected", {false}),
     };
     add_sampling_fields(rows);
+    add_length_fields(rows);
+    add_foreign_fields(rows);
     return rows;
   }();
   return table;
@@ -361,15 +287,16 @@ ResponseJob read_response(const Json& json, SchemaContext& context) {
   GenerationJob& job = out.job;
   Chat& chat = job.input.emplace<Chat>();
   job.model = body.text("model").value_or("");
-  refuse_what_needs_storage(body);
-  read_sampling(body, job.sampling);
-  if (const auto seed = body.integer("seed")) job.sampling.seed = static_cast<uint64_t>(*seed);
-  job.max_new_tokens = body.integer("max_output_tokens");
+  read_sampling(body, context, job);
+  std::vector<std::string_view> length_names = {"max_output_tokens"};
+  length_names.insert(length_names.end(), kLengthNames.begin(), kLengthNames.end());
+  job.max_new_tokens = limit_of(read_length(body, length_names, 1));
   job.stream = body.boolean("stream", false);
   read_input(body, context, chat);
-  if (const Json* tools = body.find("tools")) read_tools(*tools, context, chat);
-  read_tool_choice(body, context, chat);
+  if (const Json* tools = body.find("tools")) ToolsReader(context, out).read(*tools, "tools", "");
   job.parallel_tool_calls = body.boolean("parallel_tool_calls", true);
+  choose_tools(body, context, out);
+  add_bare_names(chat, out.namespaced);
   read_reasoning(body, context, chat);
   read_text_format(body, context);
   read_include(body, context, job);

@@ -81,10 +81,30 @@ std::optional<HttpAnswer> Site::refuse_stranger(const HttpRequest& head) {
   return std::nullopt;
 }
 
+HttpAnswer Site::no_such_path(const HttpRequest& head) {
+  const std::string near = near_path(table_, head.path);
+  return refusal(404,
+                 "there is no " + head.path + " here" +
+                     (near.empty() ? "; /openapi.json lists all paths" : "; did you mean " + near + "?"),
+                 head);
+}
+
+// Bodies are read as they are: what is compressed would have to be bounded as what it unpacks to.
+std::optional<HttpAnswer> Site::refuse_encoding(const HttpRequest& head) {
+  for (const auto& [name, value] : head.headers) {
+    if (name != "content-encoding" || value.empty() || lower_case(value) == "identity") continue;
+    HttpAnswer answer = refusal(
+        415, "bodies are taken as they are, without a Content-Encoding, and this one is " + header_value(value), head);
+    answer.headers.emplace_back("Accept-Encoding", "identity");
+    return answer;
+  }
+  return std::nullopt;
+}
+
 // Of CORS, or a plain question what a path takes.
 HttpAnswer Site::answer_options(const HttpRequest& head) {
   const RouteMatch found = find_route(table_, "OPTIONS", head.path);
-  if (found.allowed.empty() && head.path != "*") return refusal(404, "there is no " + head.path + " here", head);
+  if (found.allowed.empty() && head.path != "*") return no_such_path(head);
   HttpAnswer answer{.status = 204};
   answer.headers.emplace_back("Allow", found.allowed.empty() ? "GET, HEAD, POST, OPTIONS" : found.allowed);
   const std::string* origin = head.header("origin");
@@ -106,7 +126,7 @@ std::optional<HttpAnswer> Site::admit(HttpRequest& head) {
   if (head.method == "OPTIONS") return answer_options(head);
   RouteMatch found = find_route(table_, head.method, head.path);
   if (found.route == nullptr) {
-    if (found.allowed.empty()) return refusal(404, "there is no " + head.path + " here", head);
+    if (found.allowed.empty()) return no_such_path(head);
     HttpAnswer answer = refusal(405, head.path + " takes " + found.allowed + ", not " + head.method, head);
     answer.headers.emplace_back("Allow", found.allowed);
     return answer;
@@ -121,6 +141,9 @@ std::optional<HttpAnswer> Site::admit(HttpRequest& head) {
       return answer_of(error, shape_of(head), head.id);
     }
     head.key_id = id.value_or("");
+  }
+  if (found.route->method == "POST") {
+    if (std::optional<HttpAnswer> refused = refuse_encoding(head)) return refused;
   }
   if (found.route->endpoint != nullptr && !ready()) {
     return refusal(503, draining_ ? "the server is shutting down" : "the model is being loaded", head);

@@ -52,6 +52,8 @@ class Site final : public HttpApplication {
  private:
   std::optional<HttpAnswer> refuse_stranger(const HttpRequest& head);
   HttpAnswer answer_options(const HttpRequest& head);
+  HttpAnswer no_such_path(const HttpRequest& head);
+  std::optional<HttpAnswer> refuse_encoding(const HttpRequest& head);
   bool is_allowed_origin(const std::string& origin) const;
 
   ApiKeys keys_;

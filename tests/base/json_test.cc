@@ -55,7 +55,8 @@ TEST(Json, ReadsDoublesExactly) {
 }
 
 TEST(Json, RefusesWhatFollowsANulByte) {
-  EXPECT_THAT(message_of(std::string_view("{}\0garbage", 10)), HasSubstr("malformed JSON at byte 2: a NUL byte"));
+  EXPECT_THAT(message_of(std::string_view("{}\0garbage", 10)),
+              HasSubstr("malformed JSON at byte 3 (line 1, column 3): a NUL byte"));
 }
 
 TEST(Json, RefusesDuplicateKeysAtEveryLevel) {
@@ -63,6 +64,8 @@ TEST(Json, RefusesDuplicateKeysAtEveryLevel) {
   EXPECT_THAT(message_of(R"({"a":1,"a":2})"), HasSubstr("key \"a\" appears twice"));
   EXPECT_THAT(message_of(R"({"a":1,"b":2,"\u0061":1})"), HasSubstr("key \"a\" appears twice"));
   EXPECT_THAT(message_of(R"([{"x":{"b":[],"c":{},"b":null}}])"), HasSubstr("key \"b\" appears twice"));
+  EXPECT_THAT(message_of(R"([{"x":{"b":[],"c":{},"b":null}}])"), HasSubstr("twice in [0].x"));
+  EXPECT_THAT(message_of(R"({"messages":[{},{"role":1,"role":2}]})"), HasSubstr("twice in messages[1]"));
   // The same key in different objects is no duplicate.
   EXPECT_NO_THROW(parse_json(R"({"a":{"a":{"a":1}},"b":[{"a":1},{"a":2}]})", "x"));
 }
@@ -121,6 +124,43 @@ TEST(Json, RefusesMalformedText) {
     EXPECT_THAT(message_of(text), HasSubstr("malformed JSON at byte ")) << text;
   }
   EXPECT_THAT(message_of("1e999"), HasSubstr("config.json: "));
+}
+
+// Where it is and what it is, whole, however much stands before it.
+TEST(Json, SaysWhatIsWrongAndWhere) {
+  const std::pair<std::string, const char*> cases[] = {
+      {R"({"a":"x \ud83d y"})", "surrogate"},
+      {R"({"a":"x \ude00"})", "surrogate"},
+      {R"({"a":"\ud83d\ud83d"})", "surrogate"},
+      {R"({"a":")" + std::string(100'000, 'x') + R"(: \udfff"})", "surrogate"},
+      {R"({"a":")" + std::string(100'000, 'x') + "\n\"}", "U+000A (LF) must be escaped"},
+      {R"({"a":[1,2,]})", "byte 11 (line 1, column 11): a comma before ']'"},
+      {"{\n  \"a\": 1,\n}", "byte 13 (line 3, column 1): a comma before '}'"},
+      {"{\"a\": NaN}", "NaN is no number of JSON"},
+      {"{\"a\": nan}", "nan is no number of JSON"},
+      {"{\"a\": -Infinity}", "Infinity is no number of JSON"},
+      {"{\"a\": True}", "True is no literal of JSON"},
+      {"{\"a\": None}", "None is no literal of JSON"},
+      {"{'a': 1}", "strings stand in double quotes"},
+      {"{\"a\": 1} // done", "no comments in JSON"},
+      {"{\"a\" 1}", "unexpected number literal; expected ':'"},
+      {"{\"a\": 1", "unexpected end of input"},
+      {"{\"a\": \"x: y", "missing closing quote"},
+      {"{\"a\": \"\\x\"}", "forbidden character after backslash"},
+      {"{\"a\": 1e999}", "1e999"},
+      {"{\"a\": \"\xC3(\"}", "ill-formed UTF-8"},
+      {"", "the text is empty"},
+      {" \n", "the text is empty"},
+      {std::string("\xFF\xFE{\0}\0", 6), "the text is UTF-16"},
+      {std::string("{\0\"\0", 4), "the text is UTF-16"},
+      {std::string("\0\0\0{", 4), "the text is UTF-32"},
+      {std::string("\x1F\x8B\x08\0\0", 5), "compressed with gzip"},
+  };
+  for (const auto& [text, reason] : cases) {
+    const std::string message = message_of(text);
+    EXPECT_THAT(message, HasSubstr(reason)) << text.substr(0, 100);
+    EXPECT_LT(message.size(), 400u);
+  }
 }
 
 TEST(Json, RefusesEveryTruncation) {

@@ -399,6 +399,28 @@ Json joined_message(const std::string& text) {
   return blocks;
 }
 
+TEST(Responses, TellCallsOfNamespacesByBothNames) {
+  const std::vector<AnswerDelta> deltas = full_answer();
+  const Answer answer = answer_of(deltas, {AnswerEnd::kToolCalls, {}});
+  const NamespacedTools tools = {{answer.parts.back().name, {"mcp__weather__", "get"}}};
+  const ResponseFormatOptions options{.namespaced = tools, .new_id = counting_ids()};
+  const Json call = response_object(kIdentity, options, answer, kUsage)["output"].back();
+  EXPECT_EQ(call["namespace"], "mcp__weather__");
+  EXPECT_EQ(call["name"], "get");
+  int told = 0;
+  for (const Event& event :
+       events_of(stream_text(*response_stream(kIdentity, options), deltas, {AnswerEnd::kToolCalls, {}}))) {
+    if (event.name == "response.function_call_arguments.done") {
+      EXPECT_EQ(event.data["name"], "get");
+    }
+    if (!event.data.contains("item") || event.data["item"]["type"] != "function_call") continue;
+    EXPECT_EQ(event.data["item"]["namespace"], "mcp__weather__");
+    EXPECT_EQ(event.data["item"]["name"], "get");
+    ++told;
+  }
+  EXPECT_EQ(told, 2);
+}
+
 TEST(AnswerStreams, PutTogetherAreTheObject) {
   std::mt19937 random(7);
   for (int i = 0; i < 300; ++i) {

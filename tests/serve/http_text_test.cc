@@ -85,10 +85,58 @@ TEST(Routes, AreFoundByMethodAndPath) {
   EXPECT_EQ(find_route(table, "POST", "/a").route, &table[1]);
   EXPECT_EQ(find_route(table, "GET", "/a/x/y").route, &table[2]);
   EXPECT_EQ(find_route(table, "GET", "/a/x/y").parameter, "x/y");
-  EXPECT_EQ(find_route(table, "GET", "/a/").route, nullptr);
-  EXPECT_EQ(find_route(table, "GET", "/a/").allowed, "");
+  EXPECT_EQ(find_route(table, "GET", "/c").route, nullptr);
+  EXPECT_EQ(find_route(table, "GET", "/c").allowed, "");
   EXPECT_EQ(find_route(table, "PUT", "/a").allowed, "GET, HEAD, POST, OPTIONS");
   EXPECT_EQ(find_route(table, "GET", "/b").allowed, "POST, OPTIONS");
+}
+
+TEST(Routes, AreFoundByEverySpellingOfABaseUrl) {
+  const std::pair<const char*, const char*> spellings[] = {{"//v1/chat/completions", "/v1/chat/completions"},
+                                                           {"/v1//chat///completions", "/v1/chat/completions"},
+                                                           {"/v1/chat/completions/", "/v1/chat/completions"},
+                                                           {"/v1/v1/chat/completions", "/v1/chat/completions"},
+                                                           {"/chat/completions", "/v1/chat/completions"},
+                                                           {"//chat/completions//", "/v1/chat/completions"},
+                                                           {"/v1/v1/v1/responses", "/v1/responses"},
+                                                           {"/messages/count_tokens", "/v1/messages/count_tokens"},
+                                                           {"/v1/tokenize", "/tokenize"},
+                                                           {"/v1/v1/apply-template/", "/apply-template"}};
+  for (const auto& [spelling, path] : spellings) {
+    const RouteMatch found = find_route(routes(), "POST", spelling);
+    ASSERT_NE(found.route, nullptr) << spelling;
+    EXPECT_EQ(found.route->path, path) << spelling;
+  }
+  for (const char* spelling :
+       {"/v1/health", "/health/", "//health", "/v1/ready", "/v1/metrics", "/models", "/v1/models/"}) {
+    EXPECT_NE(find_route(routes(), "GET", spelling).route, nullptr) << spelling;
+  }
+  EXPECT_EQ(find_route(routes(), "GET", "/models/a//b/").parameter, "a/b");
+  EXPECT_EQ(find_route(routes(), "GET", "/chat/completions/").allowed, "POST, OPTIONS");
+  for (const char* path : {"/", "//", "/v1", "/v1/", "/v1chat/completions", "/v2/chat/completions", "/v1/v2/models"}) {
+    const RouteMatch found = find_route(routes(), "POST", path);
+    EXPECT_TRUE(found.route == nullptr && found.allowed.empty()) << path;
+  }
+  for (const char* path : {"/v1/messages", "//v1/messages", "/messages", "/v1/messages/", "/v1/messages/nothing"}) {
+    EXPECT_EQ(error_shape_of(path), ErrorShape::kAnthropic) << path;
+  }
+}
+
+TEST(Routes, NameTheNearestToAPathThatIsNone) {
+  const std::pair<const char*, const char*> near[] = {{"/v1/chat/completion", "/v1/chat/completions"},
+                                                      {"/chat", "/v1/chat/completions"},
+                                                      {"/api/v1/chat/completions", "/v1/chat/completions"},
+                                                      {"/openai/v1/responses/", "/v1/responses"},
+                                                      {"/v1/message", "/v1/messages"},
+                                                      {"/completion", "/v1/completions"},
+                                                      {"/v1/messages/count-tokens", "/v1/messages/count_tokens"},
+                                                      {"/healthz", "/health"},
+                                                      {"/tokenise", "/tokenize"},
+                                                      {"/v1/embeddings", ""},
+                                                      {"/", ""},
+                                                      {"/favicon.ico", ""}};
+  for (const auto& [path, meant] : near) EXPECT_EQ(near_path(routes(), path), meant) << path;
+  EXPECT_EQ(near_path(routes(), '/' + std::string(60'000, 'x')), "");
 }
 
 TEST(Routes, EachOfTheServerCanAnswerAndIsDescribed) {

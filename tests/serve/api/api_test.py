@@ -147,12 +147,12 @@ def test_survives_every_value_in_every_field(server, client):
     for path, minimal in MINIMAL.items():
         schema = routes[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert len(schema["properties"]) > 2
-        for field in schema["properties"]:
-            for value in values:
+        for field, row in schema["properties"].items():
+            for value in values if row["x-glimmer-use"] == "obeyed" else values[::6]:
                 body = {**minimal, field: value}
-                if field not in ("max_tokens", "max_output_tokens") and path in GENERATING:
+                if not re.search("max_|predict", field) and path in GENERATING:
                     body.update({k: 1 for k in ("max_tokens", "max_output_tokens") if k in minimal})
-                elif value is None or isinstance(value, (int, float)) and value > 50:
+                elif value is None or isinstance(value, (int, float)) and (value > 50 or value < 0):
                     continue  # a long answer, which is right
                 answer = client.post(path, body)
                 tried += 1

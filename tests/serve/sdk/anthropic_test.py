@@ -143,9 +143,9 @@ def test_counts_tokens(anthropic_client, create):
 
 
 @pytest.mark.parametrize("fields, words", [
-    (dict(max_tokens=-1), "max_tokens"), (dict(tool_choice={"type": "any"}, tools=[WEATHER]), "structured output"),
+    (dict(max_tokens=-2), "max_tokens"), (dict(tool_choice={"type": "any"}, tools=[WEATHER]), "structured output"),
     (dict(messages=[]), "messages"), (dict(thinking={"type": "enabled", "budget_tokens": 3}), "budget_tokens"),
-    (dict(messages=[{"role": "user", "content": [{"type": "image", "source": {}}]}]), "text only"),
+    (dict(messages=[{"role": "user", "content": [{"type": "smell"}]}]), "not known"),
     (dict(messages=[{"role": "user", "content": "word " * 3000}]), "prompt is too long"),
     (dict(extra_body={"temperature": "hot"}), "temperature"),
 ])

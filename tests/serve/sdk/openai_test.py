@@ -220,7 +220,7 @@ def test_the_streaming_helper_reads_it(openai_client):
     (dict(n=1000), "n"), (dict(top_logprobs=2), "top_logprobs"), (dict(stop=["x"] * 17), "stop"),
     (dict(tool_choice="required", tools=[WEATHER]), "tool_choice"),
     (dict(response_format={"type": "json_object"}), "response_format"), (dict(max_tokens=0), "max_tokens"),
-    (dict(messages=[]), "messages"), (dict(messages=[{"role": "user"}]), "messages[0].content"),
+    (dict(messages=[]), "messages"), (dict(messages=[{"role": "user", "content": 5}]), "messages[0].content"),
 ])
 def test_says_what_is_wrong(chat, fields, param):
     with pytest.raises(openai.BadRequestError) as caught:
