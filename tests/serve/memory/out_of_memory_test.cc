@@ -226,7 +226,7 @@ class OutOfMemory : public ::testing::Test {
 };
 
 TEST_F(OutOfMemory, EndsTheRequestAndNothingElse) {
-  constexpr int64_t kWalked = 60;   // at first each, then as many again with growing steps
+  constexpr int64_t kWalked = 60;    // at first each, then as many again with growing steps
   constexpr int64_t kForLong = 200;  // allocations in a row
   for (const Case& one : cases()) {
     if (::testing::Test::HasFailure()) return;
