@@ -6,7 +6,7 @@
 
 #include "e2e/command.h"
 #include "e2e/successor_model.h"
-#include "format/safetensors_writer.h"
+#include "format/safetensors.h"
 #include "support/temp_dir.h"
 
 namespace glimmer::testing {

@@ -8,8 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <sstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "engine/engine.h"
 #include "model/expected_tensors.h"
@@ -123,6 +127,23 @@ void cut(std::string& text, std::string_view prefix, std::string_view set, std::
   }
 }
 
+// The events of a stream with several choices, one choice after the other: how their tokens meet is up to the threads.
+std::string by_choice(const std::string& stream) {
+  std::vector<std::string> events;
+  std::istringstream lines(stream);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("data: ")) events.push_back(line);
+  }
+  const auto choice = [](const std::string& event) {
+    return event.find("\"index\":0") != std::string::npos ? 0 : event.find("\"index\":1") != std::string::npos ? 1 : 2;
+  };
+  std::stable_sort(events.begin(), events.end(),
+                   [&](const std::string& a, const std::string& b) { return choice(a) < choice(b); });
+  std::string out;
+  for (const std::string& event : events) out += event + "\n";
+  return out;
+}
+
 // Status and body, without what is different each time, and what the prefix cache changes.
 std::string comparable(const std::string& answer) {
   const size_t body = answer.find("\r\n\r\n");
@@ -136,7 +157,8 @@ std::string comparable(const std::string& answer) {
        {"created", "created_at", "completed_at", "cached_tokens", "input_tokens", "cache_read_input_tokens"}) {
     cut(out, std::string("\"") + number + "\":", kHexDigits);
   }
-  return out;
+  const bool has_choices = out.find("data: ") != std::string::npos && out.find("\"choices\":") != std::string::npos;
+  return has_choices ? out.substr(0, out.find("\r\n")) + by_choice(out) : out;
 }
 
 int status_of(const std::string& answer) {
