@@ -154,7 +154,9 @@ const std::array kTable = {
           .path = "/metrics",
           .own =
               [](Site& site, Exchange& exchange) {
-                exchange.respond(200, "text/plain", site.metrics().text({.transport = site.transport_counts()}));
+                const MetricsSource source{.transport = site.transport_counts(),
+                                           .dropped_log_lines = site.log().dropped_lines()};
+                exchange.respond(200, "text/plain", site.metrics().text(source));
               }},
     Route{.method = "POST", .path = "/v1/echo", .summary = "Echo", .endpoint = echo},
     Route{.method = "GET", .path = "/v1/text/{n}", .endpoint = text},
