@@ -42,7 +42,7 @@ TEST(Buffer, MoreThanThereIsIsAnError) {
       const Buffer buffer(size);
       FAIL() << size;
     } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kLimit);
+      EXPECT_EQ(error.code(), ErrorCode::kMemory);
     }
   }
 }
