@@ -18,6 +18,7 @@
 
 #include "engine/ceilings.h"
 #include "ops/attention.h"
+#include "ops/cpu/device.h"
 #include "ops/linear.h"
 #include "tensor/weight_matrix.h"
 
@@ -101,8 +102,8 @@ class LinearBench {
     std::vector<float> got(kFew * kRows);
     std::vector<float> want(kFew * kRows);
     run(ctx_, 0, kFew, got.data());
-    const auto type = ctx_.activation_type(named_.layout);
-    if (type == reference.activation_type(named_.layout) && type == kernels::ActivationType::kInt8) {
+    const auto type = cpu::Pass(ctx_).activation_type(named_.layout);
+    if (type == cpu::Pass(reference).activation_type(named_.layout) && type == kernels::ActivationType::kInt8) {
       run(reference, 0, kFew, want.data());
       if (std::memcmp(got.data(), want.data(), got.size() * sizeof(float)) == 0) return true;
     } else {
@@ -128,7 +129,7 @@ class LinearBench {
                                },
                                3) /
                            static_cast<double>(at_once);
-    const bool int8 = ctx_.activation_type(named_.layout) == kernels::ActivationType::kInt8;
+    const bool int8 = cpu::Pass(ctx_).activation_type(named_.layout) == kernels::ActivationType::kInt8;
     print_line(fmt::format("linear {} T={}", named_.name, tokens), seconds, static_cast<double>(size_bytes(matrix_)),
                2.0 * static_cast<double>(kRows * kColumns * tokens), roof_.read_gb_s,
                int8 ? roof_.int8_gflop_s : roof_.bf16_gflop_s);

@@ -265,7 +265,7 @@ int bench_command(Arguments arguments) {
   std::string backend;
   const Model model = [&] {
     Context context(options.context);
-    backend = context.kernels().name;
+    backend = context.device().backend();
     return load_model(std::move(subject.source), context, flags_given.quiet ? LoadReport::kQuiet : LoadReport::kShown,
                       &interrupt);
   }();

@@ -37,7 +37,7 @@ Model load_model(std::shared_ptr<const ModelSource> source, Context& context, Lo
   if (shown && !stderr_is_terminal()) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     tell("glimmer: loaded {} ({}, {}) in {:.2f} s; {} kernels, {} threads\n", name, config.model_type,
-         human_bytes(total_bytes), seconds.count(), context.kernels().name, context.pool().threads());
+         human_bytes(total_bytes), seconds.count(), context.device().backend(), context.pool().threads());
   }
   return model;
 }

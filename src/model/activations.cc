@@ -6,22 +6,18 @@ namespace glimmer {
 
 Activations::Activations(const ModelConfig& c, int64_t chunk_tokens) {
   const auto f32 = [&](int64_t columns) { return Tensor(DType::kF32, {chunk_tokens, columns}); };
-  const bool mla = c.attention == AttentionKind::kMla;
-  const int64_t heads = c.num_attention_heads;
   hidden = f32(c.hidden_size);
   normed = f32(c.hidden_size);
   attn_out = f32(c.hidden_size);
   mlp_out = f32(c.hidden_size);
   rope_cos = f32(c.rope_parameters.rotary_dim / 2);
   rope_sin = f32(c.rope_parameters.rotary_dim / 2);
-  q = f32(heads * c.qk_head_dim());
-  attn = f32(heads * (mla ? c.v_head_dim : c.head_dim));
-  if (mla) {
+  if (c.attention == AttentionKind::kMla) {
     q_a = f32(c.q_lora_rank);
     latent = f32(c.kv_lora_rank + c.qk_rope_head_dim);
-    q_absorbed = f32(heads * (c.kv_lora_rank + c.qk_rope_head_dim));
-    latent_out = f32(heads * c.kv_lora_rank);
   } else {
+    q = f32(c.num_attention_heads * c.head_dim);
+    attn = f32(c.num_attention_heads * c.head_dim);
     k = f32(c.num_key_value_heads * c.head_dim);
     v = f32(c.num_key_value_heads * c.head_dim);
   }

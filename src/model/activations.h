@@ -2,7 +2,6 @@
 #pragma once
 
 #include "model/config.h"
-#include "ops/moe.h"
 #include "tensor/tensor.h"
 
 namespace glimmer {
@@ -21,23 +20,15 @@ struct Activations {
   Tensor rope_cos;  // [tokens, rotary_dim / 2]
   Tensor rope_sin;
 
-  Tensor q;     // [tokens, heads * qk_head_dim]
-  Tensor attn;  // [tokens, heads * head_dim], or heads * v_head_dim in MLA: what o_proj reads
   // GQA
+  Tensor q;     // [tokens, heads * head_dim]
+  Tensor attn;  // [tokens, heads * head_dim]: what o_proj reads
   Tensor k;  // [tokens, num_key_value_heads * head_dim]
   Tensor v;
   // MLA
   Tensor q_a;     // [tokens, q_lora_rank]
   Tensor latent;  // [tokens, kv_lora_rank + qk_rope_head_dim]
-  // [tokens, heads, kv_lora_rank + qk_rope_head_dim]; where attention_mla.cc rounds_queries(), bf16 [heads, tokens, ..]
-  Tensor q_absorbed;
-  Tensor latent_out;  // [tokens, heads, kv_lora_rank]
-  // By heads, what k_b and v_b read, and o_proj's input, where they read another type than f32; made at first use.
-  Buffer q_nope_encoded;
-  Buffer latent_out_encoded;
-  Buffer attn_encoded;
 
-  MoeScratch mlp;
   // Sparse layers
   Tensor router_logits;  // [tokens, n_routed_experts]
   Tensor topk_weights;   // [tokens, num_experts_per_tok]

@@ -1,78 +1,16 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <numbers>
 
 #include "base/error.h"
 #include "model/activations.h"
 #include "model/family.h"
 #include "model/layers/decoder_layer.h"
+#include "model/rope_frequencies.h"
 #include "ops/elementwise.h"
 
 namespace glimmer {
 namespace {
-
-// YaRN: dimensions that turn often in the original context keep their frequency, those that turn less than once are
-// slowed by `factor`, and a ramp leads from one to the other. Source: transformers modeling_rope_utils.py.
-void stretch_yarn(const RopeParameters& rope, std::vector<float>& inv_freq) {
-  const auto dim = static_cast<double>(rope.rotary_dim);
-  const auto dimension_of = [&](double rotations) {
-    const auto context = static_cast<double>(rope.original_max_position_embeddings);
-    return dim * std::log(context / (rotations * 2 * std::numbers::pi)) / (2 * std::log(rope.rope_theta));
-  };
-  double low = dimension_of(rope.beta_fast);
-  double high = dimension_of(rope.beta_slow);
-  if (rope.truncate) {
-    low = std::floor(low);
-    high = std::ceil(high);
-  }
-  low = std::max(low, 0.0);
-  high = std::min(high, dim - 1);
-  if (low == high) high += 0.001;
-  for (size_t i = 0; i < inv_freq.size(); ++i) {
-    const auto ramp = static_cast<float>(std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0));
-    const float slowed = inv_freq[i] / static_cast<float>(rope.factor);
-    inv_freq[i] = slowed * ramp + inv_freq[i] * (1.0F - ramp);
-  }
-}
-
-// Llama 3.1: waves shorter than the original context over high_freq_factor keep their frequency, those longer than it
-// over low_freq_factor are slowed by `factor`, and between the two it goes smoothly. Source: the same.
-void stretch_llama3(const RopeParameters& rope, std::vector<float>& inv_freq) {
-  const auto context = static_cast<double>(rope.original_max_position_embeddings);
-  const auto longest = static_cast<float>(context / rope.low_freq_factor);
-  const auto shortest = static_cast<float>(context / rope.high_freq_factor);
-  const auto factor = static_cast<float>(rope.factor);
-  for (float& frequency : inv_freq) {
-    const float wavelength = static_cast<float>(2 * std::numbers::pi) / frequency;
-    if (wavelength > longest) {
-      frequency /= factor;
-    } else if (!(wavelength < shortest)) {
-      const float kept = (static_cast<float>(context) / wavelength - static_cast<float>(rope.low_freq_factor)) /
-                         static_cast<float>(rope.high_freq_factor - rope.low_freq_factor);
-      frequency = (1.0F - kept) * frequency / factor + kept * frequency;
-    }
-  }
-}
-
-// Radians a position, for each pair: float32 throughout, as in transformers.
-std::vector<float> inverse_frequencies(const RopeParameters& rope) {
-  std::vector<float> inv_freq;
-  for (int64_t i = 0; i < rope.rotary_dim; i += 2) {
-    const float exponent = static_cast<float>(i) / static_cast<float>(rope.rotary_dim);
-    inv_freq.push_back(1.0F / std::pow(static_cast<float>(rope.rope_theta), exponent));
-  }
-  if (rope.rope_type == "linear") {
-    for (float& frequency : inv_freq) frequency /= static_cast<float>(rope.factor);
-  } else if (rope.rope_type == "yarn") {
-    stretch_yarn(rope, inv_freq);
-  } else if (rope.rope_type == "llama3") {
-    stretch_llama3(rope, inv_freq);
-  }
-  return inv_freq;
-}
 
 void check_tokens(const ModelConfig& config, std::span<const int32_t> tokens, int64_t past_tokens) {
   for (const int32_t id : tokens) {
@@ -95,7 +33,7 @@ Forward::Forward(const Model& model, Context& context, int64_t chunk_tokens)
     : model_(model),
       context_(context),
       chunk_tokens_(chunk_tokens),
-      inv_freq_(inverse_frequencies(model.config().rope_parameters)),
+      inv_freq_(rope_frequencies(model.config().rope_parameters)),
       activations_(std::make_unique<Activations>(model.config(), chunk_tokens)) {}
 
 Forward::~Forward() = default;
@@ -115,8 +53,12 @@ ConstTensorView Forward::run(std::span<const SequenceTokens> batch, LogitsFor lo
   for (size_t i = 0; i < batch.size(); ++i) {
     const AttentionSequence& s = sequences_[i];
     const int64_t at = s.first_row * (rope.rotary_dim / 2);
-    fill_rope(inv_freq_, static_cast<float>(rope.attention_factor), s.past_tokens, s.tokens,
-              a.rope_cos.as<float>() + at, a.rope_sin.as<float>() + at);
+    fill_rope(context_, {.inv_freq = inv_freq_,
+                         .attention_factor = static_cast<float>(rope.attention_factor),
+                         .first_position = s.past_tokens,
+                         .tokens = s.tokens,
+                         .cos = a.rope_cos.as<float>() + at,
+                         .sin = a.rope_sin.as<float>() + at});
     const TensorView rows{
         hidden.as<float>() + s.first_row * config.hidden_size, DType::kF32, {s.tokens, config.hidden_size}};
     embed(context_, weights.embed_tokens, batch[i].tokens, rows);
@@ -161,14 +103,10 @@ ConstTensorView Forward::logits(LogitsFor logits_for) {
     return logits_of_tokens(0, sequences_.back().first_row + sequences_.back().tokens);
   }
   Activations& a = *activations_;
-  const int64_t hidden_size = model_.config().hidden_size;
   const TensorView hidden = Activations::rows(a.attn_out, static_cast<int64_t>(sequences_.size()));
-  float* row = hidden.as<float>();
-  for (const AttentionSequence& s : sequences_) {
-    std::memcpy(row, a.hidden.as<float>() + (s.first_row + s.tokens - 1) * hidden_size,
-                static_cast<size_t>(hidden_size) * sizeof(float));
-    row += hidden_size;
-  }
+  std::vector<int64_t> last;
+  for (const AttentionSequence& s : sequences_) last.push_back(s.first_row + s.tokens - 1);
+  gather_rows(context_, a.hidden.view(), last, hidden);
   return logits_of(hidden);
 }
 

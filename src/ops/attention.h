@@ -64,37 +64,21 @@ struct KvRows {
 };
 void store_kv(Context& ctx, const KvRows& rows, std::span<const AttentionSequence> sequences);
 
-// Rows of each head in the type that a product reads, [heads, rows, columns]: a head's begin head_bytes after those of
-// the one before.
-struct EncodedHeads {
-  kernels::ActivationType type = kernels::ActivationType::kF32;  // another
-  std::byte* data = nullptr;
-  int64_t row_bytes = 0;
-  int64_t head_bytes = 0;
-
-  std::byte* row(int64_t head, int64_t row) const { return data + head * head_bytes + row * row_bytes; }
-};
-
 // Query head h reads key and value head h / (heads / kv_heads). The t-th new token of a sequence sees its keys
 // 0 .. past_tokens + t, all of which are stored already.
 //   out[row][h] = sum over j of softmax_j(scale * q[row][h] . k[j]) v[j]
 // What a row becomes does not depend on the other rows, nor on the number of threads.
 struct AttentionCall {
-  const float* q = nullptr;          // [rows, heads, qk_dim], strides in values
-  const uint16_t* q_bf16 = nullptr;  // instead of q: rounded to bf16, where takes_bf16_queries()
+  const float* q = nullptr;  // [rows, heads, qk_dim], strides in values
   int64_t q_token_stride = 0;
   int64_t q_head_stride = 0;
-  float* out = nullptr;  // [rows, heads, v_dim]; null: encoded_out has them instead
+  float* out = nullptr;  // [rows, heads, v_dim]
   int64_t out_token_stride = 0;
   int64_t out_head_stride = 0;
-  EncodedHeads encoded_out;
   int64_t heads = 0;
   float scale = 0;
   std::span<const AttentionSequence> sequences;  // of one layout
 };
 void attention(Context& ctx, const AttentionCall& call);
-
-// Whether attention over such keys rounds queries to bf16 before anything else, so that the caller may.
-bool takes_bf16_queries(const Context& ctx, const KvLayout& layout);
 
 }  // namespace glimmer

@@ -46,26 +46,12 @@ Precision precision_by_name(std::string_view name) {
 }
 
 Context::Context(const Options& options)
-    : kernels_(options.backend.empty() ? kernels::best_table() : kernels::table_by_name(options.backend)),
+    : owned_(open_device(options.device_options())),
+      device_(owned_.get()),
       precision_(options.precision),
-      kv_type_(options.kept_kv_type()),
-      pool_(options.threads > 0 ? options.threads : available_threads(),
-            options.topology ? *options.topology : process_topology()),
-      scratch_(static_cast<size_t>(pool_.threads())) {}
+      kv_type_(options.kept_kv_type()) {}
 
-void Context::reserve_scratch(int64_t count) {
-  const size_t wanted_bytes = static_cast<size_t>(count) * sizeof(float);
-  if (scratch_.back().size_bytes() >= wanted_bytes) return;  // the last to be made
-  for (Buffer& buffer : scratch_) buffer = Buffer(wanted_bytes * 2);
-}
-
-std::byte* Context::shared_scratch(int64_t size_bytes) {
-  const auto wanted_bytes = static_cast<size_t>(size_bytes);
-  if (shared_scratch_.size_bytes() < wanted_bytes) {
-    shared_scratch_ = {};  // the old one goes before the new one comes
-    shared_scratch_ = Buffer(wanted_bytes * 2);
-  }
-  return shared_scratch_.as<std::byte>();
-}
+Context::Context(Device& device, Precision precision, KvType kv_type)
+    : device_(&device), precision_(precision), kv_type_(kv_type) {}
 
 }  // namespace glimmer

@@ -1,22 +1,22 @@
-// What every operation is handed: which kernels, how exactly, which threads, who listens.
+// State passed to every operation of a pass: the device that runs it, how values are rounded, and who observes it.
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
+#include "ops/device.h"
 #include "tensor/tap.h"
 
 namespace glimmer {
 
 // How values are rounded on their way.
-//   kFast   products read activations in the type that the kernels take fastest; keys and values are kept in bf16, if
-//           nothing else is asked for
+//   kFast   matmuls read activations in the type that the device's kernels take fastest; keys and values are kept in
+//           bf16, if nothing else is asked for
 //   kExact  float32 throughout
 enum class Precision { kFast, kExact };
 
@@ -30,7 +30,7 @@ KvType kv_type_by_name(std::string_view name);         // throws kUsage, listing
 // The type of keys and values that goes with a precision where none is asked for.
 inline KvType kv_type_of(Precision precision) { return precision == Precision::kExact ? KvType::kF32 : KvType::kBF16; }
 
-// What a product with a weight reads: `tokens` rows of `columns` values, x_stride apart.
+// What a matmul with a weight reads: `tokens` rows of `columns` values, x_stride apart.
 struct LinearInput {
   std::string_view name;  // LinearWeight::name
   const float* x = nullptr;
@@ -42,34 +42,27 @@ struct LinearInput {
 class Context {
  public:
   struct Options {
-    std::string backend;  // a kernel table's name, or empty for the fastest that runs here
-    int threads = 0;      // 0: all that this process may use
+    std::string backend;  // as in DeviceOptions
+    int threads = 0;
     Precision precision = Precision::kFast;
-    std::optional<KvType> kv_type;     // of keys and values, if it is not kv_type_of(precision)
-    std::optional<Topology> topology;  // if it is not this process's own
+    std::optional<KvType> kv_type;  // of keys and values, if it is not kv_type_of(precision)
+    std::optional<Topology> topology;
 
     KvType kept_kv_type() const { return kv_type.value_or(kv_type_of(precision)); }
+    DeviceOptions device_options() const { return {.backend = backend, .threads = threads, .topology = topology}; }
   };
-  explicit Context(const Options& options);  // throws kUsage or kUnsupported
+  // Opens the device that the options name, for this context alone. Throws as open_device does.
+  explicit Context(const Options& options);
+  // Borrows the device.
+  Context(Device& device, Precision precision, KvType kv_type);
 
-  const kernels::KernelTable& kernels() const { return kernels_; }
+  Device& device() { return *device_; }
+  const Device& device() const { return *device_; }
+  ThreadPool& pool() { return device_->host_threads(); }
   Precision precision() const { return precision_; }
   KvType kv_type() const { return kv_type_; }
-  ThreadPool& pool() { return pool_; }
 
-  // What a product with weights of this layout reads on its left side.
-  kernels::ActivationType activation_type(const WeightLayout& layout) const {
-    return precision_ == Precision::kExact ? kernels::ActivationType::kF32 : kernels_.fast_activations(layout);
-  }
-
-  // Memory of its own for each thread of a parallel loop: reserved before the loop, since its body must not throw.
-  void reserve_scratch(int64_t count);  // at least `count` floats a thread; what they held is lost
-  float* scratch(int worker) { return scratch_[static_cast<size_t>(worker)].as<float>(); }
-
-  // Memory that an operation shares among its threads, until the next one asks for it.
-  std::byte* shared_scratch(int64_t size_bytes);
-
-  // Called on the calling thread before each product, to measure which columns of a weight matter.
+  // Called on the calling thread before each matmul, to measure which columns of a weight matter.
   using LinearObserver = std::function<void(const LinearInput& input)>;
   void set_linear_observer(LinearObserver observer) { linear_observer_ = std::move(observer); }
   const LinearObserver& linear_observer() const { return linear_observer_; }
@@ -86,12 +79,10 @@ class Context {
   }
 
  private:
-  const kernels::KernelTable& kernels_;
+  std::unique_ptr<Device> owned_;
+  Device* device_;
   Precision precision_;
   KvType kv_type_;
-  ThreadPool pool_;
-  std::vector<Buffer> scratch_;
-  Buffer shared_scratch_;
   const std::atomic<bool>* cancelled_ = nullptr;
   Tap* tap_ = nullptr;
   LinearObserver linear_observer_;

@@ -1,4 +1,4 @@
-// Operations that treat each token by itself: embedding, norms, activations, residuals.
+// Operations that treat each token by itself: embedding, norms, residuals, and rows picked out.
 #pragma once
 
 #include <span>
@@ -10,7 +10,20 @@ namespace glimmer {
 
 // hidden[t] = embed_tokens[tokens[t]].   embed_tokens [vocab_size, hidden_size] in any layout, hidden [tokens,
 // hidden_size] f32. Ids are CHECKed.
+struct EmbedCall {
+  const WeightMatrix* embed_tokens = nullptr;
+  std::span<const int32_t> tokens;
+  TensorView hidden;
+};
 void embed(Context& ctx, const WeightMatrix& embed_tokens, std::span<const int32_t> tokens, TensorView hidden);
+
+// out[i] = x[rows[i]].   x [any, columns] f32, out [rows, columns] f32, which do not overlap. CHECKs shapes and rows.
+struct GatherRowsCall {
+  ConstTensorView x;
+  std::span<const int64_t> rows;
+  TensorView out;
+};
+void gather_rows(Context& ctx, ConstTensorView x, std::span<const int64_t> rows, TensorView out);
 
 // Root-mean-square norm of vectors of `size` values: `per_token` of them, one after the other, in each token's row.
 //   out = weight * x / sqrt(mean(x^2) + eps)                               Source: transformers Glm4MoeRMSNorm
@@ -30,10 +43,11 @@ void rms_norm(Context& ctx, const RmsNormCall& call);
 // x, out [tokens, hidden_size] f32; weight [hidden_size] f32. CHECKs shapes.
 void rms_norm(Context& ctx, ConstTensorView x, ConstTensorView weight, double eps, TensorView out);
 
-// out = silu(gate) * up, all [tokens, intermediate_size] f32; out may be gate.
-void silu_mul(Context& ctx, ConstTensorView gate, ConstTensorView up, TensorView out);
-
 // hidden += x, both [tokens, hidden_size] f32.
+struct AddCall {
+  ConstTensorView x;
+  TensorView hidden;
+};
 void add_residual(Context& ctx, ConstTensorView x, TensorView hidden);
 
 }  // namespace glimmer

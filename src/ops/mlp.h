@@ -2,7 +2,6 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "ops/linear.h"
 
@@ -22,18 +21,8 @@ struct MlpCall {
   float* out = nullptr;  // [count, hidden_size] f32, dense
 };
 
-// Memory of mlps, reused from call to call.
-struct MlpScratch {
-  Buffer encoded;   // x in each type that a product reads
-  Buffer gathered;  // rows of that, in the order of the calls
-  Buffer gate;      // what a product left in f32
-  Buffer up;
-  Buffer acts;  // what down_proj reads
-};
-
-// Runs all calls on x [rows, hidden_size] f32, which do not depend on one another. In fast precision that is two
-// parallel loops, of gate_proj, up_proj and the product, and of down_proj; in exact precision, and while someone
-// listens to the inputs of products, it goes step by step. Results of a precision are the same, bit for bit.
-void mlps(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x, MlpScratch& scratch);
+// Runs all calls on x [rows, hidden_size] f32, which do not depend on one another. A call of no rows is legal. CHECKs
+// the networks' sizes.
+void mlps(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x);
 
 }  // namespace glimmer

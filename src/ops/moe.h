@@ -2,7 +2,6 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "ops/mlp.h"
 
@@ -24,29 +23,24 @@ struct RouterRule {
 // Chooses num_experts_per_tok experts for each token. Scores are sigmoid(logits), or softmax over all experts; the bias
 // counts for the choice only. With groups, the topk_group groups with the largest sum of their two best choices stay
 // in.
-//   router_logits            [tokens, n_routed_experts] f32
-//   e_score_correction_bias  [n_routed_experts] f32, or an empty view: none
+//   logits   [tokens, n_routed_experts] f32
+//   bias     e_score_correction_bias [n_routed_experts] f32, or an empty view: none
 //   weights  [tokens, num_experts_per_tok] f32, out; divided by their sum + 1e-20 if norm_topk_prob, then scaled
 //   experts  [tokens, num_experts_per_tok] i32, out; by descending choice score, ties to the lower index
 // Source: transformers 5.17, Glm4MoeTopkRouter and Qwen3MoeTopKRouter. CHECKs shapes.
-void moe_route(Context& ctx, const RouterRule& rule, ConstTensorView router_logits,
-               ConstTensorView e_score_correction_bias, TensorView weights, TensorView experts);
-
-// Memory of moe_experts, reused from call to call.
-struct MoeScratch {
-  MlpScratch mlps;
-  Buffer down;                     // what each network says of its tokens, expert by expert, then the shared one
-  std::vector<int32_t> slot_row;   // [tokens * num_experts_per_tok]: row of `down` that holds (token, k)
-  std::vector<int32_t> row_token;  // the token of each such row
-  std::vector<int64_t> first_row;  // [n_routed_experts + 1]: rows of each expert
-  std::vector<MlpCall> calls;
-  std::vector<const float*> summed_rows;  // [threads, num_experts_per_tok + 1]
-  std::vector<float> summed_weights;
+struct RouteCall {
+  RouterRule rule;
+  ConstTensorView logits;
+  ConstTensorView bias;
+  TensorView weights;
+  TensorView experts;
 };
+void moe_route(Context& ctx, const RouteCall& call);
 
 // Experts, of which each token has some, and one that all have.
 //   out[t] = sum over k of weights[t][k] * experts[chosen[t][k]](x[t])  +  shared_experts(x[t])
-// The sum is taken in the order of k, in f32, and the shared one comes last. An expert may have no tokens.
+// The sum is taken in the order of k, in f32, and the shared one comes last. An expert may have no tokens. CHECKs
+// shapes.
 struct MoeCall {
   std::span<const MlpWeights> experts;
   const MlpWeights* shared_experts = nullptr;  // null: none
@@ -55,6 +49,6 @@ struct MoeCall {
   ConstTensorView chosen;                      // [tokens, num_experts_per_tok] i32
   TensorView out;                              // [tokens, hidden_size] f32
 };
-void moe_experts(Context& ctx, const MoeCall& call, MoeScratch& scratch);
+void moe_experts(Context& ctx, const MoeCall& call);
 
 }  // namespace glimmer

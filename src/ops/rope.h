@@ -1,13 +1,15 @@
 // Rotary position embedding.
 #pragma once
 
+#include <span>
+
 #include "ops/context.h"
 
 namespace glimmer {
 
 enum class RopePairing { kHalfSplit, kInterleaved };  // pairs (i, i + dim/2), or (2i, 2i + 1)
 
-// cos and sin of position * inv_freq, in float32 as transformers computes them, for a run of positions.
+// cos and sin of position * inv_freq, in float32 as transformers computes them, a row a token.
 struct RopeTable {
   const float* cos = nullptr;  // [tokens, rotary_dim / 2]
   const float* sin = nullptr;
@@ -23,23 +25,25 @@ struct RopeTable {
 
 // Fills cos, sin [tokens, inv_freq.size()] for positions first_position .. first_position + tokens - 1; both are
 // multiplied by attention_factor.
-void fill_rope(std::span<const float> inv_freq, float attention_factor, int64_t first_position, int64_t tokens,
-               float* cos, float* sin);
+struct FillRopeCall {
+  std::span<const float> inv_freq;
+  float attention_factor = 1;
+  int64_t first_position = 0;
+  int64_t tokens = 0;
+  float* cos = nullptr;
+  float* sin = nullptr;
+};
+void fill_rope(Context& ctx, const FillRopeCall& call);
 
 // Rotates the first rotary_dim values of each head: token t, head h at x + t * token_stride + h * head_stride.
 struct RopeCall {
+  RopeTable table;
   float* x = nullptr;
   int64_t tokens = 0;
   int64_t heads = 0;
   int64_t token_stride = 0;
   int64_t head_stride = 0;
-  // Where the rotated values go, laid out in the same way with strides of its own; null: back to x.
-  float* out = nullptr;
-  int64_t out_token_stride = 0;
-  int64_t out_head_stride = 0;
 };
-void rope(Context& ctx, const RopeTable& table, const RopeCall& call);
-// The same on the calling thread alone.
-void rope_here(const Context& ctx, const RopeTable& table, const RopeCall& call);
+void rope(Context& ctx, const RopeCall& call);
 
 }  // namespace glimmer

@@ -28,9 +28,12 @@ Routed route(const RouterRule& rule, std::vector<float> logits, std::vector<floa
   Routed out{std::vector<float>(tokens * rule.num_experts_per_tok),
              std::vector<int32_t>(tokens * rule.num_experts_per_tok)};
   const Shape chosen{tokens, rule.num_experts_per_tok};
-  moe_route(ctx, rule, {logits.data(), DType::kF32, {tokens, rule.n_routed_experts}},
-            bias.empty() ? ConstTensorView{} : ConstTensorView{bias.data(), DType::kF32, {rule.n_routed_experts}},
-            {out.weights.data(), DType::kF32, chosen}, {out.experts.data(), DType::kI32, chosen});
+  moe_route(ctx, {.rule = rule,
+                  .logits = {logits.data(), DType::kF32, {tokens, rule.n_routed_experts}},
+                  .bias = bias.empty() ? ConstTensorView{}
+                                       : ConstTensorView{bias.data(), DType::kF32, {rule.n_routed_experts}},
+                  .weights = {out.weights.data(), DType::kF32, chosen},
+                  .experts = {out.experts.data(), DType::kI32, chosen}});
   return out;
 }
 
@@ -253,15 +256,13 @@ std::vector<float> run_layer(Context& ctx, const TestExperts& experts, const Tok
   std::vector<float> out(static_cast<size_t>(count * hidden_size), NAN);
   const Shape rows{count, hidden_size};
   const Shape slots{count, kTopK};
-  MoeScratch scratch;
   moe_experts(ctx,
               {.experts = experts.experts(),
                .shared_experts = &experts.shared(),
                .x = {tokens.x.data() + first * hidden_size, DType::kF32, rows},
                .weights = {tokens.weights.data() + first * kTopK, DType::kF32, slots},
                .chosen = {tokens.chosen.data() + first * kTopK, DType::kI32, slots},
-               .out = {out.data(), DType::kF32, rows}},
-              scratch);
+               .out = {out.data(), DType::kF32, rows}});
   return out;
 }
 

@@ -59,10 +59,16 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
     pass.record("self_attn.q_norm", Activations::rows(pass.a.q, tokens));
     pass.record("self_attn.k_norm", Activations::rows(pass.a.k, tokens));
   }
-  rope(ctx, pass.rope,
-       {.x = q, .tokens = tokens, .heads = c.num_attention_heads, .token_stride = q_size, .head_stride = c.head_dim});
-  rope(ctx, pass.rope,
-       {.x = k, .tokens = tokens, .heads = c.num_key_value_heads, .token_stride = kv_size, .head_stride = c.head_dim});
+  const auto rotate = [&](float* heads, int64_t count) {
+    rope(ctx, {.table = pass.rope,
+               .x = heads,
+               .tokens = tokens,
+               .heads = count,
+               .token_stride = count * c.head_dim,
+               .head_stride = c.head_dim});
+  };
+  rotate(q, c.num_attention_heads);
+  rotate(k, c.num_key_value_heads);
 
   store_kv(ctx, {.k = k, .k_stride = kv_size, .v = v, .v_stride = kv_size}, pass.sequences);
   attention(ctx, {.q = q,

@@ -6,9 +6,13 @@
 
 namespace glimmer {
 
-void LayerPass::record(std::string_view name, ConstTensorView value) const {
-  if (!ctx.tapped()) return;
-  ctx.record(name.empty() ? fmt::format("layers.{}", layer) : fmt::format("layers.{}.{}", layer, name), value);
+std::string LayerPass::name(std::string_view name) const {
+  if (!ctx.tapped()) return {};
+  return name.empty() ? fmt::format("layers.{}", layer) : fmt::format("layers.{}.{}", layer, name);
+}
+
+void LayerPass::record(std::string_view what, ConstTensorView value) const {
+  if (ctx.tapped()) ctx.record(name(what), value);
 }
 
 void LayerPass::record_rows(std::string_view name, const float* data, int64_t columns, int64_t stride) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "model/activations.h"
@@ -22,6 +23,8 @@ struct LayerPass {
   int64_t layer = 0;
   int64_t tokens = 0;  // new ones of all sequences: rows
 
+  // "layers.<layer>.<name>" where a tap listens, else "": names cost time.
+  std::string name(std::string_view name) const;
   // Tells the tap "layers.<layer>.<name>"; for the layer's own output, name is empty.
   void record(std::string_view name, ConstTensorView value) const;
   // The same for rows that lie `stride` values apart.

@@ -18,7 +18,7 @@ MlpWeights bind_gate_up_down(WeightBinder& binder, const std::string& name, Dim 
 // out = mlp(x)
 void run_mlp(LayerPass& pass, const MlpWeights& w, ConstTensorView x, TensorView out) {
   const MlpCall call{.weights = &w, .count = pass.tokens, .out = out.as<float>()};
-  mlps(pass.ctx, {&call, 1}, x, pass.a.mlp.mlps);
+  mlps(pass.ctx, {&call, 1}, x);
 }
 
 }  // namespace
@@ -69,15 +69,17 @@ void moe(LayerPass& pass, const MoeWeights& w) {
 
   linear(ctx, w.gate, x, router_logits);
   pass.record("mlp.router_logits", router_logits);
-  moe_route(ctx,
-            {.n_routed_experts = c.n_routed_experts,
-             .num_experts_per_tok = c.num_experts_per_tok,
-             .n_group = c.n_group,
-             .topk_group = c.topk_group,
-             .scoring = c.router_scoring,
-             .norm_topk_prob = c.norm_topk_prob,
-             .routed_scaling_factor = static_cast<float>(c.routed_scaling_factor)},
-            router_logits, w.e_score_correction_bias, topk_weights, topk_experts);
+  moe_route(ctx, {.rule = {.n_routed_experts = c.n_routed_experts,
+                           .num_experts_per_tok = c.num_experts_per_tok,
+                           .n_group = c.n_group,
+                           .topk_group = c.topk_group,
+                           .scoring = c.router_scoring,
+                           .norm_topk_prob = c.norm_topk_prob,
+                           .routed_scaling_factor = static_cast<float>(c.routed_scaling_factor)},
+                  .logits = router_logits,
+                  .bias = w.e_score_correction_bias,
+                  .weights = topk_weights,
+                  .experts = topk_experts});
   pass.record("mlp.topk_indices", topk_experts);
   pass.record("mlp.topk_weights", topk_weights);
 
@@ -85,11 +87,11 @@ void moe(LayerPass& pass, const MoeWeights& w) {
   MoeCall call{.experts = w.experts, .x = x, .weights = topk_weights, .chosen = topk_experts, .out = out};
   if (!ctx.tapped()) {
     call.shared_experts = has_shared ? &w.shared_experts : nullptr;
-    moe_experts(ctx, call, pass.a.mlp);
+    moe_experts(ctx, call);
     return;
   }
-  // The same in two steps, whose results the tap hears of.
-  moe_experts(ctx, call, pass.a.mlp);
+  // Split in two when tapped, so that each result can be recorded.
+  moe_experts(ctx, call);
   pass.record("mlp.experts", out);
   if (has_shared) {
     const TensorView shared = Activations::rows(pass.a.shared_out, pass.tokens);

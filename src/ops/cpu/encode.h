@@ -1,11 +1,11 @@
-// Activations brought to the type that a product reads (kernel_table.h).
+// Activations brought to the type that a matmul reads (kernel_table.h).
 #pragma once
 
 #include <span>
 
-#include "ops/context.h"
+#include "ops/cpu/device.h"
 
-namespace glimmer {
+namespace glimmer::cpu {
 
 // Rows of f32, and where they go.
 struct EncodeCall {
@@ -23,6 +23,6 @@ struct EncodeCall {
 int64_t encoded_bytes(kernels::ActivationType type, int64_t columns, int64_t tokens);
 
 // Runs all calls as one loop, on the calling thread alone where there is little to do.
-void encode(Context& ctx, std::span<const EncodeCall> calls);
+void encode(Pass& ctx, std::span<const EncodeCall> calls);
 
-}  // namespace glimmer
+}  // namespace glimmer::cpu

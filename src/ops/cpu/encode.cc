@@ -1,8 +1,8 @@
-#include "ops/encode.h"
+#include "ops/cpu/encode.h"
 
 #include <algorithm>
 
-namespace glimmer {
+namespace glimmer::cpu {
 namespace {
 
 using kernels::kRowsReadAtOnce;
@@ -17,7 +17,7 @@ int64_t encoded_bytes(kernels::ActivationType type, int64_t columns, int64_t tok
   return rows * kernels::activation_row_bytes(type, columns);
 }
 
-void encode(Context& ctx, std::span<const EncodeCall> calls) {
+void encode(Pass& ctx, std::span<const EncodeCall> calls) {
   int64_t most_tokens = 0;
   int64_t values = 0;
   for (const EncodeCall& call : calls) {
@@ -38,4 +38,4 @@ void encode(Context& ctx, std::span<const EncodeCall> calls) {
   });
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::cpu

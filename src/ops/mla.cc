@@ -1,0 +1,28 @@
+#include "ops/mla.h"
+
+#include "ops/op_table.h"
+
+namespace glimmer {
+
+void mla_attention(Context& ctx, const MlaCall& call) {
+  GLIMMER_CHECK(!call.k_b.empty() && call.v_b.size() == call.k_b.size(), "mla: {} heads of k_b, {} of v_b",
+                call.k_b.size(), call.v_b.size());
+  GLIMMER_CHECK(call.q_proj->out_features() == call.heads() * call.qk_head_dim() &&
+                    call.o_proj->in_features() == call.heads() * call.v_head_dim() &&
+                    call.v_b.front().in_features() == call.kv_lora_rank(),
+                "mla of {} heads: q_proj [{}, {}], o_proj [{}, {}], v_b [{}, {}]", call.heads(),
+                call.q_proj->out_features(), call.q_proj->in_features(), call.o_proj->out_features(),
+                call.o_proj->in_features(), call.v_head_dim(), call.v_b.front().in_features());
+  GLIMMER_CHECK(call.x.shape == Shape({call.tokens(), call.q_proj->in_features()}) &&
+                    call.out.shape == Shape({call.tokens(), call.o_proj->out_features()}),
+                "mla: x {}, out {}", call.x.shape.to_string(), call.out.shape.to_string());
+  for (const AttentionSequence& s : call.sequences) {
+    GLIMMER_CHECK(s.kv.layout.values_in_keys && s.kv.layout.qk_dim == call.row_values() &&
+                      s.kv.layout.v_dim == call.kv_lora_rank(),
+                  "mla: cached rows of {} and {} values, expected {} and {}", s.kv.layout.qk_dim, s.kv.layout.v_dim,
+                  call.row_values(), call.kv_lora_rank());
+  }
+  ctx.device().ops().mla(ctx, call);
+}
+
+}  // namespace glimmer

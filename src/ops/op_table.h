@@ -1,0 +1,44 @@
+// A device on one screen: one function for each operation. Shapes were checked by the operation's contract (ops/x.h)
+// before these are called.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "tensor/tensor.h"
+
+namespace glimmer {
+
+class Context;
+struct AddCall;
+struct AttentionCall;
+struct AttentionSequence;
+struct EmbedCall;
+struct FillRopeCall;
+struct GatherRowsCall;
+struct KvRows;
+struct LinearCall;
+struct MlaCall;
+struct MlpCall;
+struct MoeCall;
+struct RmsNormCall;
+struct RopeCall;
+struct RouteCall;
+
+struct OpTable {
+  void (*embed)(Context& ctx, const EmbedCall& call);
+  void (*gather_rows)(Context& ctx, const GatherRowsCall& call);
+  void (*rms_norm)(Context& ctx, const RmsNormCall& call);
+  void (*add)(Context& ctx, const AddCall& call);
+  void (*linear)(Context& ctx, std::span<const LinearCall> calls);
+  void (*fill_rope)(Context& ctx, const FillRopeCall& call);
+  void (*rope)(Context& ctx, const RopeCall& call);
+  void (*store_kv)(Context& ctx, const KvRows& rows, std::span<const AttentionSequence> sequences);
+  void (*attention)(Context& ctx, const AttentionCall& call);
+  void (*mla)(Context& ctx, const MlaCall& call);
+  void (*mlps)(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x);
+  void (*route)(Context& ctx, const RouteCall& call);
+  void (*moe)(Context& ctx, const MoeCall& call);
+};
+
+}  // namespace glimmer
