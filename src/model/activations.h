@@ -23,7 +23,7 @@ struct Activations {
   // GQA
   Tensor q;     // [tokens, heads * head_dim]
   Tensor attn;  // [tokens, heads * head_dim]: what o_proj reads
-  Tensor k;  // [tokens, num_key_value_heads * head_dim]
+  Tensor k;     // [tokens, num_key_value_heads * head_dim]
   Tensor v;
   // MLA
   Tensor q_a;     // [tokens, q_lora_rank]

@@ -12,16 +12,17 @@ void embed(Context& ctx, const WeightMatrix& embed_tokens, std::span<const int32
 }
 
 void gather_rows(Context& ctx, ConstTensorView x, std::span<const int64_t> rows, TensorView out) {
-  GLIMMER_CHECK(out.shape == Shape({static_cast<int64_t>(rows.size()), x.shape[1]}), "gather_rows: x {}, {} rows, out {}",
-                x.shape.to_string(), rows.size(), out.shape.to_string());
+  GLIMMER_CHECK(out.shape == Shape({static_cast<int64_t>(rows.size()), x.shape[1]}),
+                "gather_rows: x {}, {} rows, out {}", x.shape.to_string(), rows.size(), out.shape.to_string());
   for (const int64_t row : rows) GLIMMER_CHECK(row >= 0 && row < x.shape[0], "row {} of {}", row, x.shape[0]);
   ctx.device().ops().gather_rows(ctx, {.x = x, .rows = rows, .out = out});
 }
 
 void rms_norm(Context& ctx, const RmsNormCall& call) {
-  GLIMMER_CHECK(call.x_token_stride >= call.size * call.per_token && call.out_token_stride >= call.size * call.per_token,
-                "rms_norm: {} vectors of {}, rows {} and {} apart", call.per_token, call.size, call.x_token_stride,
-                call.out_token_stride);
+  GLIMMER_CHECK(
+      call.x_token_stride >= call.size * call.per_token && call.out_token_stride >= call.size * call.per_token,
+      "rms_norm: {} vectors of {}, rows {} and {} apart", call.per_token, call.size, call.x_token_stride,
+      call.out_token_stride);
   ctx.device().ops().rms_norm(ctx, call);
 }
 

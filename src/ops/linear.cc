@@ -8,8 +8,7 @@ void observe_inputs(Context& ctx, std::span<const LinearCall> calls) {
   if (!ctx.linear_observer()) return;
   for (const LinearCall& call : calls) {
     if (call.tokens == 0) continue;
-    ctx.linear_observer()(
-        {call.weight->name, call.x, call.tokens, call.weight->in_features(), call.x_row_values()});
+    ctx.linear_observer()({call.weight->name, call.x, call.tokens, call.weight->in_features(), call.x_row_values()});
   }
 }
 

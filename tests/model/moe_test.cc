@@ -256,13 +256,12 @@ std::vector<float> run_layer(Context& ctx, const TestExperts& experts, const Tok
   std::vector<float> out(static_cast<size_t>(count * hidden_size), NAN);
   const Shape rows{count, hidden_size};
   const Shape slots{count, kTopK};
-  moe_experts(ctx,
-              {.experts = experts.experts(),
-               .shared_experts = &experts.shared(),
-               .x = {tokens.x.data() + first * hidden_size, DType::kF32, rows},
-               .weights = {tokens.weights.data() + first * kTopK, DType::kF32, slots},
-               .chosen = {tokens.chosen.data() + first * kTopK, DType::kI32, slots},
-               .out = {out.data(), DType::kF32, rows}});
+  moe_experts(ctx, {.experts = experts.experts(),
+                    .shared_experts = &experts.shared(),
+                    .x = {tokens.x.data() + first * hidden_size, DType::kF32, rows},
+                    .weights = {tokens.weights.data() + first * kTopK, DType::kF32, slots},
+                    .chosen = {tokens.chosen.data() + first * kTopK, DType::kI32, slots},
+                    .out = {out.data(), DType::kF32, rows}});
   return out;
 }
 

@@ -106,11 +106,7 @@ void attention_mla(LayerPass& pass, const MlaWeights& w) {
   const int64_t row = c.kv_lora_rank + c.qk_rope_head_dim;
   float* latent = pass.a.latent.as<float>();
   project(pass, w);
-  rope(ctx, {.table = pass.rope,
-             .x = latent + c.kv_lora_rank,
-             .tokens = pass.tokens,
-             .heads = 1,
-             .token_stride = row});
+  rope(ctx, {.table = pass.rope, .x = latent + c.kv_lora_rank, .tokens = pass.tokens, .heads = 1, .token_stride = row});
   store_kv(ctx, {.k = latent, .k_stride = row}, pass.sequences);
   mla_attention(ctx, {.q_proj = has_q_a ? &w.q_b_proj : &w.q_proj,
                       .k_b = w.k_b,

@@ -19,8 +19,8 @@ PanelRange panels_of_node(const LinearWeight& weight, int node);
 // Rows [row_begin, row_end) of `weight` as f32, dense in `out`. On the calling thread.
 void decode_rows(Pass& ctx, const WeightMatrix& weight, int64_t row_begin, int64_t row_end, float* out);
 
-// In fast precision x is first brought to the type that each weight's kernel takes (Pass::activation_type), once for all
-// calls that read it.
+// In fast precision x is first brought to the type that each weight's kernel takes (Pass::activation_type), once for
+// all calls that read it.
 void linear(Pass& ctx, std::span<const LinearCall> calls);
 
 // The same of inputs that are in the type that their kernels take already.

@@ -16,8 +16,8 @@ namespace {
 // first makes it: as f32 these are the largest of all activations.
 constexpr int64_t kManyTokens = 64;
 
-// Room for bytes_of(tokens), and somewhat more where the buffer grows, so that growing prompts do not ask for memory each
-// time.
+// Room for bytes_of(tokens), and somewhat more where the buffer grows, so that growing prompts do not ask for memory
+// each time.
 template <typename BytesOf>
 std::byte* room_for(Buffer& buffer, int64_t tokens, const BytesOf& bytes_of) {
   if (static_cast<int64_t>(buffer.size_bytes()) >= bytes_of(tokens)) return buffer.as<std::byte>();
@@ -236,8 +236,7 @@ class Mla {
       const int64_t first = static_cast<int64_t>(block.call) * v_dim_;
       // The encoder counts columns from the start of the row, and this block is somewhere in it.
       ctx_.kernels().encode_activations(type, block.y - first, block.columns, block.tokens, columns, first,
-                                        first + block.columns, encoded + block.first_token * x.row_bytes,
-                                        x.row_bytes);
+                                        first + block.columns, encoded + block.first_token * x.row_bytes, x.row_bytes);
     });
     const EncodedLinearCall o_call{.weight = call_.o_proj, .x = x, .y = call_.out.as<float>(), .tokens = tokens_};
     linear(ctx_, std::span(&o_call, 1));

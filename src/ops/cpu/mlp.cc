@@ -52,7 +52,11 @@ struct Network {
 class FusedMlps {
  public:
   FusedMlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x)
-      : ctx_(ctx), x_(x.as<float>()), rows_(x.shape[0]), hidden_size_(x.shape[1]), scratch_(ctx.device().mlp_workspace()) {
+      : ctx_(ctx),
+        x_(x.as<float>()),
+        rows_(x.shape[0]),
+        hidden_size_(x.shape[1]),
+        scratch_(ctx.device().mlp_workspace()) {
     for (const MlpCall& call : calls) {
       if (call.count == 0) continue;
       Network& network = networks_.emplace_back();
