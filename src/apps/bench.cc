@@ -42,24 +42,27 @@ struct BenchFlags {
 
 void add_flags(Flags& flags, BenchFlags& options) {
   options.model.add(flags);
-  flags.add("--card", options.card, "NAME", "A released model instead, by its card: see 'glimmer models'")
-      .add_switch("--synthetic", options.synthetic, "Give it random weights, made in memory: nothing is downloaded")
-      .add("--type", options.type, "TYPE", "Their type (default: q4_0)")
-      .add("--layers", options.layers, "N", "Only its first N layers, at their true width")
+  flags.add("--card", options.card, "NAME", "Benchmark a released model by its card instead; see 'glimmer models'")
+      .add_switch("--synthetic", options.synthetic,
+                  "Generate random weights for the card in memory; nothing is downloaded")
+      .add("--type", options.type, "TYPE", "Type of the synthetic weights (default: q4_0)")
+      .add("--layers", options.layers, "N", "Only the card's first N layers, at full width")
       .group("Tests")
-      .add("-p,--prompt", options.prompts, "N,...", "Prompts to read, in tokens (default: 512; 0: none)")
-      .add("-n,--generate", options.decode_tokens, "N", "Tokens to generate (default: 64; 0: none), whatever they are")
+      .add("-p,--prompt", options.prompts, "N,...", "Prompt lengths to prefill, in tokens (default: 512; 0: skip)")
+      .add("-n,--generate", options.decode_tokens, "N",
+           "Tokens to generate (default: 64; 0: skip); end-of-sequence tokens are ignored")
       .add("-d,--depth", options.depths, "N,...",
-           "Tokens in the cache before that (default: 0). They are random values put there, not read")
-      .add("-b,--batch", options.batches, "N,...", "Sequences to generate at once (default: 1)")
-      .add("--repeats", options.repeats, "N", "Times that each test is run, in turn with the ceilings (default: 5)")
-      .add("--chunk", options.chunk_tokens, "N", "Tokens of a prompt that one forward pass takes (default: 1024)")
-      .add("--seed", options.seed, "N", "Of the random tokens and weights (default: 1)")
+           "Tokens already in the KV cache (default: 0); it is filled with random values, not by prefill")
+      .add("-b,--batch", options.batches, "N,...", "Batch sizes for generation (default: 1)")
+      .add("--repeats", options.repeats, "N", "Repeats of each test, interleaved with the ceilings (default: 5)")
+      .add("--chunk", options.chunk_tokens, "N", "Prompt tokens per forward pass (default: 1024)")
+      .add("--seed", options.seed, "N", "Seed of random tokens and weights (default: 1)")
       .add_switch("--json", options.as_json, "Print one JSON object")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors")
+      .add_switch("-q,--quiet", options.quiet, "Print nothing but errors on standard error")
       .group("Machine")
-      .add("--backend", options.runtime.backend, "NAME", "Kernels to use (default: the fastest; see inspect --kernels)")
-      .add("-t,--threads", options.threads, "N,...", "Threads, one after the other (default: all)");
+      .add("--backend", options.runtime.backend, "NAME",
+           "Kernels to use (default: the fastest supported; see inspect --kernels)")
+      .add("-t,--threads", options.threads, "N,...", "Thread counts to test in turn (default: all available CPUs)");
   options.runtime.add_precision(flags, Precision::kFast);
   flags.examples(
       "  glimmer bench -m ~/models/GLM-4.7-Flash\n"
@@ -243,10 +246,9 @@ std::string report_text(const Subject& subject, const BenchOptions& options, std
 
 int bench_command(Arguments arguments) {
   BenchFlags flags_given;
-  Flags flags(
-      "bench",
-      "Measures how fast a model reads prompts (pp) and generates (tg), and how near that is to what this machine "
-      "can do: ceilings of reading memory and of multiplying are measured in the same run.");
+  Flags flags("bench",
+              "Measures prefill (pp) and generation (tg) speed, and how near it is to what this machine can do: memory "
+              "bandwidth and peak multiply throughput are measured in the same run.");
   add_flags(flags, flags_given);
   if (!flags.parse(arguments)) return 0;
   BenchOptions options = bench_options(flags_given);

@@ -13,13 +13,13 @@ namespace glimmer {
 namespace {
 
 constexpr const char* kChatHelp =
-    "/help            this list\n"
+    "/help            show this list\n"
     "/reset           forget the conversation\n"
-    "/system TEXT     set the system message (none: remove it)\n"
-    "/thinking on|off let the model reason before it answers, or not\n"
+    "/system TEXT     set the system message (no TEXT: remove it)\n"
+    "/thinking on|off enable or disable reasoning\n"
     "/save FILE       write the conversation as JSON\n"
-    "/exit            leave (or Ctrl-D)\n"
-    "Ctrl-C ends an answer; at the prompt, twice, it leaves.\n";
+    "/exit            exit (or Ctrl-D)\n"
+    "Ctrl-C stops an answer; twice at the prompt, it exits.\n";
 
 struct ChatOptions {
   ModelFlags model;
@@ -45,7 +45,7 @@ class ChatLoop {
     if (line.front() == '/') return command(line);
     session_.answer(line);
     if (!quiet_) tell("glimmer: {}\n", session_.statistics());
-    if (session_.context_full()) tell("glimmer: the context is full; /reset begins anew\n");
+    if (session_.context_full()) tell("glimmer: the context is full; /reset starts over\n");
     return Next::kGoOn;
   }
 
@@ -68,7 +68,7 @@ class ChatLoop {
       session_.save(argument);
       tell("glimmer: saved {}\n", argument);
     } else {
-      fail(ErrorCode::kUsage, "'{}' is no command; /help lists them", line);
+      fail(ErrorCode::kUsage, "'{}' is not a command; /help lists them", line);
     }
     return Next::kGoOn;
   }
@@ -86,7 +86,7 @@ int talk(ChatLoop& loop) {
     if (status == LineStatus::kEnd) break;
     if (status == LineStatus::kInterrupted) {
       if (interrupted_before) break;
-      tell("\nglimmer: Ctrl-C again, or /exit, leaves\n");
+      tell("\nglimmer: press Ctrl-C again, or type /exit, to exit\n");
       interrupted_before = true;
       continue;
     }
@@ -112,10 +112,10 @@ int talk_in_pipe(ChatLoop& loop) {
 
 void add_flags(Flags& flags, ChatOptions& options) {
   options.model.add(flags);
-  flags.add("--system", options.system, "TEXT", "The system message")
+  flags.add("--system", options.system, "TEXT", "System message")
       .add_switch("--show-thinking", options.show_thinking,
-                  "Print the reasoning before the answer in a pipe too (on a terminal it is dimmed)")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors")
+                  "Print the reasoning in a pipe too (on a terminal it is shown dimmed)")
+      .add_switch("-q,--quiet", options.quiet, "Print nothing but errors on standard error")
       .add_switch("--raw-output", options.raw_output, kRawOutputHelp);
   options.template_flags.add(flags);
   options.length.add(flags);
@@ -132,10 +132,9 @@ void add_flags(Flags& flags, ChatOptions& options) {
 
 int chat_command(Arguments arguments) {
   ChatOptions options;
-  Flags flags("chat",
-              std::string("A conversation with a model. Where standard input is no terminal, each line of it is "
-                          "a message.\n\n") +
-                  kChatHelp);
+  Flags flags(
+      "chat",
+      std::string("Chats with a model. If standard input is not a terminal, each line is a message.\n\n") + kChatHelp);
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   options.length.check();
@@ -153,7 +152,7 @@ int chat_command(Arguments arguments) {
   settings.template_flags = options.template_flags;
   const SamplingDefaults defaults = sampling_defaults(generation_config, config, source->path().string());
   settings.generation.sampling = options.sampling.resolve(defaults, config.vocab_size);
-  if (!options.quiet && defaults.samples) tell("glimmer: sampling, where no flag says: {}\n", defaults.describe());
+  if (!options.quiet && defaults.samples) tell("glimmer: default sampling: {}\n", defaults.describe());
   settings.generation.max_new_tokens = options.length.max_tokens;
   if (!options.length.ignore_eos) settings.generation.stop_ids = end_of_turn_ids(generation_config, &tokenizer, files);
   settings.reasoning = shown_reasoning(stdout_is_terminal(), options.show_thinking);

@@ -199,15 +199,14 @@ CompareResult compare_files(const SafetensorsFile& a, const SafetensorsFile& b, 
 int compare_command(Arguments arguments) {
   CompareOptions options;
   std::optional<double> tolerance;
-  Flags flags(
-      "compare",
-      "Names the first tensor, in order of execution, whose values differ between two safetensors files: traces "
-      "of `logits --trace`, fixtures, weights.\nThe exit status is 1 if any differs.");
-  flags.add("A", options.a, "", "The file that is right").add("B", options.b, "", "The file to judge");
+  Flags flags("compare",
+              "Finds the first tensor, in order of execution, that differs between two safetensors files: traces of "
+              "`logits --trace`, fixtures, weights.\nThe exit status is 1 if any differs.");
+  flags.add("A", options.a, "", "Reference file").add("B", options.b, "", "File to check");
   flags
       .add("--tolerance", tolerance, "X",
-           "Largest error that is none, as a fraction of the tensor's largest value in A (default: 1e-4; 0: exact)")
-      .add_switch("--subset", options.subset, "Let tensors be that only one file has")
+           "Largest error accepted, as a fraction of the tensor's largest value in A (default: 1e-4; 0: exact)")
+      .add_switch("--subset", options.subset, "Ignore tensors that only one file has")
       .add_switch("-v,--verbose", options.verbose, "List all tensors")
       .examples(
           "  glimmer compare golden.safetensors trace.safetensors --subset\n"

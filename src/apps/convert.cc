@@ -81,29 +81,28 @@ int convert_command(Arguments arguments) {
   bool tensors = false;
   bool verify = false;
   RuntimeFlags runtime;
-  Flags flags("convert", "Writes a model in another format, or with other types of weights.");
+  Flags flags("convert", "Converts a model to another format or quantisation type.");
   flags.add("SRC", source_path, "", "A model folder, or a .gguf, .m or .safetensors file")
       .add("DST", destination, "", "The file or folder to write")
       .group("What to write")
-      .add("--format", options.format, "NAME", "hf, gguf, mlx or dllama; by default what DST's extension says, else hf")
+      .add("--format", options.format, "NAME", "hf, gguf, mlx or dllama (default: by DST's extension, else hf)")
       .add("--type", options.recipe.type, "TYPE",
-           "What most matrices become: f32 f16 bf16; gguf: q8_0 q6_k q5_k q4_k q3_k q2_k q4_0 ...; mlx: mlx8 mlx6 mlx5 "
-           "mlx4 mlx3 mlx2; dllama: q40 q80; hf: fp8 nf4. By default what they are, or bf16")
+           "Type of most matrices: f32 f16 bf16; gguf: q8_0 q6_k q5_k q4_k q3_k q2_k q4_0 ...; mlx: mlx8 mlx6 mlx5 "
+           "mlx4 mlx3 mlx2; dllama: q40 q80; hf: fp8 nf4 (default: unchanged, or bf16 where the format cannot hold it)")
       .add("--recipe", options.recipe.recipe, "NAME", recipe_help().c_str())
       .add("--tensor-type", options.recipe.tensor_types, "REGEX=TYPE",
-           "Another type for matrices whose name fits; may be repeated, the last that fits wins")
-      .add("--imatrix", imatrix, "FILE", "Importance of each column, from `glimmer imatrix`")
+           "Type of the matrices whose name matches; may be given more than once, the last match wins")
+      .add("--imatrix", imatrix, "FILE", "Importance matrix, from `glimmer imatrix`")
       .group("How")
-      .add_switch("--dry-run", dry_run, "Print the plan and its sizes, write nothing")
+      .add_switch("--dry-run", dry_run, "Print the plan and sizes without writing anything")
       .add_switch("--tensors", tensors, "With --dry-run: list every tensor")
-      .add_switch("--resume", options.resume, "Go on where an interrupted run stopped")
+      .add_switch("--resume", options.resume, "Resume an interrupted run")
       .add_switch("--force", options.force,
-                  "Replace DST if it is a model; without --resume, what an interrupted run left as well")
+                  "Overwrite DST if it is a model; without --resume, also discard an interrupted run")
       .add("--out-of-range", out_of_range, "WHAT",
-           "What becomes of weights beyond the range of their type: error (default), or saturate: cut off, with a "
-           "warning")
-      .add_switch("--verify", verify, "Read the model again and compare every value with the source")
-      .add("-t,--threads", runtime.threads, "N", "Threads; by default all that this process may use")
+           "Weights beyond the range of their type: error (default), or saturate (clamp, with a warning)")
+      .add_switch("--verify", verify, "Read the result back and compare every value with the source")
+      .add("-t,--threads", runtime.threads, "N", "Threads (default: all available CPUs)")
       .examples(
           "  glimmer convert ~/models/GLM-4.7-Flash flash-q4_k.gguf --type q4_k\n"
           "  glimmer convert flash-q4_k.gguf flash-bf16 --format hf --type bf16\n"

@@ -66,10 +66,10 @@ std::string shown(const Estimate& estimate, int decimals, double factor = 1) {
 
 void add_shared_flags(Flags& flags, EvalOptions& options) {
   options.text.add(flags);
-  flags.add_switch("--all", options.all, "Score every token of a window but the first, not only its second half")
+  flags.add_switch("--all", options.all, "Score every token of a window but the first, not just the second half")
       .group("Output")
-      .add_switch("--json", options.as_json, "Print one JSON object with every number")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
+      .add_switch("--json", options.as_json, "Print all numbers as one JSON object")
+      .add_switch("-q,--quiet", options.quiet, "Print nothing but errors on standard error");
   options.runtime.add(flags);
   options.runtime.add_precision(flags, Precision::kExact);
 }
@@ -86,11 +86,10 @@ int64_t chunk_tokens(const TextWindows& windows) {
 
 int perplexity_command(Arguments arguments) {
   EvalOptions options;
-  Flags flags(
-      "eval perplexity",
-      "Perplexity of a text: e to the mean of -ln p(token). The text is cut into windows that each start afresh, "
-      "and the second half of each is scored, as llama.cpp's perplexity does. Special tokens in the text are "
-      "read as such.");
+  Flags flags("eval perplexity",
+              "Perplexity of a text: exp(mean of -ln p(token)). The text is split into independent windows, and the "
+              "second half "
+              "of each is scored, as llama.cpp's perplexity does. Special tokens in the text are parsed as such.");
   options.model.add(flags);
   add_shared_flags(flags, options);
   flags.examples(
@@ -183,15 +182,15 @@ std::string kld_text(const KldResult& result) {
 int kld_command(Arguments arguments) {
   EvalOptions options;
   Flags flags("eval kld",
-              "Kullback-Leibler divergence of another model's predictions from a base model's, in nats a token, over "
-              "the windows of eval perplexity; and how often both have the same top token, by how much the "
-              "probability of the text's tokens differs, and both perplexities. Both models are in memory at once, and "
-              "beside them keys and values of one window and at most 64 MiB of logits for each.");
+              "Kullback-Leibler divergence of another model's predictions from a base model's, in nats per token, over "
+              "the windows of eval perplexity; also how often both agree on the top token, by how much the "
+              "probability of the text's tokens differs, and both perplexities. Both models are in memory at once, "
+              "each with the KV cache of one window and at most 64 MiB of logits.");
   options.model.add(flags);
   std::optional<std::string> other_kv_type;
-  flags.add("--model2", options.other.model, "PATH", "The other model; -m2 is short for it")
+  flags.add("--model2", options.other.model, "PATH", "The other model; short form -m2")
       .add("--kv-type2", other_kv_type, "NAME",
-           "Keys and values of the other model (default: as --kv-type); without -m2 the other is the same model");
+           "KV cache type of the other model (default: as --kv-type); without -m2 the model is compared with itself");
   add_shared_flags(flags, options);
   flags.examples(
       "  glimmer eval kld -m ~/models/GLM-4.7-Flash -m2 flash-q4.gguf -f wiki.test.raw\n"
@@ -249,8 +248,8 @@ constexpr const char* kHelp =
     "Measures a model on a text.\n\n"
     "Usage: glimmer eval perplexity|kld [OPTIONS]\n\n"
     "  perplexity  How well a model predicts a text\n"
-    "  kld         How far another model's predictions are from a base model's: what a conversion cost\n\n"
-    "  glimmer eval MEASURE --help   flags and examples of each\n\n"
+    "  kld         How far another model's predictions are from a base model's: the cost of a conversion\n\n"
+    "  glimmer eval MEASURE --help   flags and examples\n\n"
     "Examples:\n"
     "  glimmer eval perplexity -m ~/models/GLM-4.7-Flash -f wiki.test.raw\n"
     "  glimmer eval kld -m ~/models/GLM-4.7-Flash -m2 flash-q4.gguf -f wiki.test.raw\n";

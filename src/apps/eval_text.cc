@@ -23,10 +23,10 @@ EvalModel::EvalModel(const ModelFlags& flags)
 
 void EvalTextFlags::add(Flags& flags) {
   flags.group("Text")
-      .add("-f,--file", file, "TEXT", "The text; - is standard input")
-      .add("--ctx", context, "N", "Tokens of a window (default: 512, or the model's context if that is less)")
-      .add("--windows", windows, "N", "Take the first N windows only")
-      .add_switch("--no-prefix", no_prefix, "Do not begin each window with the tokenizer's BOS or GLM's [gMASK]<sop>");
+      .add("-f,--file", file, "TEXT", "Text file; - is standard input")
+      .add("--ctx", context, "N", "Tokens per window (default: 512, or the model's context if shorter)")
+      .add("--windows", windows, "N", "Use the first N windows only")
+      .add_switch("--no-prefix", no_prefix, "Do not prepend the tokenizer's BOS or GLM's [gMASK]<sop> to each window");
 }
 
 void EvalTextFlags::check() const {

@@ -90,10 +90,11 @@ void add_flags(Flags& flags, ImatrixOptions& options) {
   options.model.add(flags);
   options.text.add(flags);
   flags.group("Output")
-      .add("-o,--output", options.output, "FILE", "The safetensors file to write; one that is there is replaced")
-      .add("--min-tokens", options.min_tokens, "N", "Warn of experts that fewer tokens were routed to (default: 100)")
-      .add_switch("--json", options.as_json, "Print one JSON object: what was measured, and every such expert")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but warnings and errors");
+      .add("-o,--output", options.output, "FILE", "Safetensors file to write; an existing one is replaced")
+      .add("--min-tokens", options.min_tokens, "N", "Warn about experts that received fewer tokens (default: 100)")
+      .add_switch("--json", options.as_json,
+                  "Print one JSON object: what was measured, and every expert below --min-tokens")
+      .add_switch("-q,--quiet", options.quiet, "Print nothing but warnings and errors on standard error");
   options.runtime.add(flags);
   flags.examples(
       "  glimmer imatrix -m ~/models/GLM-4.7-Flash -f calibration.txt -o flash.imatrix\n"
@@ -118,10 +119,11 @@ void collect(const ImatrixOptions& options, const EvalModel& subject, const Text
 
 int imatrix_command(Arguments arguments) {
   ImatrixOptions options;
-  Flags flags("imatrix",
-              "Runs a text through a model and writes, for each weight, the mean square of what each of its columns is "
-              "multiplied with. glimmer convert weighs the errors of quantisation by it. Each expert counts the tokens "
-              "that were routed to it.");
+  Flags flags(
+      "imatrix",
+      "Runs a text through a model and writes, for each weight, the mean square of the activation that each column is "
+      "multiplied by. glimmer convert --imatrix weights quantisation errors by it. For an expert, only the tokens "
+      "routed to it count.");
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   check_options(options);

@@ -232,13 +232,13 @@ int inspect_command(Arguments arguments) {
   bool tensors = false;
   bool as_json = false;
   bool kernels = false;
-  Flags flags("inspect", "Shows what a model folder holds, or with --kernels what this machine runs it with.");
-  flags.add("DIR", folder_argument, "", "The same as --model DIR");
+  Flags flags("inspect", "Shows what a model consists of, or with --kernels what this machine would run it with.");
+  flags.add("DIR", folder_argument, "", "Same as --model DIR");
   model_flags.add(flags);
   flags.add_switch("--tensors", tensors, "List every tensor")
       .add_switch("--json", as_json, "Print JSON")
       .add_switch("--kernels", kernels,
-                  "Show the processor, the kernel tables, and which serves each operation and why")
+                  "Show the processor, the kernel tables, and which one implements each operation")
       .examples(
           "  glimmer inspect ~/models/GLM-4.7-Flash\n"
           "  glimmer inspect --tensors --json | jq '.tensor_list[0]'\n"

@@ -98,12 +98,12 @@ int logits_command(Arguments arguments) {
               "Prints the logits of every position of a prompt in full float32 precision, as JSON:\n"
               "{\"positions\":T,\"vocab_size\":V,\"logits\":[[...],...]}");
   options.model.add(flags);
-  flags.add("--ids", options.ids, "1,2,3", "The prompt's token ids; no tokenizer is needed")
-      .add_switch("--json", options.as_json, "Print JSON (the default)")
-      .add("--top", options.top, "K", "Print instead, for each position, the K largest as id:logit")
-      .add("--trace", options.trace, "FILE.safetensors", "Write every named intermediate value")
-      .add("--chunk", options.chunk, "N", "Run the prompt N tokens at a time; 1 takes the path of decoding")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors");
+  flags.add("--ids", options.ids, "1,2,3", "Token ids of the prompt; no tokenizer needed")
+      .add_switch("--json", options.as_json, "Print JSON (default)")
+      .add("--top", options.top, "K", "Print the K largest logits of each position as id:logit instead")
+      .add("--trace", options.trace, "FILE.safetensors", "Write every named intermediate tensor")
+      .add("--chunk", options.chunk, "N", "Run the prompt N tokens at a time; 1 takes the decoding path")
+      .add_switch("-q,--quiet", options.quiet, "Print nothing but errors on standard error");
   options.runtime.add(flags);
   options.runtime.add_precision(flags, Precision::kExact);
   flags.examples(

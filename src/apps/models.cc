@@ -46,10 +46,11 @@ std::string card_row(const CardModel& model) {
 
 int models_command(Arguments arguments) {
   bool as_json = false;
-  Flags flags("models",
-              "Lists the released models that Glimmer runs: parameters in all and active for a token, and what their "
-              "weights take in some types.");
-  flags.add_switch("--json", as_json, "Print a JSON list, with licences, sampling and KV bytes")
+  Flags flags(
+      "models",
+      "Lists the released models that Glimmer knows: total and active parameters, and the size of their weights in "
+      "some types.");
+  flags.add_switch("--json", as_json, "Print a JSON list, including licences, sampling defaults and KV bytes")
       .examples("  glimmer models\n  glimmer plan --card GLM-4.5-Air --type q4_k");
   if (!flags.parse(arguments)) return 0;
   if (as_json) {

@@ -51,7 +51,7 @@ std::pair<int32_t, double> parse_bias(const std::string& text) {
 
 void ModelFlags::add(Flags& flags) {
   flags.add("-m,--model", model, "PATH",
-            "Model as its maker published it: a folder, a .gguf, .m or .safetensors file (default: the bundled demo)");
+            "Model as downloaded: a folder, or a .gguf, .m or .safetensors file (default: the bundled demo)");
 }
 
 fs::path ModelFlags::folder_or_file() const {
@@ -64,18 +64,19 @@ fs::path ModelFlags::folder_or_file() const {
 
 void RuntimeFlags::add(Flags& flags) {
   flags.group("Machine")
-      .add("--backend", backend, "NAME", "Kernels to use, e.g. ref (default: the fastest; see inspect --kernels)")
-      .add("-t,--threads", threads, "N", "Threads (default: all that this process may use)");
+      .add("--backend", backend, "NAME",
+           "Kernels to use, e.g. ref (default: the fastest supported; see inspect --kernels)")
+      .add("-t,--threads", threads, "N", "Compute threads (default: all available CPUs)");
 }
 
 void RuntimeFlags::add_precision(Flags& flags, Precision by_default) {
   precision = precision_name(by_default);
   flags.add("--precision", precision, "NAME",
             by_default == Precision::kFast
-                ? "fast (default): values in 8 bits or bf16 where kernels like them; or exact"
-                : "exact (default): values in float32 throughout; or fast");
+                ? "fast (default): activations in int8 or bf16 where kernels support it; exact: float32 throughout"
+                : "exact (default): float32 throughout; fast: activations in int8 or bf16 where kernels support it");
   flags.add("--kv-type", kv_type, "NAME",
-            "Keep keys and values as f32, bf16, int8 or fp8 (default: bf16, with --precision exact f32)");
+            "KV cache type: f32, bf16, int8 or fp8 (default: bf16; f32 with --precision exact)");
 }
 
 Context::Options RuntimeFlags::context_options() const {
@@ -91,16 +92,18 @@ Context::Options RuntimeFlags::context_options() const {
 
 void SamplingFlags::add(Flags& flags) {
   flags.group("Sampling (defaults: the model's generation_config.json, else its card, else greedy)")
-      .add_switch("--greedy", greedy, "Always the most probable token; the same as --temperature 0")
+      .add_switch("--greedy", greedy, "Always take the most probable token; same as --temperature 0")
       .add("--temperature", temperature, "T", "Flatten (> 1) or sharpen (< 1) the distribution; 0 is greedy")
       .add("--top-k", top_k, "K", "Keep the K most probable tokens (0: all)")
-      .add("--top-p", top_p, "P", "Keep the fewest tokens whose probabilities sum to P")
-      .add("--min-p", min_p, "P", "Keep tokens of at least P times the highest probability")
-      .add("--repetition-penalty", repetition_penalty, "R", "Divide scores of tokens seen in prompt or answer (1: off)")
-      .add("--presence-penalty", presence_penalty, "X", "Lower scores of tokens that the answer has (0: off)")
-      .add("--frequency-penalty", frequency_penalty, "X", "The same, for each time that it has them (0: off)")
-      .add("--logit-bias", logit_bias, "ID=X", "Add X to the score of a token; may be repeated")
-      .add("--seed", seed, "N", "Same seed, same tokens (default: another each time)");
+      .add("--top-p", top_p, "P", "Keep the smallest set of tokens whose probabilities sum to P")
+      .add("--min-p", min_p, "P", "Keep tokens with at least P times the highest probability")
+      .add("--repetition-penalty", repetition_penalty, "R",
+           "Penalise tokens that occur in prompt or answer, by a factor (1: off)")
+      .add("--presence-penalty", presence_penalty, "X",
+           "Subtract X from the logits of tokens already in the answer (0: off)")
+      .add("--frequency-penalty", frequency_penalty, "X", "Subtract X for each occurrence in the answer (0: off)")
+      .add("--logit-bias", logit_bias, "ID=X", "Add X to the logit of a token; may be given more than once")
+      .add("--seed", seed, "N", "Random seed; the same seed gives the same tokens (default: random)");
 }
 
 SamplingParams SamplingFlags::resolve(const SamplingDefaults& defaults, int64_t vocab_size) const {
@@ -127,8 +130,8 @@ SamplingParams SamplingFlags::resolve(const SamplingDefaults& defaults, int64_t 
 void LengthFlags::add(Flags& flags) {
   flags.group("Length")
       .add("-n,--max-tokens", max_tokens, "N", "Generate at most N tokens (default: until the context is full)")
-      .add_switch("--ignore-eos", ignore_eos, "Go on after an end-of-sequence token")
-      .add("--stop", stop, "TEXT", "End before this text; may be repeated");
+      .add_switch("--ignore-eos", ignore_eos, "Keep generating after an end-of-sequence token")
+      .add("--stop", stop, "TEXT", "Stop before this text; may be given more than once");
 }
 
 void LengthFlags::check() const {

@@ -55,7 +55,7 @@ struct SamplingFlags {
 
 // Of --raw-output: allow_raw_output().
 inline constexpr const char* kRawOutputHelp =
-    "Let a terminal obey control characters of the answer, which else are shown";
+    "Pass control characters in the answer to the terminal instead of escaping them";
 
 // -n, --ignore-eos, --stop.
 struct LengthFlags {

@@ -158,14 +158,14 @@ int plan_command(Arguments arguments) {
   PlanOptions options;
   Flags flags(
       "plan",
-      "Tells before any download whether a model fits this machine and how fast it would be: from its card, and "
-      "from ceilings that are measured now (some seconds).");
+      "Estimates, before any download, whether a model fits this machine and how fast it would run, from its card and "
+      "from memory and multiply throughput measured now (takes a few seconds).");
   flags.add("--card", options.card, "NAME", "The model; 'glimmer models' lists them")
       .add("--type", options.type, "TYPE", "Type of the weights (default: q4_k)")
-      .add("--ctx", options.context, "N", "Tokens of context to have room for (default: 8192)")
+      .add("--ctx", options.context, "N", "Context to reserve memory for, in tokens (default: 8192)")
       .add("--layers", options.layers, "N", "Plan for the first N layers only")
-      .add("-t,--threads", options.threads, "N", "Threads (default: all that this process may use)")
-      .add_switch("--json", options.as_json, "Print one JSON object, with all types")
+      .add("-t,--threads", options.threads, "N", "Threads (default: all available CPUs)")
+      .add_switch("--json", options.as_json, "Print one JSON object, including all types")
       .examples(
           "  glimmer plan --card GLM-4.5-Air --type q4_k\n"
           "  glimmer plan --card GLM-4.7-Flash --type q8_0 --ctx 32768 --json");

@@ -39,8 +39,9 @@ std::optional<std::string> eos_token(const SideFiles& files) {
 
 void TemplateFlags::add(Flags& flags) {
   flags.group("Chat template")
-      .add("--template-arg", args, "KEY=VALUE", "Give the template an argument (JSON or text); may be repeated")
-      .add_switch("--no-thinking", no_thinking, "Answer without reasoning: --template-arg enable_thinking=false");
+      .add("--template-arg", args, "KEY=VALUE",
+           "Pass an argument to the template (JSON or text); may be given more than once")
+      .add_switch("--no-thinking", no_thinking, "Disable reasoning; same as --template-arg enable_thinking=false");
 }
 
 void TemplateFlags::apply(Json& inputs) const {

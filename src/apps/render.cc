@@ -32,13 +32,13 @@ std::string render(const ChatTemplate& chat_template, const RenderOptions& optio
 
 int render_command(Arguments arguments) {
   RenderOptions options;
-  Flags flags("render", "Prints the prompt that a chat template makes of messages, byte for byte.");
+  Flags flags("render", "Prints the prompt that a chat template renders from messages, byte for byte.");
   flags.add("FILE", options.file, "",
             "{\"messages\": [...], \"tools\": ..., \"add_generation_prompt\": ..., ...}, or just the list of messages "
             "(default: standard input)");
   options.model.add(flags);
-  flags.add("--template", options.template_file, "FILE.jinja", "Use this template, not a model's")
-      .add_switch("--jsonl", options.jsonl, "Map lines of such objects to lines of {\"text\": ...}");
+  flags.add("--template", options.template_file, "FILE.jinja", "Use this template instead of the model's")
+      .add_switch("--jsonl", options.jsonl, "Read one such object per line, write one {\"text\": ...} per line");
   options.template_flags.add(flags);
   flags.examples(
       "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"add_generation_prompt\": true}' | glimmer "

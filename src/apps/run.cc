@@ -49,14 +49,14 @@ void add_flags(Flags& flags, RunOptions& options) {
   flags.add("PROMPT", options.prompt, "", "The prompt (default: standard input, if it is not a terminal)");
   options.model.add(flags);
   flags.add("-f,--file", options.file, "FILE", "Read the prompt from a file; - is standard input")
-      .add("--ids", options.ids, "1,2,3", "Token ids as the prompt; a model without a tokenizer will do")
-      .add("--system", options.system, "TEXT", "The system message")
-      .add("--tools", options.tools, "FILE.json", "A list of tools that the model may call, as in OpenAI's API")
-      .add_switch("--raw", options.raw, "Take the prompt as it is, without the chat template")
+      .add("--ids", options.ids, "1,2,3", "The prompt as token ids; no tokenizer needed")
+      .add("--system", options.system, "TEXT", "System message")
+      .add("--tools", options.tools, "FILE.json", "Tools that the model may call, in OpenAI's format")
+      .add_switch("--raw", options.raw, "Use the prompt as is, without the chat template")
       .add_switch("--json", options.as_json, "Print one JSON object: ids, text, finish_reason, timings, ...")
       .add_switch("--show-thinking", options.show_thinking,
-                  "Print the reasoning before the answer in a pipe too (on a terminal it is dimmed)")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing on standard error but errors")
+                  "Print the reasoning in a pipe too (on a terminal it is shown dimmed)")
+      .add_switch("-q,--quiet", options.quiet, "Print nothing but errors on standard error")
       .add_switch("--raw-output", options.raw_output, kRawOutputHelp);
   options.template_flags.add(flags);
   options.length.add(flags);
@@ -191,9 +191,10 @@ Timings generate(const RunOptions& options, const std::shared_ptr<const ModelSou
 
 int run_command(Arguments arguments) {
   RunOptions options;
-  Flags flags("run",
-              "Answers one prompt. The answer goes to standard output as it is made; the last line, on standard "
-              "error, tells the speed.");
+  Flags flags(
+      "run",
+      "Answers one prompt. The answer is streamed to standard output; a last line on standard error reports the "
+      "speed.");
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   check_options(options);
@@ -213,7 +214,7 @@ int run_command(Arguments arguments) {
   GenerationOptions generation;
   const SamplingDefaults defaults = sampling_defaults(generation_config, config, source->path().string());
   generation.sampling = options.sampling.resolve(defaults, config.vocab_size);
-  if (!options.quiet && defaults.samples) tell("glimmer: sampling, where no flag says: {}\n", defaults.describe());
+  if (!options.quiet && defaults.samples) tell("glimmer: default sampling: {}\n", defaults.describe());
   generation.max_new_tokens = options.length.max_tokens;
   if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, files);
   Sequence sequence(config, options.runtime.context_options().kept_kv_type());

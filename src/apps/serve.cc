@@ -1,4 +1,4 @@
-// glimmer serve: the model behind the APIs of OpenAI and Anthropic.
+// glimmer serve: an HTTP server compatible with the OpenAI and Anthropic APIs.
 #include <chrono>
 #include <filesystem>
 #include <set>
@@ -56,26 +56,27 @@ struct ServeOptions {
 
 void EngineFlags::add(Flags& flags) {
   flags.group("Batches and memory")
-      .add("--max-sequences", options.max_sequences, "N", "Answers generated at once (default: 64)")
-      .add("--max-waiting", options.max_waiting, "N", "That wait for their turn; more are refused (default: 256)")
-      .add("--chunk", options.chunk_tokens, "TOKENS", "Of prompts, read between two tokens of others (default: 512)")
-      .add("--kv-memory", kv_memory_gb, "GB", "For keys and values (default: half of the memory that is free)")
-      .add("--kv-dir", kv_dir, "FOLDER", "Keep there what memory has no room for, and find it after a restart")
-      .add("--kv-disk", kv_disk_gb, "GB", "The most that --kv-dir takes (default: 16)")
-      .add_switch("--no-prefix-cache", no_prefix_cache, "Read every prompt from its beginning");
+      .add("--max-sequences", options.max_sequences, "N", "Sequences generated concurrently (default: 64)")
+      .add("--max-waiting", options.max_waiting, "N", "Queue length; further requests get 429 (default: 256)")
+      .add("--chunk", options.chunk_tokens, "TOKENS",
+           "Prompt tokens prefilled per step while others generate (default: 512)")
+      .add("--kv-memory", kv_memory_gb, "GB", "Memory for the KV cache (default: half of what is available)")
+      .add("--kv-dir", kv_dir, "FOLDER", "Spill evicted KV pages to this folder; they survive a restart")
+      .add("--kv-disk", kv_disk_gb, "GB", "Disk quota of --kv-dir (default: 16)")
+      .add_switch("--no-prefix-cache", no_prefix_cache, "Prefill every prompt from its first token");
 }
 
 void RequestLimitFlags::add(Flags& flags) {
-  flags.group("Limits of a request")
-      .add("--max-n", limits.max_n, "N", "Answers to one prompt (default: 16)")
-      .add("--max-prompts", limits.max_prompts, "N", "Prompts of a completion, times n (default: 256)")
-      .add("--max-messages", limits.max_messages, "N", "Messages of a conversation (default: 16384)")
-      .add("--max-tools", limits.max_tools, "N", "Tools declared (default: 512)")
-      .add("--max-schema", limits.max_schema_bytes, "BYTES", "Parameters of a tool (default: 262144)")
+  flags.group("Limits per request")
+      .add("--max-n", limits.max_n, "N", "Answers per prompt: the field n (default: 16)")
+      .add("--max-prompts", limits.max_prompts, "N", "Prompts in a completion request, times n (default: 256)")
+      .add("--max-messages", limits.max_messages, "N", "Messages in a conversation (default: 16384)")
+      .add("--max-tools", limits.max_tools, "N", "Tool declarations (default: 512)")
+      .add("--max-schema", limits.max_schema_bytes, "BYTES", "Parameter schema of each tool (default: 262144)")
       .add("--max-stop", limits.max_stop_strings, "N", "Stop strings (default: 16)")
-      .add("--max-stop-bytes", limits.max_stop_bytes, "BYTES", "Of a stop string (default: 1024)")
+      .add("--max-stop-bytes", limits.max_stop_bytes, "BYTES", "Length of each stop string (default: 1024)")
       .add("--images", images, "NAME",
-           "note (default): where images, audio and files were a text says so; refuse: they are an error");
+           "Images, audio and files in messages: note (default) puts a short text in their place, refuse returns 400");
 }
 
 void RequestLimitFlags::resolve() {
@@ -130,14 +131,13 @@ EngineOptions EngineFlags::resolve(const ModelSource& source, Precision precisio
 
 void add_flags(Flags& flags, ServeOptions& options) {
   options.model.add(flags);
-  flags.add("--name", options.name, "NAME", "What the APIs call the model (default: its folder's or file's name)");
+  flags.add("--name", options.name, "NAME", "Model name shown by the APIs (default: name of its folder or file)");
   options.serve.add(flags);
-  flags.add_switch("--log-prompts", options.log_prompts, "Prompts and answers too, which else are in no log")
-      .add_switch("-q,--quiet", options.quiet, "Say nothing of loading");
+  flags.add_switch("--log-prompts", options.log_prompts, "Log prompts and answers too; by default no log holds them")
+      .add_switch("-q,--quiet", options.quiet, "Do not report loading");
   options.limits.add(flags);
   options.engine.add(flags);
-  flags.add_switch("--separate-keys", options.separate_keys,
-                   "Share the prefix cache among requests of one API key only");
+  flags.add_switch("--separate-keys", options.separate_keys, "Do not share the prefix cache between API keys");
   options.runtime.add(flags);
   options.runtime.add_precision(flags, Precision::kFast);
   flags.examples(
@@ -166,7 +166,7 @@ ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& s
   ServedModel::Parts parts{.id = model_name(options, source, config), .tokenizer = std::move(*found)};
   const GenerationConfig generation = read_generation_config(files, config);
   parts.sampling = sampling_defaults(generation, config, source.path().string());
-  if (!options.quiet) tell("glimmer: sampling, where a request says nothing: {}\n", parts.sampling.describe());
+  if (!options.quiet) tell("glimmer: default sampling: {}\n", parts.sampling.describe());
   try {
     parts.chat_template = load_chat_template(files);
   } catch (const Error& error) {
@@ -194,7 +194,7 @@ struct Ending {
 
 int serve_command(Arguments arguments) {
   ServeOptions options;
-  Flags flags("serve", "Serves a model to agents and programs, by the APIs of OpenAI and Anthropic (docs/serve.md).");
+  Flags flags("serve", "Serves a model over HTTP, compatible with the OpenAI and Anthropic APIs (docs/serve.md).");
   add_flags(flags, options);
   if (!flags.parse(arguments)) return 0;
   options.serve.resolve();

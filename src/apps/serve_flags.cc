@@ -9,29 +9,36 @@ namespace glimmer {
 
 void ServeFlags::add(Flags& flags) {
   flags.group("Network")
-      .add("--host", http.host, "ADDRESS", "Where to listen (default: 127.0.0.1); others need an API key or --insecure")
-      .add("--port", http.port, "N", "(default: 8080); 0: any that is free, which the first line then tells")
-      .add("--api-key", api_keys, "KEY", "Answer only to who brings it; may be repeated (better: --api-key-file)")
-      .add("--api-key-file", api_key_file, "FILE", "API keys, one a line; $GLIMMER_API_KEY holds one too")
-      .add_switch("--insecure", insecure, "Let everyone in who reaches the address, by whatever host name")
-      .add("--tls-cert", tls_certificate, "FILE.pem", "Speak TLS, with this certificate and those that it hangs on")
-      .add("--tls-key", tls_key, "FILE.pem", "Its private key")
-      .add("--cors-origin", cors_origins, "ORIGIN", "Let web pages of this origin ask, or * for any; may be repeated");
+      .add("--host", http.host, "ADDRESS",
+           "Address to listen on (default: 127.0.0.1); any but loopback needs an API key or --insecure")
+      .add("--port", http.port, "N", "Port to listen on (default: 8080); 0 picks a free one and prints it")
+      .add("--api-key", api_keys, "KEY",
+           "Require this API key; may be given more than once (ps shows it: prefer --api-key-file)")
+      .add("--api-key-file", api_key_file, "FILE", "Read API keys from a file, one per line; $GLIMMER_API_KEY adds one")
+      .add_switch("--insecure", insecure, "Disable authentication and the Host check")
+      .add("--tls-cert", tls_certificate, "FILE.pem", "Serve TLS with this certificate chain (PEM)")
+      .add("--tls-key", tls_key, "FILE.pem", "Private key of --tls-cert (PEM, no passphrase)")
+      .add("--cors-origin", cors_origins, "ORIGIN",
+           "Allow requests from web pages of this origin (*: any); may be given more than once");
   flags.group("Limits")
-      .add("--max-connections", http.limits.max_connections, "N", "Connections at once (default: 2048)")
-      .add("--max-header", http.limits.max_header_bytes, "BYTES", "Of a request (default: 65536)")
-      .add("--max-body", http.limits.max_body_bytes, "BYTES", "Of a request (default: 33554432)")
-      .add("--max-buffered", http.limits.max_buffered_bytes, "BYTES", "Bodies of all requests (default: 1073741824)")
+      .add("--max-connections", http.limits.max_connections, "N", "Concurrent connections (default: 2048)")
+      .add("--max-header", http.limits.max_header_bytes, "BYTES", "Request line and headers (default: 65536)")
+      .add("--max-body", http.limits.max_body_bytes, "BYTES", "Request body (default: 33554432)")
+      .add("--max-buffered", http.limits.max_buffered_bytes, "BYTES",
+           "Request bodies held in memory, all together (default: 1073741824)")
       .add("--stream-buffer", http.limits.stream_buffer_bytes, "BYTES",
-           "That wait for a client which reads slowly, before its generation rests (default: 262144)")
-      .add("--read-timeout", read_timeout_s, "S", "For a request to come (default: 15; a body has 1 more for 16 KiB)")
-      .add("--idle-timeout", idle_timeout_s, "S", "Of a connection between requests (default: 120)")
-      .add("--write-timeout", write_timeout_s, "S", "Of a client that reads nothing (default: 30)")
-      .add("--heartbeat", heartbeat_s, "S", "A sign of life in streams that are silent so long (default: 15)")
-      .add("--drain-timeout", drain_timeout_s, "S", "For answers under way when the server is to end (default: 30)")
-      .add("--io-threads", http.threads, "N", "Threads for the network (default: 2)");
+           "Unsent output per slow client before its generation is paused (default: 262144)")
+      .add("--read-timeout", read_timeout_s, "S",
+           "Timeout for receiving a request (default: 15, plus 1 per 16 KiB of body)")
+      .add("--idle-timeout", idle_timeout_s, "S",
+           "Close a connection that is idle between requests for so long (default: 120)")
+      .add("--write-timeout", write_timeout_s, "S", "Drop a client that reads nothing for so long (default: 30)")
+      .add("--heartbeat", heartbeat_s, "S",
+           "Send a keep-alive after this many seconds of silence in a stream (default: 15)")
+      .add("--drain-timeout", drain_timeout_s, "S", "Let running answers finish for so long on shutdown (default: 30)")
+      .add("--io-threads", http.threads, "N", "Network I/O threads (default: 2)");
   flags.group("Log").add("--log-format", log_format, "NAME",
-                         "text (default), json or none: a line a request, on standard error");
+                         "Request log on standard error, one line per request: text (default), json or none");
 }
 
 void ServeFlags::resolve() {
@@ -41,8 +48,8 @@ void ServeFlags::resolve() {
   }
   if (api_keys.empty() && !insecure && !is_loopback_host(http.host)) {
     fail(ErrorCode::kUsage,
-         "--host {}: others than this machine reach it; give an API key (--api-key-file, --api-key, $GLIMMER_API_KEY), "
-         "or --insecure to let everyone in",
+         "--host {} is reachable from other machines: give an API key (--api-key-file, --api-key, $GLIMMER_API_KEY), "
+         "or --insecure to disable authentication",
          http.host);
   }
   if (tls_certificate.has_value() != tls_key.has_value())

@@ -47,15 +47,14 @@ int tokenize_command(Arguments arguments) {
   bool as_tokens = false;
   bool no_add_special = false;
   bool no_parse_special = false;
-  Flags flags("tokenize", "Prints the token ids of a text, as the model's tokenizer.json makes them.");
-  flags.add("TEXT", text, "", "The text (default: standard input, every byte of it)");
+  Flags flags("tokenize", "Prints the token ids of a text, by the model's tokenizer.json.");
+  flags.add("TEXT", text, "", "Text (default: all of standard input)");
   model.add(flags);
-  flags
-      .add_switch("--ids", as_ids, "Print ids with commas between, as --ids of other commands takes them (the default)")
-      .add_switch("--tokens", as_tokens, "Print one token a line: id and text")
-      .add_switch("--jsonl", jsonl, "Map lines of {\"text\": ...} to lines of {\"ids\": [...]}")
-      .add_switch("--no-add-special-tokens", no_add_special, "Leave out what the post-processor puts around the text")
-      .add_switch("--no-parse-special", no_parse_special, "Read the text of special tokens as ordinary text")
+  flags.add_switch("--ids", as_ids, "Print comma-separated ids, as --ids of other commands takes them (default)")
+      .add_switch("--tokens", as_tokens, "Print one token per line: id and text")
+      .add_switch("--jsonl", jsonl, "Read one {\"text\": ...} per line, write one {\"ids\": [...]} per line")
+      .add_switch("--no-add-special-tokens", no_add_special, "Skip the special tokens that the post-processor adds")
+      .add_switch("--no-parse-special", no_parse_special, "Treat the names of special tokens as ordinary text")
       .examples(
           "  glimmer tokenize -m ~/models/GLM-4.7-Flash \"Hello\"\n"
           "  glimmer tokenize -m tokenizer.json --tokens < README.md\n"
@@ -84,10 +83,10 @@ int detokenize_command(Arguments arguments) {
   bool jsonl = false;
   bool skip_special = false;
   Flags flags("detokenize", "Prints the text of token ids.");
-  flags.add("IDS", words, "", "Ids with commas or spaces between (default: standard input)");
+  flags.add("IDS", words, "", "Ids separated by commas or spaces (default: standard input)");
   model.add(flags);
-  flags.add_switch("--jsonl", jsonl, "Map lines of {\"ids\": [...]} to lines of {\"text\": ...}")
-      .add_switch("--skip-special", skip_special, "Leave out special tokens")
+  flags.add_switch("--jsonl", jsonl, "Read one {\"ids\": [...]} per line, write one {\"text\": ...} per line")
+      .add_switch("--skip-special", skip_special, "Omit special tokens")
       .examples(
           "  glimmer detokenize -m ~/models/GLM-4.7-Flash 9703,11\n"
           "  glimmer tokenize \"Hello\" | glimmer detokenize");

@@ -177,9 +177,9 @@ bool can_keep(const Target& target, const ConvertMatrix& matrix) {
 }  // namespace
 
 std::string recipe_help() {
-  return "balanced (routed experts and dense MLPs become --type, the rest one step finer), uniform (all alike), "
-         "experts "
-         "(routed experts become --type, the rest 8 bits)";
+  return "balanced (default: routed experts and dense MLPs get --type, the rest one step finer), uniform (all get "
+         "--type), "
+         "experts (routed experts get --type, the rest 8 bits)";
 }
 
 bool is_never_quantized(const ConvertMatrix& matrix) {

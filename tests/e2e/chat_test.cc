@@ -65,7 +65,7 @@ TEST(Chat, OnATerminal) {
   EXPECT_TRUE(command.wait_for("\033[2mabcde\033[0m\r\n\r\nvwxyz\r\n"));
   ASSERT_TRUE(command.wait_for_prompt());
   command.type("/wrong\r");
-  EXPECT_TRUE(command.wait_for("glimmer: error: '/wrong' is no command"));
+  EXPECT_TRUE(command.wait_for("glimmer: error: '/wrong' is not a command"));
   ASSERT_TRUE(command.wait_for_prompt());
   command.type(
       "ab\x7f"
