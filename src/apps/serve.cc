@@ -70,6 +70,7 @@ void RequestLimitFlags::add(Flags& flags) {
   flags.group("Limits per request")
       .add("--max-n", limits.max_n, "N", "Answers per prompt: the field n (default: 16)")
       .add("--max-prompts", limits.max_prompts, "N", "Prompts in a completion request, times n (default: 256)")
+      .add("--max-values", limits.max_values, "N", "JSON values in a request body (default: 1048576)")
       .add("--max-messages", limits.max_messages, "N", "Messages in a conversation (default: 16384)")
       .add("--max-tools", limits.max_tools, "N", "Tool declarations (default: 512)")
       .add("--max-schema", limits.max_schema_bytes, "BYTES", "Parameter schema of each tool (default: 262144)")
@@ -82,6 +83,7 @@ void RequestLimitFlags::add(Flags& flags) {
 void RequestLimitFlags::resolve() {
   const std::pair<const char*, int64_t> all[] = {{"--max-n", limits.max_n},
                                                  {"--max-prompts", limits.max_prompts},
+                                                 {"--max-values", limits.max_values},
                                                  {"--max-messages", limits.max_messages},
                                                  {"--max-tools", limits.max_tools},
                                                  {"--max-schema", limits.max_schema_bytes},

@@ -160,9 +160,10 @@ Json block_json(const AnswerPart& part, const MessageFormatOptions& options) {
 
 ReadRequest read_request(const Service& service, const std::string& text) {
   SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  MessageJob read = read_message_request(parse_body(text), context);
+  MessageJob read = read_message_request(parse_body(text, context), context);
   GenerationJob& job = read.job;
   job.unknown_fields = std::move(context.remarks);
+  job.json_values = context.values;
   const AnswerIdentity identity = new_identity("msg_", service.model.id());
   const MessageFormatOptions options{.omit_thinking = read.omit_thinking};
   AnswerFormat format;
@@ -201,7 +202,7 @@ void anthropic_messages(Service& service, std::shared_ptr<Exchange> exchange) {
 void anthropic_count_tokens(Service& service, std::shared_ptr<Exchange> exchange) {
   run_aside(service, exchange, [&service, exchange]() -> std::function<void()> {
     SchemaContext context{service.limits, service.model.vocab_size(), {}};
-    const Chat chat = read_count_tokens(parse_body(exchange->request().body), context);
+    const Chat chat = read_count_tokens(parse_body(exchange->request().body, context), context);
     exchange->request().drop_body();
     const PreparedPrompt prompt = service.model.prepare(chat);
     const size_t tokens = prompt.ids.size();

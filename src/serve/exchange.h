@@ -70,7 +70,8 @@ struct HttpRequest {
   const Route* route = nullptr;
 
   const std::string* header(std::string_view lower_case_name) const;  // the first of that name, or null
-  void drop_body();                                                   // when it has been read
+  // When it has been read. What is kept of it, in other forms, counts until the request ends.
+  void drop_body(int64_t kept_bytes = 0);
 };
 
 // What an endpoint knows that belongs into the log line and the metrics. Nothing of what users wrote but where it says.

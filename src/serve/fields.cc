@@ -251,18 +251,6 @@ std::optional<bool> Fields::boolean(std::string_view name) const {
   return value == nullptr ? std::nullopt : std::optional(value->get<bool>());
 }
 
-Json parse_body(const std::string& body) {
-  try {
-    Json json = parse_exact_json(body, "the body");
-    if (!json.is_object()) {
-      throw ApiError(400, fmt::format("the body: expected a JSON object, found {}", json_type_name(json)));
-    }
-    return json;
-  } catch (const Error& error) {
-    throw ApiError(400, error.what());
-  }
-}
-
 std::string element_path(const std::string& path, size_t index) { return fmt::format("{}[{}]", path, index); }
 
 Json schema_of(const FieldTable& table) {

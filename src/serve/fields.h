@@ -91,9 +91,6 @@ class Fields {
   const FieldTable& table_;
 };
 
-// The body of a request: one JSON object. Throws ApiError 400.
-Json parse_body(const std::string& body);
-
 // "path[index]".
 std::string element_path(const std::string& path, size_t index);
 

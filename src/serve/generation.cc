@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxLoggedName = 128;
 constexpr size_t kMaxRemarks = 64;
+constexpr int64_t kJsonValueBytes = 64;  // an empty list in a list; larger ones are rather bytes than values
 
 // A request that has been read, with its prompts.
 struct Prepared {
@@ -26,8 +27,8 @@ struct Prepared {
 // Of the exchange it uses no more than any thread may. Null when the client has gone meanwhile.
 std::shared_ptr<Prepared> prepare(const Service& service, Exchange& exchange, RequestReader read) {
   auto out = std::make_shared<Prepared>(Prepared{read(service, exchange.request().body), {}, nullptr});
-  exchange.request().drop_body();
   GenerationJob& job = out->request.job;
+  exchange.request().drop_body(job.json_values * kJsonValueBytes);
   if (!job.is_chat()) {
     for (const RawPrompt& prompt : std::get<std::vector<RawPrompt>>(job.input)) {
       if (exchange.closed()) return nullptr;
@@ -37,9 +38,10 @@ std::shared_ptr<Prepared> prepare(const Service& service, Exchange& exchange, Re
   }
   if (exchange.closed()) return nullptr;
   out->prompts.push_back(service.model.prepare(job.chat()));
+  job.chat().messages.clear();
   const auto tokens = static_cast<int64_t>(out->prompts.front().ids.size());
   if (job.chat().tools.empty() || tokens >= service.model.max_context_tokens()) return out;
-  out->tools = std::make_shared<const ToolSchemas>(std::make_shared<const Json>(job.chat().tools));
+  out->tools = std::make_shared<const ToolSchemas>(std::make_shared<const Json>(std::move(job.chat().tools)));
   for (const std::string& remark : out->tools->remarks()) {
     if (job.unknown_fields.size() < kMaxRemarks) job.unknown_fields.push_back(remark);
   }

@@ -55,6 +55,7 @@ struct GenerationJob {
   std::string suffix;                       // /v1/completions: what comes behind the answer, which fills the gap
   bool parallel_tool_calls = true;          // false: the answer ends with its first tool call
   std::vector<std::string> unknown_fields;  // that were ignored
+  int64_t json_values = 0;                  // that were read for it
 
   bool is_chat() const { return std::holds_alternative<Chat>(input); }
   const Chat& chat() const { return std::get<Chat>(input); }

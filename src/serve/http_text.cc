@@ -47,9 +47,9 @@ std::string_view without_origin(std::string_view target) {
 
 }  // namespace
 
-void HttpRequest::drop_body() {
+void HttpRequest::drop_body(int64_t kept_bytes) {
   std::string().swap(body);
-  buffered.set(0);
+  buffered.set(kept_bytes);
 }
 
 const std::string* HttpRequest::header(std::string_view lower_case_name) const {

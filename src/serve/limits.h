@@ -24,11 +24,12 @@ enum class MediaPolicy {
   kRefuse,  // 400
 };
 
-// Of what a request asks for: 400.
+// Of what a request asks for: 400, where nothing else is said.
 struct ApiLimits {
   int64_t max_n = 16;  // answers to one request
   int64_t max_stop_strings = 16;
   int64_t max_stop_bytes = 1024;  // of each
+  int64_t max_values = 1 << 20;   // of JSON in a body, those in texts of arguments among them: 413
   int64_t max_messages = 16384;
   int64_t max_tools = 512;
   int64_t max_schema_bytes = 256 << 10;  // of each tool's parameters

@@ -115,8 +115,9 @@ Json message_json(const Answer& answer) {
 
 ReadRequest read_request(const Service& service, const std::string& text) {
   SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  GenerationJob job = read_chat_completion(parse_body(text), context);
+  GenerationJob job = read_chat_completion(parse_body(text, context), context);
   job.unknown_fields = std::move(context.remarks);
+  job.json_values = context.values;
   const AnswerIdentity identity = new_identity("chatcmpl-", service.model.id());
   const ChatFormatOptions options{
       .answers = job.n, .include_usage = job.include_usage, .logprobs = job.top_logprobs >= 0};

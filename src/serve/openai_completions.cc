@@ -141,8 +141,9 @@ class CompletionStream : public AnswerStream {
 
 ReadRequest read_request(const Service& service, const std::string& text) {
   SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  GenerationJob job = read_completion(parse_body(text), context);
+  GenerationJob job = read_completion(parse_body(text, context), context);
   job.unknown_fields = std::move(context.remarks);
+  job.json_values = context.values;
   const AnswerIdentity identity = new_identity("cmpl-", service.model.id());
   CompletionFormatOptions options;
   options.include_usage = job.include_usage;

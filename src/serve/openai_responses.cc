@@ -251,9 +251,10 @@ void tell_left_out(const std::vector<std::string>& paths, Json& echo) {
 
 ReadRequest read_request(const Service& service, const std::string& text) {
   SchemaContext context{service.limits, service.model.vocab_size(), {}};
-  ResponseJob read = read_response(parse_body(text), context);
+  ResponseJob read = read_response(parse_body(text, context), context);
   GenerationJob& job = read.job;
   job.unknown_fields = std::move(context.remarks);
+  job.json_values = context.values;
   const AnswerIdentity identity = new_identity("resp_", service.model.id());
   tell_left_out(context.left_out, read.echo);
   const ResponseFormatOptions options{.echo = std::move(read.echo),

@@ -48,12 +48,49 @@ void read_logit_bias(const Fields& fields, const SchemaContext& context, Samplin
   }
 }
 
+// Of a text that is JSON; of any other, some number of its order.
+int64_t count_values(std::string_view text) {
+  int64_t count = 1;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '"') {
+      for (++at; at < text.size() && text[at] != '"';) at += text[at] == '\\' ? 2 : 1;
+    } else if (c == '[' || c == '{') {
+      const size_t next = text.find_first_not_of(" \t\r\n", at + 1);
+      if (next != std::string_view::npos && text[next] != ']' && text[next] != '}') ++count;
+    } else if (c == ',') {
+      ++count;
+    }
+  }
+  return count;
+}
+
 }  // namespace
 
 const std::vector<std::string_view> kReasoningEfforts = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
 
 const std::vector<std::string_view> kLengthNames = {"max_completion_tokens", "max_tokens", "max_new_tokens",
                                                     "n_predict", "num_predict"};
+
+Json SchemaContext::parse(std::string_view text, const std::string& path) {
+  values += count_values(text);
+  if (values > limits.max_values) {
+    throw ApiError(413, fmt::format("{}: the request has more than {} values of JSON", path, limits.max_values));
+  }
+  return parse_exact_json(text, path);
+}
+
+Json parse_body(const std::string& body, SchemaContext& context) {
+  try {
+    Json json = context.parse(body, "the body");
+    if (!json.is_object()) {
+      throw ApiError(400, fmt::format("the body: expected a JSON object, found {}", json_type_name(json)));
+    }
+    return json;
+  } catch (const Error& error) {
+    throw ApiError(400, error.what());
+  }
+}
 
 void SchemaContext::leave_out(const std::string& path, std::string_view what) {
   if (left_out.size() < 64) left_out.push_back(path);
@@ -340,7 +377,7 @@ Json tool_arguments(const std::string& path, const Json* arguments, SchemaContex
   const auto& text = arguments->get_ref<const std::string&>();
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return Json::object();
   try {
-    Json parsed = parse_exact_json(text, path);
+    Json parsed = context.parse(text, path);
     if (parsed.is_object()) return parsed;
     if (nothing(parsed)) return Json::object();
   } catch (const Error&) {  // as below

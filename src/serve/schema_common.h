@@ -18,6 +18,10 @@ struct SchemaContext {
   int64_t vocab_size = 0;
   std::vector<std::string> remarks;   // for the log: fields that are ignored, text that had to be mended
   std::vector<std::string> left_out;  // of the conversation and its tools, by their paths; each is a remark too
+  int64_t values = 0;                 // of JSON that were read
+
+  // As parse_exact_json. ApiError 413 where the request would have more values than it may.
+  Json parse(std::string_view text, const std::string& path);
 
   void remark(std::string text) {
     if (remarks.size() < 64) remarks.push_back(std::move(text));  // a hostile body may give cause for thousands
@@ -25,6 +29,9 @@ struct SchemaContext {
   // The model does not see what is at `path`.
   void leave_out(const std::string& path, std::string_view what);
 };
+
+// The body of a request: one JSON object. Throws ApiError: 413 as above, 400 else.
+Json parse_body(const std::string& body, SchemaContext& context);
 
 inline constexpr double kMaxCount = 100'000'000;  // of tokens, that anyone may ask for
 

@@ -135,7 +135,7 @@ Json type_json(const char* name) { return {{"type", name}}; }
 Json list_json(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
 
 NextPiece tokens_of(const Service& service, const std::string& text, SchemaContext& context) {
-  const Json json = parse_body(text);
+  const Json json = parse_body(text, context);
   const Fields body(json, "", tokenize_table(), &context.remarks);
   const Tokenizer& tokenizer = service.model.tokenizer();
   const auto ids = std::make_shared<const std::vector<int32_t>>(encode(body, service.model, context));
@@ -160,7 +160,7 @@ NextPiece tokens_of(const Service& service, const std::string& text, SchemaConte
 }
 
 NextPiece text_of(const Service& service, const std::string& text, SchemaContext& context) {
-  const Json json = parse_body(text);
+  const Json json = parse_body(text, context);
   const Fields body(json, "", detokenize_table(), &context.remarks);
   const auto ids =
       std::make_shared<const std::vector<int32_t>>(read_token_ids(*body.find("tokens"), "tokens", context));
@@ -171,7 +171,7 @@ NextPiece text_of(const Service& service, const std::string& text, SchemaContext
 }
 
 NextPiece rendered(const Service& service, const std::string& text, SchemaContext& context) {
-  const Json json = parse_body(text);
+  const Json json = parse_body(text, context);
   const Fields body(json, "", apply_template_table(), &context.remarks);
   PreparedPrompt prompt = prepare_chat(body, service.model, context);
   return in_order({json_piece("{\"prompt\":\""),

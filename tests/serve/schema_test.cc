@@ -501,10 +501,41 @@ TEST(Schema, ReadsAnthropicTools) {
 }
 
 TEST(Schema, RefusesBodiesThatAreNoObject) {
+  const ApiLimits limits;
+  SchemaContext context{limits, kVocab};
   for (const char* body : {"", "[]", "3", "\"x\"", "{", "{\"a\":1,\"a\":2}", "{\"a\":\"\xFF\"}", "nul"}) {
-    EXPECT_THROW(parse_body(body), ApiError) << body;
+    EXPECT_THROW(parse_body(body, context), ApiError) << body;
   }
-  EXPECT_THROW(parse_body(std::string(100, '[') + std::string(100, ']')), ApiError);
+  EXPECT_THROW(parse_body(std::string(100, '[') + std::string(100, ']'), context), ApiError);
+}
+
+TEST(Schema, CountsValues) {
+  const ApiLimits limits;
+  const auto values = [&](const std::string& body) {
+    SchemaContext context{limits, kVocab};
+    parse_body(body, context);
+    return context.values;
+  };
+  EXPECT_EQ(values("{}"), 1);
+  EXPECT_EQ(values(R"({"a": [ ], "b": {} , "c,[{": "\",[\\"})"), 4);
+  EXPECT_EQ(values(R"({"a": [[], [[]], [1, 2]]})"), 8);
+}
+
+TEST(Schema, RefusesMoreValuesThanAllowed) {
+  ApiLimits limits;
+  limits.max_values = 10;
+  SchemaContext context{limits, kVocab};
+  parse_body(R"({"a": [1,2,3,4]})", context);  // 6 of them
+  const Json arguments = R"({"a": [1, 2]})";   // 4 in a text
+  EXPECT_EQ(tool_arguments("arguments", &arguments, context).size(), 1u);
+  const Json one_more = "{}";
+  try {
+    tool_arguments("messages[1].arguments", &one_more, context);
+    FAIL() << "one more value passed";
+  } catch (const ApiError& error) {
+    EXPECT_EQ(error.status, 413);
+    EXPECT_STREQ(error.what(), "messages[1].arguments: the request has more than 10 values of JSON");
+  }
 }
 
 }  // namespace

@@ -92,6 +92,55 @@ def test_schemas_of_many_tools(server):
     assert memory < 100 * len(json.dumps(tools))
 
 
+def lists(count):
+    return "[" + ",".join(["[]"] * count) + "]"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",
+                                  "/v1/messages/count_tokens", "/tokenize", "/detokenize", "/apply-template"])
+def test_bodies_of_many_values(server, path):
+    body = b'{"metadata": %s}' % lists(1 << 20).encode()
+    answer, memory = ask_measured(server, path, body)
+    assert answer.status == 413 and b"the request has more than 1048576 values of JSON" in answer.body
+    assert memory < 6 * len(body)  # read, they took 19 times as much
+
+
+# A text within the body is JSON too, and here there are more values in it, or in all of them, than may be.
+@pytest.mark.parametrize("texts, count", [(1, 1 << 20), (130, 1 << 13)])
+def test_many_values_in_arguments(server, texts, count):
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":%s}' % lists(count)}}
+    body = json.dumps({"messages": HELLO + [{"role": "assistant", "tool_calls": [call] * texts}]}).encode()
+    answer, memory = ask_measured(server, "/v1/chat/completions", body)
+    assert answer.status == 413 and b"arguments: the request has more than" in answer.body, answer.body
+    assert memory < 40 * len(body)  # as values of the template's they took 110 times as much
+
+
+def test_as_many_values_as_may_be(server):
+    tokens = (1 << 20) - 2  # the list and the object are values too
+    answer, memory = ask_measured(server, "/detokenize", b'{"tokens": [%s]}' % b",".join([b"9"] * tokens))
+    assert answer.status == 200 and len(answer.body) > 2 * tokens
+    assert memory < 100 * MIB
+    assert ask(server, "/detokenize", b'{"tokens": [%s]}' % b",".join([b"9"] * (tokens + 1))).status == 413
+
+
+def test_what_is_kept_of_a_body_counts(server):
+    """Tools stay until the answer is whole, and so do they in the count of bodies."""
+    tool = {"type": "function", "function": {"name": "f", "description": "x" * 100,
+                                             "parameters": {"type": "object", "properties": {"p": {"enum": [1] * 400}}}}}
+    body = json.dumps({"messages": HELLO, "max_tokens": 400, "tools": [tool], "stream": True, "ignore_eos": True}).encode()
+    with server.connect() as connection:
+        connection.sendall(request_bytes("POST", "/v1/chat/completions", body=body))
+        reader = Reader(connection)
+        assert reader.head()[0] == 200
+        while b"content" not in reader.chunk():
+            pass
+        assert metric(server.ask("GET", "/metrics").body.decode(), "glimmer_http_buffered_bytes") > 400 * 64
+        while reader.chunk():
+            pass
+    while metric(server.ask("GET", "/metrics").body.decode(), "glimmer_http_buffered_bytes"):
+        threading.Event().wait(0.005)
+
+
 def test_tokenize_answers_are_not_held_whole(server):
     text = "a" * MIB + "\u2603" * (MIB // 4)
     answer, memory = ask_measured(server, "/tokenize", {"prompt": text, "with_pieces": True, "return_token_strs": True})
