@@ -71,6 +71,7 @@ void RequestLimitFlags::add(Flags& flags) {
       .add("--max-n", limits.max_n, "N", "Answers per prompt: the field n (default: 16)")
       .add("--max-prompts", limits.max_prompts, "N", "Prompts in a completion request, times n (default: 256)")
       .add("--max-values", limits.max_values, "N", "JSON values in a request body (default: 1048576)")
+      .add("--max-logprobs", limits.max_logprobs, "N", "Logprobs in an answer without streaming (default: 524288)")
       .add("--max-messages", limits.max_messages, "N", "Messages in a conversation (default: 16384)")
       .add("--max-tools", limits.max_tools, "N", "Tool declarations (default: 512)")
       .add("--max-schema", limits.max_schema_bytes, "BYTES", "Parameter schema of each tool (default: 262144)")
@@ -84,6 +85,7 @@ void RequestLimitFlags::resolve() {
   const std::pair<const char*, int64_t> all[] = {{"--max-n", limits.max_n},
                                                  {"--max-prompts", limits.max_prompts},
                                                  {"--max-values", limits.max_values},
+                                                 {"--max-logprobs", limits.max_logprobs},
                                                  {"--max-messages", limits.max_messages},
                                                  {"--max-tools", limits.max_tools},
                                                  {"--max-schema", limits.max_schema_bytes},

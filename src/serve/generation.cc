@@ -15,7 +15,8 @@ namespace {
 
 constexpr size_t kMaxLoggedName = 128;
 constexpr size_t kMaxRemarks = 64;
-constexpr int64_t kJsonValueBytes = 64;  // an empty list in a list; larger ones are rather bytes than values
+constexpr int64_t kSmallAnswerBytes = 256 << 10;  // about 3 ms of writing
+constexpr int64_t kJsonValueBytes = 64;           // an empty list in a list; larger ones are rather bytes than values
 
 // A request that has been read, with its prompts.
 struct Prepared {
@@ -63,6 +64,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   // What is thrown ends it: nothing else holds it then.
   void start() {
     note_prompts();
+    bound_logprobs();
     const std::weak_ptr<Generation> weak = weak_from_this();
     const auto pump_if_alive = [weak] {
       if (const auto self = weak.lock()) self->pump();
@@ -111,6 +113,28 @@ class Generation : public std::enable_shared_from_this<Generation> {
       if (tokens == 0) throw ApiError(400, "the prompt is empty");
       check_context(tokens, service_.model.max_context_tokens(), format_.errors);
     }
+  }
+
+  // Those of a whole answer, and of prompts that are echoed, are in memory together.
+  void bound_logprobs() {
+    if (job_.top_logprobs < 0) return;
+    const int64_t each = job_.top_logprobs + 1;
+    const int64_t most = service_.limits.max_logprobs / each;
+    int64_t tokens = job_.echo ? usage_.prompt_tokens * job_.n : 0;
+    if (!format_.stream) {
+      const int64_t context = service_.model.max_context_tokens();
+      const int64_t share = (most - tokens) / (static_cast<int64_t>(prompts_.size()) * job_.n);
+      if (!job_.max_new_tokens && share >= 1 && share < context) job_.max_new_tokens = share;
+      for (const PreparedPrompt& prompt : prompts_) {
+        const int64_t room = context - static_cast<int64_t>(prompt.ids.size());
+        tokens += job_.n * std::min(job_.max_new_tokens.value_or(room), room);
+      }
+    }
+    if (tokens <= most) return;
+    throw ApiError(400,
+                   fmt::format("logprobs of up to {} tokens, {} for each, are more than {}: ask for fewer of them, "
+                               "of answers or of tokens{}",
+                               tokens, each, service_.limits.max_logprobs, format_.stream ? "" : ", or for a stream"));
   }
 
   void add_choice(size_t prompt, int64_t k) {
@@ -238,7 +262,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
   }
 
   void emit(int64_t index, AnswerDelta delta) {
-    if (format_.stream) format_.stream->delta(index, delta, out_);
+    if (format_.stream) {
+      format_.stream->delta(index, delta, out_);
+      delta.logprobs.clear();
+    }
     if (!format_.stream || service_.log_prompts) choices_[static_cast<size_t>(index)]->answer.add(delta);
   }
 
@@ -268,11 +295,40 @@ class Generation : public std::enable_shared_from_this<Generation> {
       flush();
       exchange_->end_stream();
     } else {
-      std::vector<Answer> answers;
-      for (const auto& choice : choices_) answers.push_back(std::move(choice->answer));
-      exchange_->respond(200, "application/json", dump_json(format_.object(answers, usage_)));
+      answer_whole();
     }
     keep_alive_.reset();
+  }
+
+  // Where there is much of it, it is written aside, and streams of others go on meanwhile.
+  void answer_whole() {
+    std::vector<Answer> answers;
+    int64_t bytes = 0;
+    for (const auto& choice : choices_) {
+      bytes += size_of(choice->answer);
+      answers.push_back(std::move(choice->answer));
+    }
+    const auto write = [object = std::move(format_.object), answers = std::move(answers), usage = usage_] {
+      return dump_json(object(answers, usage));
+    };
+    if (bytes <= kSmallAnswerBytes || service_.background == nullptr) {
+      return exchange_->respond(200, "application/json", write());
+    }
+    run_in_background(service_, exchange_, bytes, [exchange = exchange_, write]() -> std::function<void()> {
+      const auto text = std::make_shared<std::string>(write());
+      return [exchange, text] { exchange->respond(200, "application/json", std::move(*text)); };
+    });
+  }
+
+  // What it comes to as JSON, about.
+  int64_t size_of(const Answer& answer) const {
+    constexpr int64_t kLogprobBytes = 100;
+    int64_t bytes = 0;
+    for (const AnswerPart& part : answer.parts) {
+      const auto tokens = static_cast<int64_t>(part.logprobs.size());
+      bytes += static_cast<int64_t>(part.text.size()) + tokens * (job_.top_logprobs + 1) * kLogprobBytes;
+    }
+    return bytes;
   }
 
   void write_notes() {

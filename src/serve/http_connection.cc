@@ -21,6 +21,7 @@ constexpr size_t kReadBytes = 16 << 10;
 constexpr size_t kReadAheadBytes = 64 << 10;  // of what a client sends before it has its answer
 constexpr double kBodyBytesPerS = 16 << 10;   // the slowest that a body may come, after the read timeout
 constexpr double kLingerS = 2;                // what a client still sends is read this long, so that it sees our answer
+constexpr size_t kSmallAnswerBytes = 64 << 10;          // larger ones count like bodies of requests
 constexpr auto kPause = std::chrono::milliseconds(20);  // where no memory was found for what has to be armed
 constexpr size_t kSmallBufferBytes = 64 << 10;          // larger ones are given back when they are empty
 
@@ -443,6 +444,16 @@ void Connection::send_head(ResponseHead head, const HttpHeaders& headers) {
 
 void Connection::send_whole(int status, std::string_view content_type, std::string_view body,
                             const HttpHeaders& headers) {
+  if (body.size() > kSmallAnswerBytes) {
+    BufferedBytes& buffered = exchange_->request.buffered;
+    buffered.set(static_cast<int64_t>(body.size()));
+    if (*core_.buffered_bytes > core_.limits.max_buffered_bytes) {
+      buffered.set(0);
+      exchange_->notes.error = "the server holds too many bodies of requests and answers at present";
+      const HttpAnswer refusal = core_.application.refusal(503, exchange_->notes.error, exchange_->request);
+      return send_whole(refusal.status, refusal.content_type, refusal.body, refusal.headers);
+    }
+  }
   send_head({.status = status, .content_type = content_type, .body_bytes = static_cast<int64_t>(body.size())}, headers);
   if (method_ != "HEAD") waiting_ += body;
   exchange_->ended = true;
@@ -679,6 +690,8 @@ std::shared_ptr<Connection> make_connection(IoLoop& loop, std::unique_ptr<ByteSt
 IoLoop::IoLoop(ServerCore& the_core) : core(the_core), timer_(context) {}
 
 void IoLoop::add(const std::shared_ptr<Connection>& connection) {
+  const size_t least = connections_.size() + 1;
+  if (swept_.capacity() < least) swept_.reserve(2 * least);
   connections_.insert(connection);
   connection->start();
   arm();
@@ -711,11 +724,9 @@ void IoLoop::arm() {
 
 void IoLoop::sweep() noexcept {
   const Clock::time_point now = Clock::now();
-  try {
-    const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
-    for (const std::shared_ptr<Connection>& connection : all) connection->check(now);
-  } catch (...) {  // no memory for the list: at the next look
-  }
+  swept_.assign(connections_.begin(), connections_.end());
+  for (const std::shared_ptr<Connection>& connection : swept_) connection->check(now);
+  swept_.clear();
 }
 
 void IoLoop::run(const std::function<void()>& again) noexcept {

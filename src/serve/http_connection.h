@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <unordered_set>
+#include <vector>
 
 #include "serve/byte_stream.h"
 #include "serve/http_server.h"
@@ -57,6 +58,7 @@ class IoLoop {
   boost::asio::steady_timer timer_;
   bool armed_ = false;
   std::unordered_set<std::shared_ptr<Connection>> connections_;
+  std::vector<std::shared_ptr<Connection>> swept_;  // has room for all of them: looking at deadlines needs no memory
 };
 
 // `crowded`: there are too many; it is told so, and closed.

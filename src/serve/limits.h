@@ -28,8 +28,9 @@ enum class MediaPolicy {
 struct ApiLimits {
   int64_t max_n = 16;  // answers to one request
   int64_t max_stop_strings = 16;
-  int64_t max_stop_bytes = 1024;  // of each
-  int64_t max_values = 1 << 20;   // of JSON in a body, those in texts of arguments among them: 413
+  int64_t max_stop_bytes = 1024;   // of each
+  int64_t max_values = 1 << 20;    // of JSON in a body, those in texts of arguments among them: 413
+  int64_t max_logprobs = 1 << 19;  // in an answer that is not streamed, and of echoed prompts
   int64_t max_messages = 16384;
   int64_t max_tools = 512;
   int64_t max_schema_bytes = 256 << 10;  // of each tool's parameters

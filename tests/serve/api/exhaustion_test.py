@@ -141,6 +141,59 @@ def test_what_is_kept_of_a_body_counts(server):
         threading.Event().wait(0.005)
 
 
+# ---- logprobs of whole answers ----
+
+
+def logprobs_of(choice):
+    return [(entry["token"], entry["logprob"], len(entry["top_logprobs"])) for entry in choice["logprobs"]["content"]]
+
+
+def test_more_logprobs_than_an_answer_may_have(server):
+    many = {"messages": HELLO, "n": 16, "logprobs": True, "top_logprobs": 20}
+    answer = ask(server, "/v1/chat/completions", {**many, "max_tokens": 1900})
+    assert answer.status == 400
+    assert answer.json()["error"]["message"] == (
+        "logprobs of up to 30400 tokens, 21 for each, are more than 524288: "
+        "ask for fewer of them, of answers or of tokens, or for a stream")
+    assert ask(server, "/v1/chat/completions", {**many, "max_tokens": 4}).status == 200
+    with server.connect() as connection:
+        body = json.dumps({**many, "max_tokens": 1900, "stream": True}).encode()
+        connection.sendall(request_bytes("POST", "/v1/chat/completions", body=body))
+        assert Reader(connection).head()[0] == 200
+    prompts = {"prompt": ["a b c " * 200] * 16, "logprobs": 20, "echo": True, "max_tokens": 0, "n": 16}
+    for stream in (False, True):
+        answer = ask(server, "/v1/completions", {**prompts, "stream": stream})
+        assert answer.status == 400 and b"21 for each, are more than 524288" in answer.body
+
+
+def test_an_answer_without_a_length_ends_with_its_logprobs():
+    fields = {"messages": HELLO, "logprobs": True, "top_logprobs": 4, "ignore_eos": True, "n": 2,
+              "chat_template_kwargs": {"enable_thinking": False}}
+    with Server(BINARY, *FLAGS, "--max-logprobs", "200", command=["serve"]) as server:
+        body = ask(server, "/v1/chat/completions", fields).json()
+        assert body["usage"]["completion_tokens"] == 40
+        assert [choice["finish_reason"] for choice in body["choices"]] == ["length"] * 2
+        assert ask(server, "/v1/chat/completions", {**fields, "max_tokens": 21}).status == 400
+        assert ask(server, "/v1/chat/completions", {**fields, "max_tokens": 20}).status == 200
+
+
+def test_large_answers_are_written_aside_and_are_the_same(server):
+    fields = {"messages": HELLO, "logprobs": True, "top_logprobs": 20, "max_tokens": 300, "n": 4, "seed": 3,
+              "temperature": 1, "ignore_eos": True, "chat_template_kwargs": {"enable_thinking": False}}
+    whole = ask(server, "/v1/chat/completions", fields)
+    assert whole.status == 200 and len(whole.body) > MIB
+    streamed = ["", "", "", ""]
+    logprobs = [[], [], [], []]
+    for line in ask(server, "/v1/chat/completions", {**fields, "stream": True}).body.decode().splitlines():
+        for choice in json.loads(line[6:])["choices"] if line.startswith("data: {") else []:
+            streamed[choice["index"]] += choice["delta"].get("content") or ""
+            logprobs[choice["index"]] += logprobs_of(choice) if choice["logprobs"] else []
+    for choice in whole.json()["choices"]:
+        assert choice["message"]["content"] == streamed[choice["index"]] != ""
+        assert logprobs_of(choice) == logprobs[choice["index"]]
+        assert all(top == 20 for _, _, top in logprobs[choice["index"]])
+
+
 def test_tokenize_answers_are_not_held_whole(server):
     text = "a" * MIB + "\u2603" * (MIB // 4)
     answer, memory = ask_measured(server, "/tokenize", {"prompt": text, "with_pieces": True, "return_token_strs": True})

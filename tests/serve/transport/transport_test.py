@@ -257,6 +257,18 @@ def test_bodies_of_all_requests_together_are_bounded():
         assert server.ask("POST", "/v1/echo", body=b"x" * 90000).status == 200
 
 
+def test_answers_that_nobody_reads_count_as_bodies_do():
+    with Server(BINARY, "--max-buffered", str(24 << 20)) as server:
+        with server.connect(receive_buffer=4096) as first:
+            send(first, "GET", f"/v1/text/{16 << 20}")
+            Reader(first).head()
+            answer = server.ask("GET", f"/v1/text/{16 << 20}")
+            assert answer.status == 503 and int(answer.header("Retry-After")) > 0
+            assert server.ask("GET", f"/v1/text/{1 << 20}").status == 200
+        server.wait_for_log("outcome=client_gone")
+        assert server.ask("GET", f"/v1/text/{16 << 20}").status == 200
+
+
 def test_slow_requests_time_out(strict):
     for start in (b"GET /hea", request_bytes("POST", "/v1/echo", {"Content-Length": "10"}, b"12345")):
         began = time.monotonic()
