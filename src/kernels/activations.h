@@ -1,12 +1,12 @@
-// What tables share about the types of activations (kernel_table.h). Declarations only: files that are compiled for one
-// instruction set include this.
+// Rules on activation types that tables share (kernel_table.h). Declarations only, since files compiled for one
+// instruction set include this: an inline function would be emitted with instructions that others lack.
 #pragma once
 
 #include "kernels/kernel_table.h"
 
 namespace glimmer::kernels {
 
-// Whether such weights can be taken to 8 bits for products with kInt8: codes of integers, or a table without offsets.
+// Whether such weights can be requantised to 8 bits for matmuls with kInt8: integer codes, or a table without offsets.
 bool has_int8_weights(const WeightLayout& layout);
 
 // Whether weights have codes that kInt8Groups takes: integers, or a table that is integers of 8 bits once multiplied by

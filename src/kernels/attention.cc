@@ -6,7 +6,7 @@
 namespace glimmer::kernels {
 namespace {
 
-constexpr int64_t kRows = 32;  // what queries are rounded up to
+constexpr int64_t kRows = 32;  // query rows are padded to a multiple of it: two tiles of 16
 constexpr int64_t kLine = 64;
 
 int64_t rounded_up(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }

@@ -1,5 +1,5 @@
-// Loops that do nothing but read memory, or nothing but multiply: what a machine can do at most, for benchmarks to hold
-// results against. One thread's work each; whoever calls them starts the threads (engine/ceilings.h).
+// Loops that only read memory, or only multiply: the machine's limits, for benchmarks to compare with. Each is one
+// thread's work; the caller starts the threads (engine/ceilings.h).
 #pragma once
 
 #include <array>
@@ -9,12 +9,13 @@
 
 namespace glimmer::kernels {
 
+// Prefetch streams per thread that are tried: the fastest differs between processors.
 inline constexpr std::array<int, 4> kReadStreams = {1, 4, 8, 16};
 
 struct MultiplyLoop {
-  std::string_view unit;                  // for people: "AMX", "AVX512-VNNI"
-  double operations_a_round = 0;          // multiplications and additions
-  void (*run)(int64_t rounds) = nullptr;  // from registers; changes the calling thread's tiles where it has such
+  std::string_view unit;                  // for display: "AMX", "AVX512-VNNI"
+  double operations_a_round = 0;          // multiplications and additions per round
+  void (*run)(int64_t rounds) = nullptr;  // from registers; clobbers the calling thread's AMX tiles
 };
 
 struct CeilingLoops {
@@ -22,8 +23,8 @@ struct CeilingLoops {
   // 64 bytes, stream_bytes a multiple of 64), a line of each in turn, with software prefetch. The result depends on
   // every line.
   uint64_t (*read)(const std::byte* data, int64_t stream_bytes, int streams) = nullptr;
-  MultiplyLoop floats;    // of bf16 where the processor multiplies that, else of f32
-  MultiplyLoop integers;  // of 8 bits
+  MultiplyLoop floats;    // bf16 where the processor multiplies bf16, else f32
+  MultiplyLoop integers;  // int8
 };
 
 // The fastest of this processor.

@@ -1,9 +1,9 @@
-// The whole backend interface: one function an operation. A table is one implementation: ref, avx2, avx_vnni,
+// The interface of CPU kernels: one function per operation. A table is one implementation: ref, avx2, avx_vnni,
 // avx512, avx512_bf16, amx.
 //
-// Kernels take raw pointers and sizes, work on what one thread was given, allocate nothing, throw nothing and log
-// nothing. Strides count elements unless they say bytes. Sums run over k in an order that does not depend on the other
-// sizes, so a token's result is the same, bit for bit, whatever batch, range or thread it is computed in.
+// Kernels take raw pointers and sizes, do one thread's share, and neither allocate, throw nor log. Strides count
+// elements unless they say bytes. Sums run over k in an order that does not depend on the other sizes, so a token's
+// result is bit-identical in every batch, range and thread.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,21 @@
 
 namespace glimmer::kernels {
 
-// What a product reads on its left side. kF32 is exact; the others are faster and lose what rounding takes:
-//   kBF16  rounded to nearest even
-//   kInt8  integers of 8 bits: for each 256 columns scale = max |x| / 127, code = x * (127 / max |x|) rounded to
-//   nearest
-//          even; scale and codes are 0 where max |x| < 1e-30, and scale is NaN where an x is
-//   kInt8Groups  the same with a scale for each 128 columns, for products with weights' own codes, group by group
+// Type of a matmul's left operand. kF32 is exact; the others are faster, at the cost of rounding:
+//   kBF16        rounded to nearest even
+//   kInt8        quantised, one scale per 256 columns: scale = max |x| / 127, code = x * (127 / max |x|) rounded to
+//                nearest even; scale and codes are 0 where max |x| < 1e-30, and scale is NaN where an x is
+//   kInt8Groups  the same with one scale per 128 columns, for matmuls with the weights' own codes, group by group
 enum class ActivationType : uint8_t { kF32, kBF16, kInt8, kInt8Groups };
 
-inline constexpr int64_t kActivationBlock = 128;
-inline constexpr int64_t kInt8Block = 256;  // of kInt8
-inline constexpr int64_t kInt8Pad = 64;     // its last block is filled up to a multiple of this only
+inline constexpr int64_t kActivationBlock = 128;  // columns per scale of kInt8Groups; rows are padded to a multiple
+// Columns per scale of kInt8. Sums leave the tile unit once per block: 256 halve that cost against 128, and 512 would
+// gain 2.5 % at 2,048 tokens but lose 1.5 % at 512 (docs/perf.md), with coarser weights.
+inline constexpr int64_t kInt8Block = 256;
+inline constexpr int64_t kInt8Pad = 64;  // kInt8 rows are padded to a multiple of this: the columns of one AMX tile
 
-// Rows in such a type, each `row_bytes` long, K columns rounded up to a multiple of 128, Kp:
-//   kF32   K floats; nothing is filled up
+// Encoded rows, `row_bytes` apart. Kp is K rounded up to a multiple of 128:
+//   kF32   K floats, no padding
 //   kBF16  Kp values, zeros from K on
 //   kInt8  K codes, zeros up to a multiple of 64, then for each block a scale (f32), then for each a sum of codes (i32)
 //   kInt8Groups  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 16 sums of codes (f32)
@@ -36,16 +37,16 @@ struct Activations {
   const std::byte* data = nullptr;  // aligned to 64 bytes but for kF32
   int64_t row_bytes = 0;
 };
-// Of rows one after the other, an odd multiple of 64 so that the lines of 16 rows do not compete for cache sets.
+// Stride of consecutive rows: an odd multiple of 64, so that the cache lines of 16 rows do not compete for cache sets.
 int64_t activation_row_bytes(ActivationType type, int64_t K);  // not kF32
 
-// Kernels may read rows beyond T up to a multiple of this, if the type is not kF32. What they hold does not matter.
+// Kernels may read rows beyond T up to a multiple of this (an AMX tile), but for kF32. Their contents do not matter.
 inline constexpr int64_t kRowsReadAtOnce = 16;
 
-// Where x is kInt8, weights are taken to 8 bits on the way, on one grid for each row and block of columns, so that
-// integer sums run over the block whatever the groups are. With s, o the scale and offset of a group (o = -s * zero
-// point or -s * z where they are not stored; none with a table), and the smallest and largest code or table value lo,
-// hi:
+// With x of kInt8, weights are requantised to 8 bits on the fly, on one grid per row and block of columns, so that
+// integer sums run over the whole block whatever the group size is. With s, o the scale and offset of a group (o = -s *
+// zero point or -s * z where they are not stored; none with a table), and lo, hi the smallest and largest code or table
+// value:
 //   M    = max over the groups of max(|fma(s, lo, o)|, |fma(s, hi, o)|)
 //   step = M * (1 / 127), inv = 127 / M, both 0 where M < 1e-30
 // Of kU4 with zero point 8 and no offsets
@@ -84,13 +85,15 @@ struct Linear {
   int64_t T = 0;
 };
 
-// Keys and values in memory. Attention takes floats; of codes decode_kv makes bf16 first: code * scale, rounded to f32
-// and then to nearest even. Codes have an f32 scale for each kKvGroup columns of a row, the last group may be shorter:
+// Types of the KV cache. Attention reads floats; decode_kv dequantises 8-bit codes to bf16 first: code * scale, rounded
+// to f32 and then to nearest even. Codes have one f32 scale per kKvGroup columns of a row; the last group may be
+// shorter:
 //   kInt8     scale = max |x| / 127, code = x * (127 / max |x|) rounded to nearest even
 //   kF8E4M3   scale = max |x| / 448, code = x * (448 / max |x|) rounded to nearest even
 // Scale and codes are 0 where max |x| < 1e-30; where an x is not finite the scale is NaN.
 enum class KvType : uint8_t { kF32, kBF16, kInt8, kF8E4M3 };
 
+// Scales cost 4 / kKvGroup bytes a value (6 % of the codes); finer groups lose less precision but take more memory.
 inline constexpr int64_t kKvGroup = 64;
 
 struct KvDecode {
@@ -102,29 +105,31 @@ struct KvDecode {
   uint16_t* out = nullptr;  // [rows, dim]
 };
 
-// Attention runs over blocks of this many keys, at positions that are multiples of it whoever computes them. Blocks are
-// folded in their order within a span, and spans in theirs, so that it does not show how the work was divided.
+// Attention runs over blocks of kAttentionBlock keys, aligned to multiples of it. Blocks are folded in order within a
+// span, and spans in order, so that the bits do not depend on how keys are divided among threads (split-KV). A
+// larger block would be folded less often, but it is also a page of the KV cache, whose last one is half empty on
+// average. Spans of 4,096 keys would gain 2 % at depth 8,192 and cost more partial states elsewhere (docs/perf.md).
 inline constexpr int64_t kAttentionBlock = 256;
 inline constexpr int64_t kAttentionSpan = 4 * kAttentionBlock;
 
 // Queries of one key head. Row r is head r % heads of token r / heads.
 struct AttentionQueries {
-  KvType type = KvType::kF32;        // of the keys that they will meet
+  KvType type = KvType::kF32;        // of the keys that they attend to
   const float* q = nullptr;          // [tokens, heads, qk_dim]
-  const uint16_t* q_bf16 = nullptr;  // if not null, the same rounded to bf16: for tables that takes_bf16_queries
+  const uint16_t* q_bf16 = nullptr;  // or already rounded to bf16, for tables whose takes_bf16_queries says so
   int64_t token_stride = 0;
   int64_t head_stride = 0;
   int64_t heads = 0;
   int64_t rows = 0;
   int64_t qk_dim = 0;
-  int64_t v_dim = 0;            // of the values that they will meet
-  std::byte* packed = nullptr;  // out, in an order of the table's own: attention_query_bytes, aligned to 64 bytes
+  int64_t v_dim = 0;            // of the values
+  std::byte* packed = nullptr;  // out, in a layout private to the table: attention_query_bytes, aligned to 64 bytes
 };
 
-// What queries gathered from some keys: max = the largest score, sum = sum over the keys of exp(score - max), out = the
-// same sum of exp(score - max) * value. A row that saw none has sum 0 and out 0.
+// Partial softmax state of some queries over a subset of keys: max = the largest score, sum = sum over the keys of
+// exp(score - max), out = sum of exp(score - max) * value. A row that saw no key has sum 0 and out 0.
 struct AttentionState {
-  float* max = nullptr;  // [rows], and room for as many as make it a multiple of 32
+  float* max = nullptr;  // [rows], padded to a multiple of 32
   float* sum = nullptr;  // the same
   float* out = nullptr;  // [rows, v_dim], rows out_stride apart
   int64_t out_stride = 0;
@@ -145,10 +150,10 @@ struct AttentionBlock {
   const std::byte* queries = nullptr;  // packed, `rows` of them
   int64_t rows = 0;
   const int32_t* visible = nullptr;  // [rows], 0 .. keys; zeros from there to a multiple of 32
-  bool fold = false;                 // whether the result is folded into the state, or is the state
+  bool fold = false;                 // fold the result into the state, or overwrite the state
   AttentionState state;
   std::byte* scratch = nullptr;  // attention_scratch_bytes, aligned to 64 bytes
-  // Keys that the next call reads, or null: a table may begin to fetch them.
+  // Keys that the next call will read, or null: a hint to prefetch them.
   const std::byte* next_k = nullptr;
 };
 
@@ -162,7 +167,7 @@ struct AttentionFold {
   int64_t v_dim = 0;
 };
 
-// For all tables.
+// Buffer sizes that suffice for every table.
 int64_t attention_query_bytes(int64_t rows, int64_t qk_dim);
 int64_t attention_scratch_bytes(int64_t qk_dim);
 
@@ -179,22 +184,23 @@ struct Rope {
 
 struct KernelTable {
   std::string_view name;
-  std::string_view requires_cpu;  // what the processor must have, for people
+  std::string_view requires_cpu;  // required CPU features, for display
   bool (*supported)();            // by this processor and operating system
 
-  // The type that linear takes fastest for such weights; kF32 always works, and what this returns.
+  // The activation type with which linear is fastest for such weights. linear accepts this type and kF32.
   ActivationType (*fast_activations)(const WeightLayout& layout);
-  // Columns [begin, end) of T rows, begin a multiple of 256 and end too or K, into rows of `out`. Not kF32.
+  // Encodes columns [begin, end) of T rows into rows of `out`; begin is a multiple of 256, and so is end unless it is
+  // K. Not for kF32.
   void (*encode_activations)(ActivationType type, const float* x, int64_t x_stride, int64_t T, int64_t K, int64_t begin,
                              int64_t end, std::byte* out, int64_t row_bytes);
   void (*linear)(const Linear& args, int64_t panel_begin, int64_t panel_end);
   // out[i] = row row_begin + i of the weights as f32, rows out_stride apart
   void (*decode_rows)(const WeightMatrix& w, int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
   void (*decode_kv)(const KvDecode& args);
-  // Whether attention_queries rounds to bf16, and so takes what round_queries rounded before.
+  // Whether attention_queries rounds to bf16, and so accepts queries that round_queries has rounded.
   bool (*takes_bf16_queries)(KvType type, int64_t qk_dim, int64_t v_dim);
-  // Rows of `columns` values to bf16, past the caches. columns and out_stride are multiples of 32, out aligned to 64
-  // bytes. Null in tables that take none.
+  // Rounds rows of `columns` values to bf16, with non-temporal stores. columns and out_stride are multiples of 32, out
+  // is aligned to 64 bytes. Null in tables that accept no bf16 queries.
   void (*round_queries)(const float* x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t* out,
                         int64_t out_stride);
   void (*attention_queries)(const AttentionQueries& args);
@@ -209,11 +215,11 @@ struct KernelTable {
   void (*rope)(const Rope& args);
 };
 
-// Every table in this build, slowest first: "ref" and those of the processor family it was built for.
+// Every table in this build, slowest first: "ref" and those of the target architecture.
 std::span<const KernelTable* const> all_tables();
 
-// The fastest that this processor supports, or the one named. Throws kUsage for an unknown name (listing the known),
-// and kUnsupported for one that this processor lacks.
+// The fastest table that this processor supports, or the one named. Throws kUsage for an unknown name (listing the
+// known), and kUnsupported for one that this processor cannot run.
 const KernelTable& best_table();
 const KernelTable& table_by_name(std::string_view name);
 

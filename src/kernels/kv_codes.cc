@@ -9,7 +9,7 @@
 namespace glimmer::kernels {
 namespace {
 
-constexpr float kLeast = 1e-30F;  // groups below it are zeros
+constexpr float kLeast = 1e-30F;  // smaller groups become zeros; far above where 127 / max |x| overflows
 
 float largest_code(KvType type) { return type == KvType::kInt8 ? 127.0F : 448.0F; }
 

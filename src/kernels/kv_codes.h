@@ -1,4 +1,4 @@
-// Keys and values of 8 bits, one row at a time: the definition, and what stores them. kernel_table.h, KvType.
+// Quantisation of the KV cache to 8 bits, one row at a time. kernel_table.h, KvType, defines it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Causal scaled dot-product attention of new tokens over the keys and values so far, and how those are kept.
+// Causal scaled dot-product attention of new tokens over the KV cache, and the layout of that cache.
 #pragma once
 
 #include <span>
@@ -10,7 +10,7 @@ namespace glimmer {
 
 // One layer's keys and values of kAttentionBlock tokens: for each key head its keys [kAttentionBlock, qk_dim] and then
 // its values [kAttentionBlock, v_dim]. Where values are the first v_dim columns of the keys (MLA), there are only keys.
-// Of types with codes the scales of all follow: the keys', then the values', f32 [kAttentionBlock, kv_groups(dim)].
+// Quantised types append their scales: the keys', then the values', f32 [kAttentionBlock, kv_groups(dim)].
 struct KvLayout {
   KvType type = KvType::kF32;
   int64_t kv_heads = 0;
@@ -33,7 +33,7 @@ struct KvLayout {
 };
 
 // One sequence's keys and values of a layer: those of tokens [b * kAttentionBlock, ...) lie offset_bytes after
-// blocks[b]. Memory of tokens that are not there yet may hold anything.
+// blocks[b]. Memory beyond the stored tokens is uninitialised.
 struct KvBlocks {
   KvLayout layout;
   std::byte* const* blocks = nullptr;
@@ -44,8 +44,7 @@ struct KvBlocks {
   }
 };
 
-// The new tokens of one sequence: rows [first_row, first_row + tokens) of what all sequences of a batch share, at the
-// positions that follow past_tokens.
+// The new tokens of one sequence: rows [first_row, first_row + tokens) of the batch, at positions from past_tokens on.
 struct AttentionSequence {
   KvBlocks kv;
   int64_t first_row = 0;
@@ -53,7 +52,7 @@ struct AttentionSequence {
   int64_t past_tokens = 0;
 };
 
-// Stores the keys and values of the new tokens: for bf16 rounded to nearest, ties to even; as codes of 8 bits with
+// Stores the keys and values of the new tokens: bf16 rounds to nearest, ties to even; 8-bit types are quantised with
 // scales.
 //   k [rows, kv_heads, qk_dim] f32, rows k_stride values apart; v [rows, kv_heads, v_dim], null with values_in_keys
 struct KvRows {
@@ -65,9 +64,9 @@ struct KvRows {
 void store_kv(Context& ctx, const KvRows& rows, std::span<const AttentionSequence> sequences);
 
 // Query head h reads key and value head h / (heads / kv_heads). The t-th new token of a sequence sees its keys
-// 0 .. past_tokens + t, all of which are stored already.
+// 0 .. past_tokens + t, all of which are in the cache already.
 //   out[row][h] = sum over j of softmax_j(scale * q[row][h] . k[j]) v[j]
-// What a row becomes does not depend on the other rows, nor on the number of threads.
+// A row's result does not depend on the other rows, nor on the number of threads.
 struct AttentionCall {
   const float* q = nullptr;  // [rows, heads, qk_dim], strides in values
   int64_t q_token_stride = 0;
@@ -77,7 +76,7 @@ struct AttentionCall {
   int64_t out_head_stride = 0;
   int64_t heads = 0;
   float scale = 0;
-  std::span<const AttentionSequence> sequences;  // of one layout
+  std::span<const AttentionSequence> sequences;  // all of one layout
 };
 void attention(Context& ctx, const AttentionCall& call);
 

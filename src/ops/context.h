@@ -1,4 +1,4 @@
-// State passed to every operation of a pass: the device that runs it, how values are rounded, and who observes it.
+// State passed to every operation of a pass: device, precision, observers, cancellation.
 #pragma once
 
 #include <atomic>
@@ -14,9 +14,9 @@
 
 namespace glimmer {
 
-// How values are rounded on their way.
-//   kFast   matmuls read activations in the type that the device's kernels take fastest; keys and values are kept in
-//           bf16, if nothing else is asked for
+// How activations are rounded.
+//   kFast   matmuls read activations in the type that the device's kernels take fastest; the KV cache is bf16 unless
+//           another type is set
 //   kExact  float32 throughout
 enum class Precision { kFast, kExact };
 
@@ -27,7 +27,7 @@ Precision precision_by_name(std::string_view name);    // throws kUsage, listing
 std::string_view kv_type_name(KvType type);            // "f32", "bf16", "int8", "fp8"
 KvType kv_type_by_name(std::string_view name);         // throws kUsage, listing the known
 
-// The type of keys and values that goes with a precision where none is asked for.
+// The default KV cache type of a precision.
 inline KvType kv_type_of(Precision precision) { return precision == Precision::kExact ? KvType::kF32 : KvType::kBF16; }
 
 // What a matmul with a weight reads: `tokens` rows of `columns` values, x_stride apart.
@@ -45,7 +45,7 @@ class Context {
     std::string backend;  // as in DeviceOptions
     int threads = 0;
     Precision precision = Precision::kFast;
-    std::optional<KvType> kv_type;  // of keys and values, if it is not kv_type_of(precision)
+    std::optional<KvType> kv_type;  // of the KV cache; absent: kv_type_of(precision)
     std::optional<Topology> topology;
 
     KvType kept_kv_type() const { return kv_type.value_or(kv_type_of(precision)); }
@@ -67,8 +67,8 @@ class Context {
   void set_linear_observer(LinearObserver observer) { linear_observer_ = std::move(observer); }
   const LinearObserver& linear_observer() const { return linear_observer_; }
 
-  // Forward passes look at it between layers, and end with kCancelled. It may become true at any time, from any thread
-  // or signal handler. May be null.
+  // Polled between layers; a forward pass that finds it set ends with kCancelled. Any thread or signal handler may set
+  // it at any time. May be null.
   void set_cancelled(const std::atomic<bool>* cancelled) { cancelled_ = cancelled; }
   bool cancelled() const { return cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed); }
 

@@ -1,5 +1,4 @@
-// Where operations run: a device has an implementation of each operation, memory of its own, and threads of the host
-// beside it.
+// Where operations run: a device implements each of them, has its own memory, and comes with host threads.
 #pragma once
 
 #include <memory>
@@ -24,14 +23,14 @@ class Device {
   virtual std::string_view name() const = 0;     // "cpu"
   virtual std::string_view backend() const = 0;  // which of its kernels, as --backend names them: "avx512"
   virtual const OpTable& ops() const = 0;
-  // Threads for what the host does beside the device: loading, sampling. One loop at a time.
+  // Threads for host work: loading, sampling. One loop at a time.
   virtual ThreadPool& host_threads() = 0;
 };
 
 struct DeviceOptions {
-  std::string backend;               // a kernel table's name, or empty for the fastest that runs here
-  int threads = 0;                   // 0: all that this process may use
-  std::optional<Topology> topology;  // if it is not this process's own
+  std::string backend;               // a kernel table's name; empty: the fastest that this processor supports
+  int threads = 0;                   // 0: all available CPUs
+  std::optional<Topology> topology;  // overrides this machine's own, for tests
 };
 
 // Throws kUsage for an unknown backend (listing the known), kUnsupported for one that this processor lacks.

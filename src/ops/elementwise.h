@@ -1,4 +1,4 @@
-// Operations that treat each token by itself: embedding, norms, residuals, and rows picked out.
+// Operations on single tokens: embedding, norms, residuals, gathering rows.
 #pragma once
 
 #include <span>
@@ -17,7 +17,7 @@ struct EmbedCall {
 };
 void embed(Context& ctx, const WeightMatrix& embed_tokens, std::span<const int32_t> tokens, TensorView hidden);
 
-// out[i] = x[rows[i]].   x [any, columns] f32, out [rows, columns] f32, which do not overlap. CHECKs shapes and rows.
+// out[i] = x[rows[i]].   x [any, columns] f32, out [rows, columns] f32, not overlapping. CHECKs shapes and rows.
 struct GatherRowsCall {
   ConstTensorView x;
   std::span<const int64_t> rows;
@@ -25,7 +25,7 @@ struct GatherRowsCall {
 };
 void gather_rows(Context& ctx, ConstTensorView x, std::span<const int64_t> rows, TensorView out);
 
-// Root-mean-square norm of vectors of `size` values: `per_token` of them, one after the other, in each token's row.
+// Root-mean-square norm of vectors of `size` values, `per_token` consecutive ones in each token's row.
 //   out = weight * x / sqrt(mean(x^2) + eps)                               Source: transformers Glm4MoeRMSNorm
 struct RmsNormCall {
   const float* x = nullptr;

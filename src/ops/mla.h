@@ -1,4 +1,4 @@
-// Multi-head latent attention over a cache of latents, from the query's projection to the output's.
+// Multi-head latent attention (MLA) over a latent KV cache, from query projection to output projection.
 #pragma once
 
 #include <span>
@@ -10,26 +10,26 @@
 
 namespace glimmer {
 
-// Absorbed: a head's half of kv_b_proj for keys is applied to its query, that for values to what attention gives, and
-// attention itself runs over the cached rows [latent | k_pe], one key for all heads, whose first kv_lora_rank values
-// are the values as well. For token t and head h:
+// In absorbed form: the key half of a head's kv_b_proj is applied to its query, the value half to the attention
+// output, and attention itself runs over the cached rows [latent | k_pe]: one key for all heads, of which the first
+// kv_lora_rank columns are also the value. For token t and head h:
 //   [q_nope | q_pe] = q_proj(x[t])[h], q_pe rotated
 //   query           = [k_b[h] q_nope | q_pe]
 //   latent_out      = sum over j of softmax_j(scale * query . row_j) latent_j      over the tokens that t sees
 //   out[t]          = o_proj(v_b[0] latent_out_0, v_b[1] latent_out_1, ...)
-// CHECKs sizes. What a token becomes does not depend on the other tokens of the call.
+// CHECKs sizes. A token's result does not depend on the other tokens of the call.
 // Source: transformers Glm4MoeLiteAttention; DeepSeek-V2, section 2.1.
 struct MlaCall {
   const LinearWeight* q_proj = nullptr;  // [heads * (qk_nope_head_dim + qk_rope_head_dim), any]: q_proj or q_b_proj
-  std::span<const LinearWeight> k_b;     // a head each: [kv_lora_rank, qk_nope_head_dim]
-  std::span<const LinearWeight> v_b;     // a head each: [v_head_dim, kv_lora_rank]
+  std::span<const LinearWeight> k_b;     // one per head: [kv_lora_rank, qk_nope_head_dim]
+  std::span<const LinearWeight> v_b;     // one per head: [v_head_dim, kv_lora_rank]
   const LinearWeight* o_proj = nullptr;  // [hidden_size, heads * v_head_dim]
   ConstTensorView x;                     // [tokens, in_features of q_proj] f32
   TensorView out;                        // [tokens, hidden_size] f32
   RopeTable rope;                        // of the tokens; its rotary_dim is qk_rope_head_dim
   float scale = 0;
-  std::span<const AttentionSequence> sequences;  // whose cached rows end with those of the new tokens
-  std::string_view q_name;                       // as which a tap hears of q_proj's output
+  std::span<const AttentionSequence> sequences;  // the new tokens' rows are in the cache already
+  std::string_view q_name;                       // name under which a tap records q_proj's output
 
   int64_t tokens() const { return x.shape[0]; }
   int64_t heads() const { return static_cast<int64_t>(k_b.size()); }

@@ -1,4 +1,4 @@
-// Gated feed-forward networks: down_proj(silu(gate_proj(x)) * up_proj(x)), one or many at a time.
+// Gated feed-forward networks (SwiGLU): down_proj(silu(gate_proj(x)) * up_proj(x)), one or many at a time.
 #pragma once
 
 #include <span>
@@ -16,13 +16,12 @@ struct MlpWeights {
 // One network over some rows of x.
 struct MlpCall {
   const MlpWeights* weights = nullptr;
-  const int32_t* tokens = nullptr;  // which rows of x, `count` of them; null: all
+  const int32_t* tokens = nullptr;  // the `count` rows of x to read; null: all
   int64_t count = 0;
   float* out = nullptr;  // [count, hidden_size] f32, dense
 };
 
-// Runs all calls on x [rows, hidden_size] f32, which do not depend on one another. A call of no rows is legal. CHECKs
-// the networks' sizes.
+// Runs all calls, which must be independent, on x [rows, hidden_size] f32. A call of no rows is legal. CHECKs sizes.
 void mlps(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x);
 
 }  // namespace glimmer

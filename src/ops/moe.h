@@ -7,7 +7,7 @@
 
 namespace glimmer {
 
-// How logits become scores: each expert by itself, or all together.
+// How router logits become scores: per expert, or normalised over all experts.
 enum class RouterScoring { kSigmoid, kSoftmax };
 
 struct RouterRule {
@@ -21,8 +21,8 @@ struct RouterRule {
 };
 
 // Chooses num_experts_per_tok experts for each token. Scores are sigmoid(logits), or softmax over all experts; the bias
-// counts for the choice only. With groups, the topk_group groups with the largest sum of their two best choices stay
-// in.
+// affects the choice only. With groups, only the topk_group groups with the largest sum of their two best choice
+// scores stay in the running.
 //   logits   [tokens, n_routed_experts] f32
 //   bias     e_score_correction_bias [n_routed_experts] f32, or an empty view: none
 //   weights  [tokens, num_experts_per_tok] f32, out; divided by their sum + 1e-20 if norm_topk_prob, then scaled
@@ -37,10 +37,9 @@ struct RouteCall {
 };
 void moe_route(Context& ctx, const RouteCall& call);
 
-// Experts, of which each token has some, and one that all have.
+// Routed experts, of which each token chose some, and a shared expert for all tokens.
 //   out[t] = sum over k of weights[t][k] * experts[chosen[t][k]](x[t])  +  shared_experts(x[t])
-// The sum is taken in the order of k, in f32, and the shared one comes last. An expert may have no tokens. CHECKs
-// shapes.
+// Sums in f32 in the order of k, the shared expert last. An expert may have no tokens. CHECKs shapes.
 struct MoeCall {
   std::span<const MlpWeights> experts;
   const MlpWeights* shared_experts = nullptr;  // null: none

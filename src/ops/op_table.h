@@ -1,5 +1,5 @@
-// A device on one screen: one function for each operation. Shapes were checked by the operation's contract (ops/x.h)
-// before these are called.
+// A device's implementation of each operation. The operation's contract (ops/x.cc) has checked shapes before it calls
+// one of these.
 #pragma once
 
 #include <cstdint>

@@ -9,14 +9,14 @@ namespace glimmer {
 
 enum class RopePairing { kHalfSplit, kInterleaved };  // pairs (i, i + dim/2), or (2i, 2i + 1)
 
-// cos and sin of position * inv_freq, in float32 as transformers computes them, a row a token.
+// cos and sin of position * inv_freq, in float32 as transformers computes them, one row per token.
 struct RopeTable {
   const float* cos = nullptr;  // [tokens, rotary_dim / 2]
   const float* sin = nullptr;
   int64_t rotary_dim = 0;
   RopePairing pairing = RopePairing::kHalfSplit;
 
-  // That of the tokens from `token` on.
+  // The table from row `token` on.
   RopeTable from(int64_t token) const {
     const int64_t skipped = token * (rotary_dim / 2);
     return {.cos = cos + skipped, .sin = sin + skipped, .rotary_dim = rotary_dim, .pairing = pairing};

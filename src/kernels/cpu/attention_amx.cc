@@ -1,13 +1,12 @@
 // Attention over keys and values of bf16 with AMX tiles. Two tiles of 16 queries go together.
 //
-// Scores are made transposed, S^T = K Q^T: 16 keys as they lie in memory are the first operand and 16 queries, packed
-// once (attention_avx512_bf16.cc), the second. So the lanes of softmax are queries. exp(score - max) is rounded to bf16
-// and turned into the first operand of the product with the values. Of those 32 columns at a time are made a second
-// operand, which stays in the first cache while all queries are multiplied by it; for one pair of tiles 32 keys of
-// them, beside the products of the keys before.
+// Scores are computed transposed, S^T = K Q^T: 16 keys as they are in memory are the first operand and 16 queries,
+// packed once (attention_avx512_bf16.cc), the second. So the lanes of softmax are queries. exp(score - max) is rounded
+// to bf16 and transposed into the first operand of the product with the values. Values are packed into the second
+// operand 32 columns at a time, which stay in L1 while all queries are multiplied by them; for a single pair of query
+// tiles 32 keys at a time, overlapped with the products of the keys before.
 //
-// A few queries take less time than their keys take to come from memory: those of the next block are asked for
-// meanwhile.
+// With few queries a block is bound by loading its keys, so the next block's keys are prefetched meanwhile.
 //
 // Queries whose widths are not whole tiles, and keys of f32, take the functions of avx512.
 #include <immintrin.h>
@@ -21,22 +20,23 @@ namespace {
 #include "kernels/cpu/attention_bf16.inc"
 
 constexpr int64_t kSteps = kAttentionBlock / kStep;
-constexpr int64_t kMostPairs = 8;    // of query tiles, at once; attention_scratch_bytes has room for them
-constexpr int64_t kRowsAStep = 5;    // of a pair's outputs, folded in all steps but the first
+constexpr int64_t kMostPairs = 8;    // of query tiles per call, 256 rows; attention_scratch_bytes has room for them
+constexpr int64_t kRowsAStep = 5;    // rows of a pair's outputs folded per step; 7 steps but the first cover 32 rows
 constexpr int64_t kPairBytes = 320;  // QueryPair
 constexpr int64_t kTileFloats = kTile * kTile;
 constexpr int64_t kPairScores = 2 * kAttentionBlock * kTile;
-// Steps of a pass over the dimensions: what 32 keys, or two tiles of queries, have in them stays in the first cache.
+// Steps of 32 columns per pass: the 32 keys and two query tiles of a pass (18 KB each) stay in L1.
 constexpr int64_t kPassSteps = 9;
-// Places in which keys are read, or asked for, side by side: far apart, so that what each of them waits for differs.
+// Streams in which keys are read and prefetched, far apart so that their misses are independent. With 8 a block takes
+// 31 us, with one 35.5 at best; 16 are as good, 4 or 24 worse (docs/perf.md).
 constexpr int64_t kKeyStreams = 8;
-// Lines of the next block's keys a stream that a step of scores, of softmax and of values asks for: most of a block.
-// More, or as many from one place, would hold what tile loads wait for.
+// Cache lines of the next block's keys that a step of scores, of softmax and of values prefetches per stream: most of a
+// block in all. More, or as many in one stream, would delay the lines that tile loads wait for.
 constexpr int kAskedByScores = 1;
 constexpr int kAskedBySoftmax = 1;
 constexpr int kAskedByValues = 2;
-constexpr int64_t kStepsAhead = 2;   // that values are packed before their products, with one pair of query tiles
-constexpr int64_t kPackedSteps = 4;  // of which there is room for then
+constexpr int64_t kStepsAhead = 2;   // values are packed this long before their products, with one pair of query tiles
+constexpr int64_t kPackedSteps = 4;  // size of the ring of packed steps
 
 // All tiles are whole.
 void configure_tiles() {

@@ -51,14 +51,15 @@ class Tiles {
 [[gnu::always_inline]] inline void finish_stores() { asm volatile("" : : : "memory"); }
 
 constexpr int64_t kLineBytes = 64;
-constexpr int64_t kAheadBytes = 4096;  // of a panel that are asked for before they are read
+constexpr int64_t kAheadBytes = 4096;  // prefetch distance within a panel
 
 inline __mmask16 rows_mask(const WeightMatrix& w, int64_t panel) {
   const int64_t left = w.rows - panel * kPanelRows;
   return left >= kPanelRows ? 0xFFFF : static_cast<__mmask16>((1U << left) - 1);
 }
 
-// Rows of y that lie pages apart are written past the caches: a line of each would be read first, and push out another.
+// Rows of y that are far apart are written with non-temporal stores: an ordinary store would first read the line and
+// evict another. It pays from rows of 2 KB and 12 tokens on (docs/perf.md).
 constexpr int64_t kFarStride = 512;
 constexpr int64_t kFarTokens = 12;
 
@@ -78,10 +79,10 @@ inline void store_total(const Linear& a, int64_t panel, int64_t token, const flo
 
 // ---- kInt8 ----
 //
-// A unit of work is 32 tokens by two panels by a stretch: 16 products of tiles. While the tile unit makes them, the
-// vector unit takes up the sums of the unit before. Bytes of codes are made before all units of their stretch: made
-// between tile products they take several times as long, as what they fetch holds the lines that tile loads wait for.
-// Where a stretch has several units, the next codes come to the second-level cache meanwhile.
+// A unit of work is 32 tokens by two panels by a stretch: 16 tile products. While the tile unit computes them, the
+// vector unit accumulates the sums of the unit before. Codes are expanded to bytes before all units of their stretch:
+// between tile products that takes several times as long (125 against 42 ps a weight, docs/perf.md), as its loads delay
+// the lines that tile loads wait for. Where a stretch has several units, the next codes are prefetched to L2 meanwhile.
 
 constexpr int64_t kStretchBytes = kStretch * kPanelRows;
 constexpr int64_t kUnitTokens = 2 * kTileTokens;
@@ -176,10 +177,10 @@ class Filler {
   StretchMap map_[2];
 };
 
-// Totals of tokens, filled up to whole units, and their scales. Totals do not rest in y, whose rows may lie a power of
-// two apart, and scales lie here token by token.
-constexpr int64_t kTokensAtOnce = 512;
-constexpr int64_t kScales = 32768;
+// Totals of tokens, padded to whole units, and their scales. Totals are not kept in y, whose rows may be a power of two
+// apart and then compete for cache sets; scales are transposed to token order.
+constexpr int64_t kTokensAtOnce = 512;  // 64 KB of totals
+constexpr int64_t kScales = 32768;      // 128 KB; bounds tokens times blocks of K
 struct TokenState {
   alignas(64) float total[kTokensAtOnce][2][kPanelRows];
   alignas(64) float scale[kScales];  // [blocks of K][room]
@@ -353,7 +354,8 @@ void multiply_stretch(const Linear& a, const Part& part, const Bytes& bytes, Tok
 }
 
 void take_scales(const Int8Rows& x, int64_t token, int64_t tokens, TokenState& state) {
-  constexpr int64_t kAheadTokens = 16;  // whose scales are asked for: each token's lie at the end of its row
+  // Prefetch distance: each token's scales are at the end of its row, a cache miss each.
+  constexpr int64_t kAheadTokens = 16;
   for (int64_t t = 0; t < tokens; ++t) {
     _mm_prefetch(reinterpret_cast<const char*>(x.scales(token + t + kAheadTokens)), _MM_HINT_T0);
     const float* from = x.scales(token + t);
@@ -416,7 +418,7 @@ class FlushSubnormals {
   unsigned before_;
 };
 
-constexpr int kPanelsAtOnce = 4;
+constexpr int kPanelsAtOnce = 4;  // independent sums, to hide the latency of the multiply-add
 constexpr int64_t kPairLines = kBlockColumns / 2;
 
 // One token: the sums that TDPBF16PS makes, by fused multiply-adds.
@@ -539,7 +541,8 @@ void linear_bf16(const Linear& a, int64_t panel_begin, int64_t panel_end) {
   _mm_sfence();
 }
 
-// Fewer tokens than this are faster without tiles.
+// With fewer tokens the AVX-512 kernel is faster: tiles would be mostly empty,
+// and expanded codes stay in registers (batch 2: 33.2 to 39.2 tok/s, docs/perf.md).
 constexpr int64_t kLeastTokens = 4;
 // More would leave no room for the scales of a tile of tokens.
 constexpr int64_t kMostColumns = kScales / kUnitTokens * kInt8Block;

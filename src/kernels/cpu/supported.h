@@ -1,5 +1,5 @@
-// Whether this processor may enter a file of this folder, and what its kernels ask of it. Defined outside those files,
-// in baseline code.
+// Whether this processor can run the files of this folder, and how it prefers to. Defined outside those files, in code
+// that every processor can run.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,11 @@ bool cpu_has_avx2();
 bool cpu_has_avx_vnni();
 bool cpu_has_avx512();
 bool cpu_has_avx512_bf16();
-bool cpu_has_amx();  // and this process may use tiles: asks the operating system for them the first time
+bool cpu_has_amx();  // and this process may use tiles: requests them from the operating system on the first call
 
-// How a thread of this processor best reads weights from memory in AVX-512's products of few tokens: so many panels
-// side by side, each asked for so far ahead. Measured (docs/perf.md).
+// How AVX-512 matmuls of few tokens best read weights from memory on this processor: how many panels side by side, and
+// the prefetch distance. Measured: two streams 2 KB ahead on Sapphire Rapids, one stream 8 KB ahead on Zen 5
+// (docs/perf.md).
 struct WeightStreams {
   int count;  // 1 or 2
   int64_t ahead_bytes;

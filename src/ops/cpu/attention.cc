@@ -14,13 +14,15 @@ using kernels::AttentionState;
 using kernels::kAttentionBlock;
 using kernels::kAttentionSpan;
 
-// Rows of queries, (token, head) pairs, of a task: enough that what is made of a block's values once for them all costs
-// little, and few enough that they and their sums stay in the cache.
+// Query rows, (token, head) pairs, per task: enough to amortise loading a block's keys and packing its values, few
+// enough that queries and partial outputs stay in L2. 256 rows instead of 160 made prefill of 2,048 tokens 1 % faster
+// (docs/perf.md).
 constexpr int64_t kMostRows = 256;
-constexpr int64_t kLeastRows = 32;
-constexpr int64_t kTasksPerThread = 3;  // so that threads end together
+constexpr int64_t kLeastRows = 32;      // two query tiles, which kernels take together
+constexpr int64_t kTasksPerThread = 3;  // load balance: causal tasks differ in their number of keys
 constexpr int64_t kSpanBlocks = kAttentionSpan / kAttentionBlock;
-constexpr int64_t kNearSpanBlocks = 8;  // a thread's, of which one more or less counts little
+constexpr int64_t kNearSpanBlocks = 8;  // blocks per thread from which rounding to whole spans unbalances little
+// Beyond this, partial states take more memory than split-KV is worth.
 constexpr int64_t kMostStateBytes = int64_t{128} << 20;
 constexpr int64_t kStatePadding = 32;  // AttentionState
 
@@ -40,27 +42,27 @@ void store_row(const float* x, int64_t count, KvType type, int64_t row, std::byt
   }
 }
 
-// Some tokens of a sequence with the heads of one key head: the queries that share keys.
+// A work item: some tokens of a sequence, with the query heads that share one key head.
 struct Rows {
   const AttentionSequence* sequence = nullptr;
   int64_t kv_head = 0;
-  int64_t first_token = 0;  // of the sequence's new ones
+  int64_t first_token = 0;  // among the sequence's new tokens
   int64_t tokens = 0;
-  int64_t first_part = 0;  // of parts_, where the keys are divided
+  int64_t first_part = 0;  // index into parts_, with split-KV
   int64_t last_part = 0;   // one past the end
 
-  int64_t keys() const { return sequence->past_tokens + first_token + tokens; }  // that the last of them sees
+  int64_t keys() const { return sequence->past_tokens + first_token + tokens; }  // visible to the last of them
   int64_t key_blocks() const { return divided_up(keys(), kAttentionBlock); }
 };
 
-// Blocks of keys whose state is kept by itself until all are folded in their order: whole spans from the first on, one
-// other span or its beginning, or one other block.
+// Split-KV: a range of key blocks with a partial softmax state of its own; all states are folded in order at the end.
+// Whole spans from the first on, one other span or its beginning, or one other block.
 struct Part {
   int64_t first_block = 0;
   int64_t last_block = 0;  // one past the end
 };
 
-// What one thread does at once: some rows over some parts of their keys, one after the other.
+// One task: a work item over consecutive parts of its keys.
 struct Run {
   int64_t rows = 0;  // index
   int64_t first_part = 0;
@@ -86,7 +88,7 @@ AttentionState from_row(const AttentionState& state, int64_t row) {
           .out_stride = state.out_stride};
 }
 
-// What kernels see: codes are decoded first.
+// The type that kernels see: quantised keys and values are dequantised to bf16 first.
 KvType attended_type(const KvLayout& layout) { return layout.has_codes() ? KvType::kBF16 : layout.type; }
 
 class Attention {
@@ -111,7 +113,7 @@ class Attention {
       states_ = reinterpret_cast<float*>(
           ctx_.shared_scratch(parts * state_floats(rows, layout_.v_dim) * static_cast<int64_t>(sizeof(float))));
     }
-    // The last rows of a prompt have the most keys: they are begun first.
+    // The last rows of a prompt see the most keys: they start first, so that no long task is left at the end.
     ctx_.pool().parallel_for(runs, 1, [&](int64_t index, int64_t, int worker) {
       do_run(runs_[static_cast<size_t>(divided_ ? index : runs - 1 - index)], worker);
     });
@@ -119,7 +121,7 @@ class Attention {
   }
 
  private:
-  // As many rows at once as leave every thread some tasks.
+  // The largest work items that still leave every thread several.
   void divide_rows() {
     int64_t most_tokens = 0;
     for (const AttentionSequence& s : call_.sequences) most_tokens = std::max(most_tokens, s.tokens);
@@ -143,7 +145,7 @@ class Attention {
     }
   }
 
-  // Where rows alone do not occupy the threads, the keys are divided too.
+  // Split-KV, where the work items alone do not occupy the threads.
   void divide_keys() {
     const int threads = ctx_.pool().threads();
     int64_t keys = 0;
@@ -155,14 +157,13 @@ class Attention {
     divided_ = static_cast<int64_t>(rows_.size()) < kTasksPerThread * threads && most_blocks > 1 && threads > 1;
     if (divided_) {
       divide_among(threads, keys);
-      // With very long contexts the states of all parts would be more than they are worth.
       const int64_t state_bytes = state_floats(tokens_at_once_ * group_, layout_.v_dim) * 4;
       divided_ = static_cast<int64_t>(parts_.size()) * state_bytes <= kMostStateBytes;
     }
     if (!divided_) divide_among(1, keys);
   }
 
-  // Runs that make shares of the same size, to a block, of `all` keys.
+  // Divides `all` keys into tasks of equal size, to a block.
   void divide_among(int64_t shares, int64_t all) {
     parts_.clear();
     runs_.clear();
@@ -322,7 +323,8 @@ class Attention {
     }
   }
 
-  // Folds parts as one run over all blocks would have: first those of a span, then the spans.
+  // Folds partial states in the order of a single run over all blocks: blocks within spans, then spans. So split-KV
+  // does not change the bits.
   void join_parts() {
     const int64_t slices =
         divided_up(static_cast<int64_t>(ctx_.pool().threads()) * kTasksPerThread, static_cast<int64_t>(rows_.size()));
@@ -362,7 +364,7 @@ class Attention {
   const KvLayout& layout_;
   int64_t group_;  // heads that share a key head
   int64_t tokens_at_once_ = 1;
-  bool divided_ = false;  // whether runs have only some of their rows' keys
+  bool divided_ = false;  // split-KV is on
   std::vector<Rows> rows_;
   std::vector<Part> parts_;
   std::vector<Run> runs_;
@@ -375,7 +377,7 @@ class Attention {
 }  // namespace
 
 void store_kv(Context& context, const KvRows& rows, std::span<const AttentionSequence> sequences) {
-  constexpr int64_t kGrainTokens = 8;
+  constexpr int64_t kGrainTokens = 8;  // rows of some KB each: a smaller grain would cost more to hand out than to copy
   Pass ctx(context);
   for (const AttentionSequence& s : sequences) {
     const KvLayout& layout = s.kv.layout;

@@ -1,4 +1,4 @@
-// The processor as a device: a kernel table, a pool of threads, and memory that operations reuse from call to call.
+// The CPU as a device: a kernel table, a thread pool, and scratch memory that operations reuse from call to call.
 #pragma once
 
 #include <vector>
@@ -11,17 +11,17 @@
 
 namespace glimmer::cpu {
 
-// Memory of one operation each, which grows to what the largest call has needed.
+// Scratch memory, one struct per operation. Buffers grow to the largest call so far.
 struct MlpWorkspace {
   Buffer encoded;   // x in each type that a matmul reads
-  Buffer gathered;  // rows of that, in the order of the calls
-  Buffer gate;      // what a matmul left in f32
+  Buffer gathered;  // its rows, gathered in the order of the calls
+  Buffer gate;      // matmul outputs in f32
   Buffer up;
-  Buffer acts;  // what down_proj reads
+  Buffer acts;  // input of down_proj
 };
 
 struct MoeWorkspace {
-  Buffer down;                     // what each network says of its tokens, expert by expert, then the shared one
+  Buffer down;                     // the networks' outputs, expert by expert, then the shared expert
   std::vector<int32_t> slot_row;   // [tokens * num_experts_per_tok]: row of `down` that holds (token, k)
   std::vector<int32_t> row_token;  // the token of each such row
   std::vector<int64_t> first_row;  // [n_routed_experts + 1]: rows of each expert
@@ -35,7 +35,7 @@ struct MlaWorkspace {
   Buffer query;       // [tokens, heads, kv_lora_rank + qk_rope_head_dim] f32, or bf16 [heads, tokens, ..]
   Buffer latent_out;  // [tokens, heads, kv_lora_rank] f32
   Buffer attn;        // [tokens, heads, v_head_dim] f32
-  // By heads, what k_b and v_b read, and o_proj's input, where they read another type than f32.
+  // Inputs of k_b and v_b (by head) and of o_proj, where those read another type than f32.
   Buffer q_nope_encoded;
   Buffer latent_out_encoded;
   Buffer attn_encoded;
@@ -53,10 +53,10 @@ class CpuDevice final : public Device {
   const kernels::KernelTable& kernels() const { return kernels_; }
   ThreadPool& pool() { return pool_; }
 
-  // Memory of its own for each thread of a parallel loop: reserved before the loop, since its body must not throw.
-  void reserve_scratch(int64_t count);  // at least `count` floats a thread; what they held is lost
+  // Per-thread scratch for a parallel loop. Reserved before the loop, since a loop body must not throw.
+  void reserve_scratch(int64_t count);  // at least `count` floats per thread; contents are lost
   float* scratch(int worker) { return scratch_[static_cast<size_t>(worker)].as<float>(); }
-  // Memory that an operation shares among its threads, until the next one asks for it.
+  // Scratch shared by the threads of one operation, valid until the next call.
   std::byte* shared_scratch(int64_t size_bytes);
 
   MlpWorkspace& mlp_workspace() { return mlp_; }
@@ -73,13 +73,13 @@ class CpuDevice final : public Device {
   MlaWorkspace mla_;
 };
 
-// At least so many bytes of `buffer`; what it held is lost where it grows.
+// At least `size_bytes` of `buffer`; growing it loses its contents.
 std::byte* at_least(Buffer& buffer, int64_t size_bytes);
 
-// What the bodies of operations are handed: the pass, and the processor that it runs on.
+// What the bodies of CPU operations work with: the pass's context and its CpuDevice.
 class Pass {
  public:
-  explicit Pass(Context& context);  // of a CpuDevice
+  explicit Pass(Context& context);  // whose device must be a CpuDevice
 
   Context& context() { return context_; }
   CpuDevice& device() { return device_; }
@@ -90,9 +90,9 @@ class Pass {
   std::byte* shared_scratch(int64_t size_bytes) { return device_.shared_scratch(size_bytes); }
 
   bool exact() const { return context_.precision() == Precision::kExact; }
-  // Whether someone listens to what matmuls read, which they must then read as f32.
+  // Whether matmul inputs are observed; they must then stay f32.
   bool observed() const { return static_cast<bool>(context_.linear_observer()); }
-  // What a matmul with weights of this layout reads on its left side.
+  // Type of a matmul's left operand for weights of this layout.
   kernels::ActivationType activation_type(const WeightLayout& layout) const {
     return exact() ? kernels::ActivationType::kF32 : kernels().fast_activations(layout);
   }

@@ -11,7 +11,7 @@
 namespace glimmer::cpu {
 namespace {
 
-// Values a thread takes at once: below that, starting a thread costs more than it saves.
+// Values per task: below that, handing out work costs more than it saves. Not tuned finely.
 constexpr int64_t kGrainValues = 16384;
 
 int64_t rows_per_task(int64_t row_values) {

@@ -7,7 +7,7 @@ namespace {
 
 using kernels::kRowsReadAtOnce;
 
-// Values below which starting threads costs more than they save.
+// Values per task: below that, handing out work costs more than it saves. Not tuned finely.
 constexpr int64_t kGrainValues = 16384;
 
 }  // namespace

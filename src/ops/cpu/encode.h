@@ -1,4 +1,4 @@
-// Activations brought to the type that a matmul reads (kernel_table.h).
+// Converts activations to the type that a matmul kernel reads (kernel_table.h).
 #pragma once
 
 #include <span>
@@ -7,9 +7,9 @@
 
 namespace glimmer::cpu {
 
-// Rows of f32, and where they go.
+// f32 rows and their destination.
 struct EncodeCall {
-  kernels::ActivationType type = kernels::ActivationType::kBF16;  // not kF32, which is read as it is
+  kernels::ActivationType type = kernels::ActivationType::kBF16;  // not kF32, which needs no encoding
   const float* x = nullptr;                                       // [tokens, columns], rows x_stride apart
   int64_t x_stride = 0;
   int64_t tokens = 0;
@@ -19,10 +19,10 @@ struct EncodeCall {
   int64_t row_bytes() const { return kernels::activation_row_bytes(type, columns); }
 };
 
-// Bytes of that many rows, with what kernels may read beyond the last; a multiple of 64.
+// Size of that many rows, including the padding that kernels may read beyond the last; a multiple of 64.
 int64_t encoded_bytes(kernels::ActivationType type, int64_t columns, int64_t tokens);
 
-// Runs all calls as one loop, on the calling thread alone where there is little to do.
+// Runs all calls as one parallel loop; small ones run on the calling thread alone.
 void encode(Pass& ctx, std::span<const EncodeCall> calls);
 
 }  // namespace glimmer::cpu

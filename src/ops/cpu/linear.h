@@ -1,5 +1,5 @@
-// Matmuls as the processor's operations use them among each other: of inputs that are encoded already, and with outputs
-// that are taken up where they are made.
+// Matmuls as used by other CPU operations: inputs may already be encoded, and outputs may be consumed by the thread
+// that computes them.
 #pragma once
 
 #include <functional>
@@ -10,20 +10,20 @@
 
 namespace glimmer::cpu {
 
-// Panels [panel_begin, panel_end) of `weight` as a matrix. CHECKs that they lie on one node.
+// Panels [panel_begin, panel_end) of `weight` as a matrix. CHECKs that they are on one NUMA node.
 WeightMatrix panels_of(const LinearWeight& weight, int64_t panel_begin, int64_t panel_end);
-// How nodes share its panels: node i < node_count() has some of them, in their order.
+// Distribution of its panels over NUMA nodes: node i < node_count() holds panels_of_node(i).
 int node_count(const LinearWeight& weight);
 PanelRange panels_of_node(const LinearWeight& weight, int node);
 
 // Rows [row_begin, row_end) of `weight` as f32, dense in `out`. On the calling thread.
 void decode_rows(Pass& ctx, const WeightMatrix& weight, int64_t row_begin, int64_t row_end, float* out);
 
-// In fast precision x is first brought to the type that each weight's kernel takes (Pass::activation_type), once for
-// all calls that read it.
+// In fast precision x is first encoded to the type that each weight's kernel takes (Pass::activation_type), once for
+// all calls that share it.
 void linear(Pass& ctx, std::span<const LinearCall> calls);
 
-// The same of inputs that are in the type that their kernels take already.
+// A matmul whose input is already in the type that its kernel takes.
 struct EncodedLinearCall {
   const LinearWeight* weight = nullptr;
   kernels::Activations x;  // [tokens, in_features]
@@ -33,20 +33,21 @@ struct EncodedLinearCall {
 };
 void linear(Pass& ctx, std::span<const EncodedLinearCall> calls);
 
-// Outputs of one matmul, kOutputColumns of them for some tokens.
+// A block of one matmul's outputs: up to kOutputColumns columns of some tokens. 256 columns are one kInt8Block, so a
+// block can be encoded for the next matmul by itself.
 inline constexpr int64_t kOutputColumns = 256;
 struct OutputBlock {
   size_t call = 0;  // index
   int64_t first_token = 0;
   int64_t tokens = 0;
   int64_t first_column = 0;
-  int64_t columns = 0;  // kOutputColumns, or what is left
+  int64_t columns = 0;  // kOutputColumns, or the remainder
   float* y = nullptr;   // [tokens, columns], dense; the callback may overwrite it
 };
 using TakeOutput = std::function<void(const OutputBlock& block)>;
 
-// The same matmuls, whose outputs are given to `take` where they are made, on several threads at once; `y` is not
-// looked at. This avoids a round trip through memory where outputs are encoded at once.
+// As above, but each output block is passed to `take` by the thread that computed it, concurrently; `y` is ignored.
+// Avoids a round trip through memory when the output is re-encoded at once.
 void linear(Pass& ctx, std::span<const LinearCall> calls, const TakeOutput& take);
 void linear(Pass& ctx, std::span<const EncodedLinearCall> calls, const TakeOutput& take);
 

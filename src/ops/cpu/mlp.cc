@@ -19,10 +19,10 @@ constexpr int64_t kFloatBytes = sizeof(float);
 constexpr std::array kTypes = {ActivationType::kF32, ActivationType::kBF16, ActivationType::kInt8,
                                ActivationType::kInt8Groups};
 
-// Tokens whose gate and up values lie in a thread's second-level cache together, for kInt8Block columns.
+// Tokens per task: gate and up values of kInt8Block columns (512 KB in f32) stay in the thread's L2 together.
 constexpr int64_t kTokensAtOnce = 256;
 
-// Bytes that a thread copies at least.
+// Smallest copy worth handing to a thread.
 constexpr int64_t kCopyBytes = 1 << 16;
 
 size_t index_of(ActivationType type) { return static_cast<size_t>(type); }
@@ -157,12 +157,12 @@ class FusedMlps {
     return reads(network, type) && network.call->tokens != nullptr && network.call->count > 1;
   }
 
-  // Whole blocks of activations are encoded where they are computed. A few tokens are too few such tasks for many
-  // threads: their tasks are parts of blocks, and what they compute is encoded afterwards.
+  // Whole blocks of activations are encoded by the thread that computes them. With few tokens that leaves too few tasks
+  // for many threads: tasks are then parts of blocks, and their outputs are encoded in a pass of their own.
   void choose_task_columns() {
-    constexpr int64_t kFewTokens = 8;
-    constexpr int64_t kFewestColumns = 2 * kPanelRows;
-    constexpr int64_t kTasksAThread = 6;
+    constexpr int64_t kFewTokens = 8;  // a trade: idle threads against one more pass over the activations
+    constexpr int64_t kFewestColumns = 2 * kPanelRows;  // kernels work on pairs of panels
+    constexpr int64_t kTasksAThread = 6;                // as in linear.cc
     int64_t tokens = 0;
     int64_t columns = 0;
     for (const Network& network : networks_) {
@@ -303,7 +303,7 @@ class FusedMlps {
 
 // gate[i] = silu(gate[i]) * up[i], i < count
 void silu_mul(Pass& ctx, float* gate, const float* up, int64_t count) {
-  constexpr int64_t kGrainValues = 16384;
+  constexpr int64_t kGrainValues = 16384;  // below that, handing out work costs more than it saves
   ctx.pool().parallel_for(count, kGrainValues, [&](int64_t begin, int64_t end, int) {
     ctx.kernels().silu_mul(gate + begin, up + begin, end - begin, gate + begin);
   });

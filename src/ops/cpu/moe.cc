@@ -140,7 +140,7 @@ void moe(Context& context, const MoeCall& call) {
   }
   cpu::mlps(context, s.calls, call.x);
 
-  constexpr int64_t kGrainTokens = 8;
+  constexpr int64_t kGrainTokens = 8;  // each sums num_experts_per_tok + 1 rows: enough work to hand out
   const auto summands = static_cast<size_t>(ctx.pool().threads() * (k + 1));
   s.summed_rows.resize(summands);
   s.summed_weights.resize(summands);

@@ -1,4 +1,4 @@
-// The processor's implementations of operations, as its table lists them.
+// The CPU's implementations of operations, for its OpTable.
 #pragma once
 
 #include "ops/op_table.h"

@@ -35,7 +35,7 @@ void rotate_tokens(const Pass& ctx, const RotateCall& call, int64_t begin, int64
 void rotate_here(const Pass& ctx, const RotateCall& call) { rotate_tokens(ctx, call, 0, call.rope.tokens); }
 
 void rotate(Pass& ctx, const RotateCall& call) {
-  // Values below which starting threads costs more than they save.
+  // Pairs per task: below that, handing out work costs more than it saves. Not tuned finely.
   constexpr int64_t kGrainPairs = 4096;
   const int64_t pairs = call.rope.table.rotary_dim / 2;
   const int64_t grain = std::max<int64_t>(1, kGrainPairs / std::max<int64_t>(1, call.rope.heads * pairs));

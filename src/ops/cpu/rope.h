@@ -1,4 +1,4 @@
-// Rotation as the processor's operations use it among each other.
+// Rotary embedding as used by other CPU operations.
 #pragma once
 
 #include "ops/cpu/device.h"
@@ -6,10 +6,10 @@
 
 namespace glimmer::cpu {
 
-// Rotated heads, and where they go: back to where they came from, or elsewhere with strides of its own.
+// Heads to rotate in place, or into another buffer with its own strides.
 struct RotateCall {
   RopeCall rope;
-  float* out = nullptr;  // null: back to rope.x
+  float* out = nullptr;  // null: in place, rope.x
   int64_t out_token_stride = 0;
   int64_t out_head_stride = 0;
 };
