@@ -17,7 +17,8 @@
 namespace glimmer {
 namespace {
 
-constexpr int64_t kBufferBytes = int64_t{1} << 30;  // beyond every cache
+constexpr int64_t kBufferBytes = int64_t{1} << 30;  // larger than any cache
+// Per sample. Longer samples are steadier, but leave less time for repeats spread over a run.
 constexpr int kReadPasses = 2;
 constexpr double kMultiplySeconds = 0.06;
 

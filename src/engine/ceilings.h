@@ -1,4 +1,4 @@
-// The ceilings of this machine, measured: what bench and plan hold speeds against.
+// Measures this machine's memory bandwidth and peak multiply throughput, for bench and plan to compare with.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ struct CeilingSample {
   double int8_top_s = 0;
 };
 
-// Samples taken over a time, since other programs may use the machine too. What they read is 1 GiB of memory, or a
-// quarter of what is available if that is less. It is kept between them: memory that comes and goes keeps the system
-// busy for seconds, and what is measured meanwhile is slower for it.
+// Samples spread over time, since other programs may use the machine too. The buffer that they read is 1 GiB, or a
+// quarter of the available memory if that is less. It is kept between samples: freeing and reallocating it slows down
+// what runs in the next seconds by 8 to 10 % (docs/perf.md).
 class Ceilings {
  public:
   explicit Ceilings(int threads);
@@ -50,7 +50,7 @@ class Ceilings {
   std::vector<CeilingSample> samples_;
 };
 
-// What the rates of multiplying are of: "AMX", "AVX-512 VNNI", ...
+// The units whose multiply throughput is measured: "AMX", "AVX-512 VNNI", ...
 std::string_view bf16_unit();
 std::string_view int8_unit();
 

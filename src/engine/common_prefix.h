@@ -1,4 +1,4 @@
-// How much two sequences of tokens have in common from their beginning.
+// Length of the common prefix of two token sequences.
 #pragma once
 
 #include <algorithm>

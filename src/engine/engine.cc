@@ -20,7 +20,7 @@ namespace {
 
 using Request = std::shared_ptr<EngineSequence>;
 
-constexpr std::chrono::milliseconds kUpdateInterval(100);  // of the figures that take counting
+constexpr std::chrono::milliseconds kUpdateInterval(100);  // between updates of the statistics that walk all pages
 constexpr int64_t kLogitBytes = int64_t{64} << 20;         // of logits of a prompt's tokens at a time
 constexpr std::chrono::milliseconds kMemoryPause(10);      // where memory is out, and no request holds any
 constexpr int64_t kReservedRequests = 4096;                // for which lists have room from the start

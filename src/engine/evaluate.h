@@ -1,8 +1,8 @@
-// How well a model predicts a text, and how far another model's predictions are from its own. Tokens in, numbers out.
+// Perplexity of a model on a text, and KL divergence of another model from it. Tokens in, numbers out.
 //
-// A text is cut into windows that each start afresh. By default the second half of a window is scored: with n tokens in
-// it, token n / 2 + 1 and all that follow, so that each has at least half a window before it. This is what llama.cpp's
-// perplexity tool does by default, and the figures can be laid side by side. kAll scores every token but the first.
+// A text is split into independent windows. By default the second half of a window is scored: with n tokens in
+// it, token n / 2 + 1 and all that follow, so that each has at least half a window of context. This is what llama.cpp's
+// perplexity tool does by default, so the figures are comparable. kAll scores every token but the first.
 //
 // All sums are f64, from f32 logits by log-sum-exp; logarithms are natural. Nothing depends on the number of threads.
 // Standard errors take the tokens as independent, as is usual, though neighbours are not.

@@ -11,7 +11,7 @@
 namespace glimmer {
 
 struct GenerationTimings {
-  int64_t prefill_tokens = 0;  // run through the model; those reused from the cache are not among them
+  int64_t prefill_tokens = 0;  // run through the model, without those reused from the cache
   double prefill_s = 0;        // until the first token is sampled
   int64_t decode_tokens = 0;   // tokens generated after the first
   double decode_s = 0;
@@ -24,14 +24,14 @@ struct GenerationTimings {
 
 enum class TokenAction { kContinue, kStop };
 
-// Receives each generated token as it comes, but for a stop token. kStop ends the generation (kStopString): it is how
-// text that the engine does not see, a stop string, ends it.
+// Receives each generated token except a stop token. Returning kStop ends the generation (kStopString): the engine does
+// not see text, so the receiver has to match stop strings.
 using TokenCallback = std::function<TokenAction(int32_t token)>;
 
 class Generator {
  public:
-  // `cancelled` may become true at any time, from any thread or signal handler; it is looked at between the
-  // layers of the model, through the forward pass's context. May be null. Both must outlive the generator.
+  // Any thread or signal handler may set `cancelled` at any time; it is polled between layers, through the forward
+  // pass's context. May be null. Both must outlive the generator.
   explicit Generator(Forward& forward, const std::atomic<bool>* cancelled = nullptr);
   ~Generator();
   Generator(const Generator&) = delete;

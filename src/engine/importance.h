@@ -1,6 +1,7 @@
-// Measures what each column of each weight is multiplied with on a text: see source/importance.h.
+// Measures the mean squared activation that each weight column is multiplied by on a text (an importance matrix): see
+// source/importance.h.
 //
-// Every product that ops::linear runs counts, once for each token, under the name of the stored weight. Row slices of
+// Every matmul that linear() runs counts, once for each token, under the name of the stored weight. Row slices of
 // one weight that share an input (gate and up halves, heads of kv_b_proj) count once. What Glimmer multiplies by the
 // transpose (the key half of kv_b_proj, in one of the two forms of latent attention) is not seen there: kv_b_proj
 // counts by its latents alone.

@@ -1,4 +1,4 @@
-// HMAC-SHA-256 (RFC 2104, by OpenSSL): a hash that none can make who has not the key. One object belongs to one thread.
+// HMAC-SHA-256 (RFC 2104, by OpenSSL): a hash that cannot be forged without the key. Not thread-safe.
 #pragma once
 
 #include <array>

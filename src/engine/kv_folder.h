@@ -1,13 +1,13 @@
-// The files of a KvStore in their folder, where others may have files too, and may mean ill.
+// The files of a KvStore in their folder, which other, possibly hostile, users may write to as well.
 //
 //   <32 hex digits>.kv                      a page (kv_page_file.h)
 //   glimmer.key                             the key of the pages' hashes: 8 bytes of magic, 32 random bytes
-//   <either>.<16 hex digits>.part           one that is being written, locked by its writer
+//   <either>.<16 hex digits>.part           a file being written, locked by its writer
 //
-// What is read is a regular file of this user's that no one else may write and that has one name. What is removed or
-// replaced has besides a name and a magic of ours, or nothing in it. Links are never followed, and what is no regular
-// file is never opened. All names are below the folder that was opened at the start, wherever it is moved to.
-// Any thread, but for the constructor.
+// Reads only regular files that this user owns, nobody else may write, and that have a single hard link. Removes or
+// replaces only such files that also have a name and magic of ours, or are empty. Symbolic links are never followed,
+// and other kinds of files never opened. All names are relative to the folder opened at the start, wherever it is moved
+// to. Thread-safe, but for the constructor.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,7 @@
-// A page of keys and values as it lies in a file: a header, the page's tokens (int32), the page. All little-endian, and
-// nothing behind it.
+// File format of a KV page: a header, the page's tokens (int32), the page. Little-endian, without trailing bytes.
 //
-// The header's digest is a keyed hash of all the rest. It is right only for what a holder of the key wrote, under this
-// key of the page: a page that is damaged, made up, or another's under this one's name is not taken.
+// The header's digest is a keyed hash of everything else and of the page's key, so a page that is damaged, forged, or
+// renamed is rejected.
 #pragma once
 
 #include <compare>

@@ -1,9 +1,9 @@
-// Pages of keys and values on disk: what memory has no room for, and what a restart would lose.
+// KV pages on disk: spilled when memory is full, and kept across restarts.
 //
-// A file a page (kv_page_file.h), named by its key, in a folder that others may use too (kv_folder.h). Keys of pages
-// are keyed hashes as their files' are, so names tell no one what was asked. A file that is not what was written is not
-// used, is counted, and is removed if it is ours. Where files would take more than `max_bytes`, the least recently used
-// go. Several processes may share a folder: each bounds what it found there and what it wrote.
+// One file per page (kv_page_file.h), named by its key, in a folder that others may use too (kv_folder.h). Keys are
+// keyed hashes, so file names do not reveal prompts. A damaged or forged file is not used, is counted, and is removed
+// if it is ours. Beyond `max_bytes` the least recently used pages are deleted. Several processes may share a folder:
+// each counts what it found there and what it wrote against its quota.
 #pragma once
 
 #include <array>

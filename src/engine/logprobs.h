@@ -1,4 +1,4 @@
-// Log probabilities of tokens, for those who ask how sure the model was.
+// Log probabilities of generated tokens and their likeliest alternatives.
 #pragma once
 
 #include <cstdint>

@@ -1,16 +1,16 @@
-// What to expect of a model on a machine, from sizes and measured ceilings alone.
+// Estimates how a model would run on a machine, from sizes and measured ceilings alone.
 #pragma once
 
 #include "engine/workload.h"
 
 namespace glimmer {
 
-// Parts of the ceilings that Glimmer reaches (docs/perf.md): of the read rate when it generates, of the bf16 rate when
-// it reads a prompt.
+// Fractions of the ceilings that Glimmer reaches, about as docs/perf.md has them for AMX: decode 57 to 88 % of memory
+// bandwidth, prefill of 512 tokens 23 to 27 % of bf16 throughput (more without AMX).
 inline constexpr double kDecodeOfRead = 0.7;
 inline constexpr double kPrefillOfPeak = 0.2;
 
-// Beside weights and cache: activations, code, tables.
+// Memory beside weights and KV cache: activations, code, tables. docs/perf.md allows a run this much.
 inline constexpr int64_t kWorkingBytes = 400'000'000;
 
 inline constexpr int64_t kPlanPromptTokens = 512;

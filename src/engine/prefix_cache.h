@@ -1,9 +1,9 @@
-// Pages of keys and values by the tokens that they and all before them hold, so that a prompt that begins as an earlier
-// one need not be computed again.
+// KV pages indexed by the tokens that they and all pages before them hold, so that a prompt that shares a prefix with
+// an earlier one does not recompute it.
 //
 // A tree over pages: each node is a page, its parent the page before. A page that is not full is a leaf. Sequences and
 // the tree share pages; a page that only the tree refers to can be evicted, least recently used and leaves first.
-// Belongs to one thread.
+// Not thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -33,12 +33,12 @@ class PrefixCache {
     std::vector<KvPageRef> pages;  // as KvCache::adopt takes them
     int64_t tokens = 0;
   };
-  // Takes them. Where the last page holds more than is wanted, or another may append to it, it is copied; where no page
-  // is free for that or for what lies in the store, even after evicting, the hit ends earlier.
+  // Takes them. The last page is copied if it holds more than is wanted or another sequence may append to it. If no
+  // page is free for that, or for pages in the store, even after evicting, the hit ends earlier.
   Hit take(const std::string& scope, std::span<const int32_t> tokens);
 
-  // Adds what a sequence computed: `kv` holds keys and values of `tokens`. Of full pages that are there already, `kv`
-  // gets those, and its own are let go: they hold the same.
+  // Adds what a sequence computed: `kv` holds the KV pages of `tokens`. Full pages that are cached already replace its
+  // own, which hold the same and are released.
   void insert(const std::string& scope, std::span<const int32_t> tokens, KvCache& kv);
 
   // Lets go of one page that no sequence refers to. False if there is none.

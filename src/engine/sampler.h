@@ -48,7 +48,7 @@ class Sampler {
 
   void observe_prompt(std::span<const int32_t> ids);  // ids in [0, vocab_size)
 
-  // The next token; logits [vocab_size]. Takes it as generated: the next call counts it. Throws kInvalid when a logit
+  // Draws the next token from logits [vocab_size], and counts it as generated. Throws kInvalid when a logit
   // is NaN or infinite, naming the id.
   int32_t sample(std::span<const float> logits);
 

@@ -1,4 +1,4 @@
-// How to sample where a request leaves it open: as the model's makers mean it. One rule for run, chat and serve.
+// Sampling parameters where a request gives none: as the model's makers recommend. One rule for run, chat and serve.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace glimmer {
 
-// What is asked for; absent fields are as the defaults have them.
+// What a request sets; absent fields take the defaults.
 struct SamplingRequest {
   std::optional<double> temperature;
   std::optional<double> top_p;
@@ -27,7 +27,7 @@ struct SamplingRequest {
 };
 
 struct SamplingDefaults {
-  bool samples = false;  // else greedy, unless a temperature or a cut is asked for
+  bool samples = false;  // else greedy, unless the request sets a temperature or a cut
   double temperature = 1;
   int64_t top_k = 0;
   double top_p = 1;

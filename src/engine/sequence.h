@@ -1,7 +1,7 @@
-// One sequence's state: its tokens, their keys and values, its sampler, and why it ended.
+// One sequence's state: its tokens, KV cache, sampler, and finish reason.
 //
-// A sequence never runs the model. Whoever does (Generator for one, a scheduler for many) asks what is pending, runs
-// it, and hands back the logits of the last token:
+// A sequence never runs the model. The Generator (one sequence) or the Engine (many) asks for the pending tokens, runs
+// them, and hands back the logits of the last:
 //
 //   sequence.start(prompt, options);
 //   while (!sequence.finished()) {

@@ -1,5 +1,5 @@
-// What forward passes of a model must read from memory and multiply, counted from its sizes: what speeds are held
-// against, and what they are expected from.
+// Memory traffic and arithmetic of a forward pass, computed from a model's sizes: to rate measured speeds, and to
+// estimate them.
 #pragma once
 
 #include <span>
@@ -31,7 +31,7 @@ struct Workload {
 };
 Workload workload_of(const ModelConfig& config, WeightBytes weights, KvType kv_type);
 
-// How many experts of a layer some of `tokens` tokens choose, if all are as likely.
+// Expected number of distinct experts that `tokens` tokens choose in a layer, if all are equally likely.
 double expected_experts(const Workload& work, int64_t tokens);
 
 // What one step reads when `experts` of each sparse layer are chosen and its queries attend to `keys` tokens in all.
