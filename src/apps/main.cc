@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "apps/command.h"
 #include "apps/interrupt.h"
@@ -114,6 +115,10 @@ int guarded_main(Arguments arguments) {
     return exit_status(error.code());
   } catch (const std::bad_alloc&) {
     print_error("out of memory");
+  } catch (const std::system_error& error) {
+    const bool no_thread = error.code() == std::errc::resource_unavailable_try_again;  // it says no more than that
+    print_error(no_thread ? "the system gives no more threads (see ulimit -u, and the limits of the container)"
+                          : error.what());
   } catch (const std::exception& error) {
     print_error(error.what());
   }

@@ -1,4 +1,4 @@
-// A server with endpoints that try the transport, for transport_test.py. Flags as glimmer serve's for the network.
+// A server with endpoints that try the transport, for the tests beside it. Flags as glimmer serve's for the network.
 //   POST /v1/echo          the body, and what the server saw of the request in headers
 //   GET  /v1/text/{n}      n bytes
 //   GET  /v1/stream/{n}    n events of 1 KiB as fast as the client reads
