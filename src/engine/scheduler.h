@@ -2,11 +2,9 @@
 //
 // - Higher priorities always go first.
 // - Within a priority the tenant with the fewest running requests goes first, then the one with the fewest tokens
-// served,
-//   then the oldest request.
-// - Generating sequences run in every step. The rest of a step's token budget goes to prompts: half to the oldest, half
-// to
-//   the shortest, so that short prompts need not wait for a long one, and the long one does not starve.
+//   served, then the oldest request.
+// - Generating sequences run in every step. The rest of a step's token budget goes to prompts: half to the oldest,
+//   half to the shortest, so that short prompts need not wait for a long one, and the long one does not starve.
 // - When pages run out, the request that would be admitted last is preempted: it gives up its pages and is recomputed
 //   later. Paused requests, whose readers are behind, are preempted before all others.
 // - When the queue is full, a tenant with few requests in it displaces one of the tenant with the most.

@@ -1,4 +1,4 @@
-// What an answer is made of, whichever API it goes out by.
+// The parts of an answer, common to all APIs.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct TokenRecord {
   bool in_text = true;
 };
 
-// A piece of an answer, in the order in which it comes. Calls do not overlap: one ends before anything else comes.
+// A delta of an answer, in order. Tool calls do not overlap: one ends before anything else begins.
 struct AnswerDelta {
   DeltaKind kind = DeltaKind::kContent;
   std::string text;
@@ -75,8 +75,8 @@ struct Answer {
   std::vector<TokenRecord> logprobs() const;
 };
 
-// Writes the events of a streamed answer. Each function appends what goes out. The deltas of an answer, put together,
-// are what the object has that the API gives without streaming.
+// Writes the events of a streamed answer; each function appends to `out`. The deltas of an answer, joined, equal the
+// object that the API returns without streaming.
 class AnswerStream {
  public:
   virtual ~AnswerStream() = default;
@@ -87,7 +87,7 @@ class AnswerStream {
   virtual void error(const ApiError& error, std::string& out) = 0;   // in place of what is left
 };
 
-// How an API gives its answers.
+// How an API formats its answers.
 struct AnswerFormat {
   ErrorShape errors = ErrorShape::kOpenAi;
   std::string_view call_id_prefix = "call_";

@@ -10,7 +10,7 @@
 namespace glimmer {
 namespace {
 
-constexpr size_t kWholeBytes = 64 << 10;  // up to here the answer has a length and is no stream
+constexpr size_t kWholeBytes = 64 << 10;  // up to here the answer is sent whole, with a Content-Length
 constexpr size_t kPieceBytes = 16 << 10;
 constexpr std::string_view kJsonType = "application/json";
 

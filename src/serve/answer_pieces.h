@@ -1,4 +1,4 @@
-// Answers that may be many times as large as their request: written piece by piece, as the client reads them, and never
+// Answers that may be many times as large as their request: generated piece by piece as the client reads, never held
 // whole in memory.
 #pragma once
 
@@ -15,8 +15,8 @@ namespace glimmer {
 // Appends the next piece, some KiB of it; false when there is nothing behind that.
 using NextPiece = std::function<bool(std::string& out)>;
 
-// Answers with status 200 and JSON: whole where it is small, else as a stream, for which `next` is called as long as
-// the client reads. What `next` throws breaks the answer off.
+// Answers 200 with JSON: whole if small, else as a stream, calling `next` while the client reads. An exception from
+// `next` aborts the answer.
 void respond_in_pieces(const std::shared_ptr<Exchange>& exchange, NextPiece next);
 
 // One behind the other.

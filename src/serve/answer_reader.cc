@@ -42,7 +42,7 @@ void AnswerReader::end(FinishReason reason, int64_t generated_tokens) {
   take_text(decoder_.flush());
   const bool cut = reason == FinishReason::kLength;
   if (parser_ && !finish_) take_deltas(parser_->finish(cut ? OutputEnd::kCut : OutputEnd::kStop));
-  if (finish_) return;  // a stop string was in what had been held back
+  if (finish_) return;  // the text held back contained a stop string
   emit_content(matcher_.flush());
   if (cut) {
     const bool asked_for = setup_.job.max_new_tokens && tokens_ >= *setup_.job.max_new_tokens;

@@ -1,4 +1,5 @@
-// Reads the tokens of one answer: token ids to text, text to what it means, up to where it ends.
+// Turns the token ids of one answer into text, and the text into deltas (reasoning, content, tool calls), up to a stop
+// string.
 #pragma once
 
 #include <functional>
@@ -27,13 +28,12 @@ class AnswerReader {
     const PreparedPrompt& prompt;
     std::shared_ptr<const ToolSchemas> tools;  // null: none are declared; then calls stay text
   };
-  using Emit = std::function<void(AnswerDelta delta)>;  // takes the pieces of the answer; none is a diagnostic
+  using Emit = std::function<void(AnswerDelta delta)>;  // receives the deltas; diagnostics are not among them
 
   // What `setup` refers to and `remarks` must outlive the reader. Diagnostics of the output go to `remarks`.
   AnswerReader(Setup setup, Emit emit, std::vector<std::string>& remarks);
 
-  // The next token. May set finish(): a stop string is there, or a call where one is enough. Then nothing more is to be
-  // given.
+  // The next token. May set finish(), at a stop string or after the only call allowed; no more tokens may follow then.
   void take(const GeneratedToken& token);
 
   // No more tokens come, for this reason of the engine's; sets finish(). `generated_tokens` as the engine counts them.
@@ -41,7 +41,7 @@ class AnswerReader {
 
   const std::optional<AnswerFinish>& finish() const { return finish_; }
   int64_t tokens() const { return tokens_; }
-  int64_t reasoning_tokens() const { return reasoning_tokens_; }  // tags among them, as far as they can be told
+  int64_t reasoning_tokens() const { return reasoning_tokens_; }  // including tags, as far as they can be told apart
 
  private:
   void open_parser();

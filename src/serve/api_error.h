@@ -1,4 +1,4 @@
-// Errors as the APIs have them.
+// Errors in the form of each API.
 #pragma once
 
 #include <exception>
@@ -16,7 +16,7 @@ enum class ErrorShape {
   kAnthropic,  // {"type": "error", "error": {"type", "message"}, "request_id"}
 };
 
-// An answer that is an error: thrown by endpoints, or made from what they throw.
+// An error answer: thrown by endpoints, or made from what they throw.
 struct ApiError : std::runtime_error {
   ApiError(int status_code, const std::string& message) : std::runtime_error(message), status(status_code) {}
   int status;                        // 400 to 599
@@ -26,15 +26,15 @@ struct ApiError : std::runtime_error {
   int retry_after_s = 0;             // for the header; 0: none
 };
 
-// What an exception means to the client: an ApiError as it is; Engine::Overloaded 429; an Error that is the request's
-// fault (kUsage, kInvalid, kLimit, kUnsupported) 400, kNotFound 404; no memory 503; anything else 500 without its
+// Maps an exception to an answer: an ApiError as it is; Engine::Overloaded 429; an Error that is the request's fault
+// (kUsage, kInvalid, kLimit, kUnsupported) 400, kNotFound 404; out of memory 503; anything else 500 without its
 // message.
 ApiError api_error_of(const std::exception_ptr& exception);
 
 std::string error_type(ErrorShape shape, int status);
 std::string error_body(ErrorShape shape, const ApiError& error, std::string_view request_id);
 
-// Answers with the error, and notes it. Where a stream has begun, only notes it.
+// Answers with the error and records it for the log. If a stream has begun, only records it.
 void respond_error(Exchange& exchange, ErrorShape shape, const ApiError& error);
 
 }  // namespace glimmer

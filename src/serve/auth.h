@@ -1,4 +1,4 @@
-// API keys. Kept as hashes; compared in constant time.
+// API keys, stored as hashes and compared in constant time.
 #pragma once
 
 #include <array>

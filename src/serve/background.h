@@ -1,9 +1,8 @@
-// Threads for what takes long and is not the model's work: reading, rendering and tokenising a large request, and
-// writing a large answer. Network threads go on meanwhile, and with them the streams of others.
+// Threads for long work outside the model: parsing, rendering and tokenising a large request, and writing a large
+// answer. Meanwhile the network threads keep serving other streams.
 //
-// Two threads, of which one takes short jobs only: a short one waits for no long one. Among those that wait the client
-// comes next for whom least has been done, and of its jobs the smallest; but a job grows smaller while it waits, so
-// that its turn comes.
+// Two threads, one of which takes short jobs only, so that short jobs never wait for a long one. The client that has
+// been served least goes next, with its smallest job; waiting makes a job count as smaller, so that none starves.
 #pragma once
 
 #include <array>
@@ -24,8 +23,8 @@ namespace glimmer {
 class Background {
  public:
   struct Job {
-    std::string client;          // who shares fairly with others
-    int64_t size_bytes = 0;      // what it is taken to cost
+    std::string client;          // jobs are scheduled fairly between clients
+    int64_t size_bytes = 0;      // estimated cost
     std::function<void()> work;  // throws nothing
   };
   using Ticket = uint64_t;
@@ -66,13 +65,14 @@ class Background {
   std::array<std::thread, 2> threads_;
 };
 
-// Runs `work`, and then what it returns on the exchange's I/O thread. `work` runs there too, at once, if the request is
-// small; else in the background, where it may use no more of the exchange than request() and closed(). What either
-// throws ends the exchange as an endpoint's exception does. Where the client goes, nothing more is done.
+// Runs `work`, and then the function that it returns on the exchange's I/O thread. `work` runs there too, at once, if
+// the request is small; else in the background, where it may only use request() and closed() of the exchange. An
+// exception from either ends the exchange as an endpoint's exception does. If the client disconnects, the rest is
+// dropped.
 using Work = std::function<std::function<void()>()>;
 void run_aside(Service& service, const std::shared_ptr<Exchange>& exchange, Work work);
 
-// The same, whatever the size of the request: for work of `size_bytes`.
+// The same for work of `size_bytes`, whatever the size of the request.
 void run_in_background(Service& service, const std::shared_ptr<Exchange>& exchange, int64_t size_bytes, Work work);
 
 }  // namespace glimmer

@@ -1,5 +1,5 @@
-// A TCP connection with or without TLS, as the state machine above it sees it: the same few operations, each completing
-// on the I/O thread. At most one read and one write at a time.
+// A TCP connection with or without TLS behind one interface. Operations complete on the I/O thread; at most one read
+// and one write at a time.
 #pragma once
 
 #include <boost/asio/buffer.hpp>
@@ -22,7 +22,7 @@ class ByteStream {
   virtual void handshake(std::function<void(Error error)> done) = 0;
   virtual void read_some(boost::asio::mutable_buffer into, Done done) = 0;
   virtual void write_some(boost::asio::const_buffer from, Done done) = 0;
-  // Tells the peer that nothing more comes. Nothing may be written after it.
+  // Half-closes the connection. Nothing may be written after it.
   virtual void end_sending(std::function<void()> done) = 0;
   virtual Socket& socket() = 0;
 

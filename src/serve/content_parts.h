@@ -1,4 +1,4 @@
-// What the content of a message is to a model that reads text: one reading for all APIs, as clients mix their parts.
+// Converts the content of a message to text for the model: one rule for all APIs, since clients mix their part types.
 //
 //   text, input_text, output_text, summary_text, refusal    text
 //   thinking, reasoning, reasoning_text                     reasoning; redacted_thinking is left out

@@ -1,13 +1,13 @@
-// One request and the one answer to it: all that an endpoint sees of the network.
+// One request and its answer: an endpoint's only view of the network.
 //
 // Each connection belongs to one I/O thread, and so does each of its exchanges: endpoints are called there, callbacks
 // run there, and every function of an Exchange but tell_news(), closed(), request() and id() may be called there only.
-// Another thread (the engine's) that has news calls tell_news(). The I/O thread serves other connections too: what runs
-// on it must not wait.
+// Another thread (the engine's) that has news calls tell_news(). The I/O thread serves other connections too, so code
+// that runs on it must not block.
 //
-// An endpoint answers by one respond(), or by begin_stream(), write()s and end_stream(); at once or later, for which it
-// keeps the shared_ptr. One that lets go of the last shared_ptr without an answer gives the client a 500, as does one
-// that throws (an ApiError: what that says).
+// An endpoint answers with one respond(), or with begin_stream(), write()s and end_stream(), at once or later, for
+// which it keeps the shared_ptr. Dropping the last shared_ptr without an answer sends a 500, as does an exception (an
+// ApiError: that error).
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,8 @@ struct Route;    // routes.h
 // Names are compared without regard to case and are in lower case in requests.
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
-// Bytes of bodies in memory, as all requests of a server count them together: from when they come in until they are let
-// go of, whoever holds them by then.
+// Counts the bytes of request bodies in memory over all requests of a server, from arrival until they are freed,
+// whoever holds them by then.
 class BufferedBytes {
  public:
   using Counter = std::shared_ptr<std::atomic<int64_t>>;
@@ -74,7 +74,7 @@ struct HttpRequest {
   void drop_body(int64_t kept_bytes = 0);
 };
 
-// What an endpoint knows that belongs into the log line and the metrics. Nothing of what users wrote but where it says.
+// An endpoint's contribution to the log line and the metrics. Contains nothing that users wrote, except where noted.
 struct RequestNotes {
   std::string model;
   int64_t prompt_tokens = -1;  // -1: it has none
@@ -104,29 +104,29 @@ class Exchange {
   virtual void on_news(std::function<void()> callback) = 0;
   virtual void tell_news() noexcept = 0;
 
-  // The whole answer. Ignored when the client is gone or an answer has begun.
+  // Sends the whole answer. Ignored if the client is gone or an answer has begun.
   virtual void respond(int status, std::string_view content_type, std::string body, HttpHeaders headers = {}) = 0;
 
-  // An answer of status 200 whose length is not known, in pieces. While nothing is written for a while (--heartbeat),
-  // `heartbeat` is: it tells proxies and clients that the server lives, and finds clients that do not. Empty: none.
+  // Begins a chunked answer with status 200. `heartbeat` is a keep-alive, sent after --heartbeat seconds of silence: it
+  // keeps proxies and clients from timing out, and detects clients that are gone. Empty: none.
   virtual void begin_stream(std::string_view content_type, std::string heartbeat, HttpHeaders headers = {}) = 0;
 
-  // Queues bytes for the client; goes out whole, in order. Look at writable() first: a little more than the queue's
-  // bound is taken, so that an event need not be split, but one that goes on regardless is cut off. Ignored when the
-  // client is gone.
+  // Queues bytes for the client, in order. Check writable() first: the queue takes a little more than its bound, so
+  // that an event need not be split, but a writer that ignores the bound is disconnected. Ignored if the client is
+  // gone.
   virtual void write(std::string_view bytes) = 0;
   virtual void end_stream() = 0;
 
-  // Ends a stream so that the client sees that it is not whole: the connection breaks off.
+  // Ends a stream by breaking the connection, so that the client sees that it is incomplete.
   virtual void abort_stream() = 0;
 
   // Whether the queue has room: false from its bound (--stream-buffer) on, until the client has read half of it.
-  // on_writable's callback is called each time that it comes to have room again.
+  // on_writable's callback is called whenever it has room again.
   virtual bool writable() const = 0;
   virtual void on_writable(std::function<void()> callback) = 0;
 
-  // Called once, when nobody waits for the answer any more: the client closed the connection or its half of it, reads
-  // nothing for the write timeout, or the server ends. Not called after a whole answer, nor if that is so already.
+  // Called once when the client disconnects: it closed the connection or its half of it, read nothing for the write
+  // timeout, or the server shuts down. Not called after a whole answer, nor if the client is gone already.
   virtual void on_closed(std::function<void()> callback) = 0;
   virtual bool closed() const = 0;
 

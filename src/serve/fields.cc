@@ -26,10 +26,10 @@ constexpr TypeName kTypeNames[] = {
     {kObjectField, "an object", "object"}, {kListField, "a list", "array"},
 };
 
-// Beyond this a double does not tell integers apart.
+// 2^53: beyond it a double does not represent every integer.
 constexpr double kLargestExactInteger = 9007199254740992.0;
 
-// Of an object with a table: each row looks for its member, one by one.
+// Members of an object with a table: rows look up members by linear search, so the work is bounded.
 constexpr size_t kMaxMembers = 1024;
 
 bool is_whole(const Json& value) {

@@ -1,5 +1,5 @@
-// Reads an object of a request: which fields it may have, of which types and in which ranges, in one table, from which
-// every check, its message and the schema in /openapi.json come.
+// Reads an object of a request by a table of its fields, their types and ranges. All checks, error messages and the
+// schema in /openapi.json come from the same table.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +26,11 @@ enum FieldTypes : unsigned {
   kAnyField = 63,
 };
 
-// What becomes of a field. docs/serve.md has all of them in one table, which a test compares with these.
+// How a field is treated. A test compares these with the table in docs/serve.md.
 enum class FieldUse {
   kObeyed,
-  kIgnored,  // accepted whatever it says, of whatever type: it changes nothing of the answer here
-  kRefused,  // a 400, but for null and `neutral`: who sends it relies on what this server does not do
+  kIgnored,  // accepted with any value of any type: it would not change the answer here
+  kRefused,  // a 400, except for null and `neutral`: the client relies on a feature that this server lacks
 };
 
 struct FieldSpec {
@@ -47,7 +47,7 @@ struct FieldSpec {
 
 using FieldTable = std::vector<FieldSpec>;
 
-// Rows for fields that are not obeyed. `why` follows "is not supported: ".
+// Rows for fields that are ignored or refused. `why` follows "is not supported: ".
 FieldSpec ignored_field(std::string_view name, std::string_view about = {});
 FieldSpec refused_field(std::string_view name, std::string_view why, std::vector<Json> neutral = {});
 

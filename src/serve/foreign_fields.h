@@ -1,6 +1,6 @@
-// Fields that other servers take and options of OpenAI's and Anthropic's that this one does not have: rows for the
-// tables of all APIs, so that what a client asks for in vain is refused in each of them, and what does no harm in none.
-// docs/serve.md has them in its table of fields.
+// Fields of other servers, and options of OpenAI's and Anthropic's APIs that this server lacks: rows for the tables of
+// all APIs. A field that the server cannot honour is refused in every API, a harmless one in none. docs/serve.md lists
+// them.
 #pragma once
 
 #include "serve/fields.h"

@@ -1,7 +1,7 @@
-// Runs the answers to one request: tokens from the engine, to text, to what the text means, to the API's form.
+// Runs the answers to one request: tokens from the engine to text, to deltas, to the API's format.
 //
-// All of it happens on the exchange's I/O thread; the engine's thread only posts that there is news. While the client
-// does not read, nothing is taken from the engine, which then rests that request (EngineOptions::max_unread_tokens).
+// Everything runs on the exchange's I/O thread; the engine's thread only posts that there are new tokens. While the
+// client does not read, no tokens are taken, and the engine pauses the request (EngineOptions::max_unread_tokens).
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// What a request asks for, whichever API it came by: the one form that rendering and generation know.
+// A request in the one form that rendering and generation use, whichever API it came by.
 #pragma once
 
 #include <cstdint>

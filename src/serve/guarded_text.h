@@ -1,10 +1,10 @@
-// Keeps what users write from being read as the template's own words.
+// Keeps users' text from being tokenised as control tokens.
 //
-// A chat template joins its control tokens ("<|user|>", "<tool_call>", ...) and the texts of a conversation to one
-// text, which the tokenizer then reads; so whoever writes "<|system|>" into a message, or has a web page with it
-// fetched by a tool, could forge a turn. Here the texts are marked before rendering: at each place where a control
-// token would begin there is a barrier, which survives the template. After rendering the marks are taken out, and the
-// tokenizer sees no added token across a barrier (EncodeOptions::barriers): the characters stay, as ordinary text.
+// A chat template joins its control tokens ("<|user|>", "<tool_call>", ...) and the texts of a conversation into one
+// string for the tokenizer. So "<|system|>" in a message, or in a web page fetched by a tool, could forge a turn. To
+// prevent that, the texts are marked before rendering: a barrier, which survives the template, at each place where a
+// control token would begin. After rendering the marks are removed, and the tokenizer matches no added token across a
+// barrier (EncodeOptions::barriers): the characters are encoded as ordinary text.
 #pragma once
 
 #include <optional>

@@ -18,12 +18,12 @@ namespace http = boost::beast::http;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = 16 << 10;
-constexpr size_t kReadAheadBytes = 64 << 10;  // of what a client sends before it has its answer
-constexpr double kBodyBytesPerS = 16 << 10;   // the slowest that a body may come, after the read timeout
-constexpr double kLingerS = 2;                // what a client still sends is read this long, so that it sees our answer
+constexpr size_t kReadAheadBytes = 64 << 10;            // pipelined requests buffered while one is being answered
+constexpr double kBodyBytesPerS = 16 << 10;             // slowest upload tolerated after the read timeout
+constexpr double kLingerS = 2;                          // keep reading after an early answer: a reset would discard it
 constexpr size_t kSmallAnswerBytes = 64 << 10;          // larger ones count like bodies of requests
 constexpr auto kPause = std::chrono::milliseconds(20);  // where no memory was found for what has to be armed
-constexpr size_t kSmallBufferBytes = 64 << 10;          // larger ones are given back when they are empty
+constexpr size_t kSmallBufferBytes = 64 << 10;  // larger buffers are freed when empty, so idle connections stay cheap
 
 // The callback may end its exchange, and with it what it is made of, or put another in its place.
 void call_back(const ExchangeState& state, std::function<void()>& callback) {

@@ -1,5 +1,5 @@
-// One connection of the HTTP server: reads requests one after the other, hands each to the application as an exchange,
-// and writes what that answers. All of it runs on one I/O thread, and nothing here waits.
+// One connection of the HTTP server: reads requests in turn, hands each to the application as an exchange, and writes
+// the answer. Runs on one I/O thread and never blocks.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ namespace glimmer {
 
 class Connection;
 
-// What all connections of a server share.
+// State shared by all connections of a server.
 struct ServerCore {
   ServerCore(HttpApplication& the_application, const TransportLimits& the_limits)
       : application(the_application), limits(the_limits) {}
@@ -34,7 +34,7 @@ struct ServerCore {
   std::atomic<int64_t> malformed{0};
 };
 
-// An I/O thread's part: its connections, and the timer that looks at their deadlines while there are any.
+// An I/O thread's connections, and the timer that checks their deadlines.
 class IoLoop {
  public:
   explicit IoLoop(ServerCore& the_core);

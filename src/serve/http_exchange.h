@@ -1,4 +1,4 @@
-// The exchange of a connection, as the endpoint holds it.
+// An Exchange over a connection, as the endpoint holds it.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@
 
 namespace glimmer {
 
-// What connection and endpoint share of one request.
+// State of one request, shared by connection and endpoint.
 struct ExchangeState {
   HttpRequest request;
   RequestNotes notes;
@@ -26,7 +26,7 @@ struct ExchangeState {
   std::atomic<bool> abandoned = false;  // the endpoint let go of it without an answer
 };
 
-// What an exchange asks of its connection. On the I/O thread.
+// The connection as an exchange uses it, on the I/O thread.
 class ExchangeOwner {
  public:
   virtual ~ExchangeOwner() = default;

@@ -18,10 +18,11 @@ namespace {
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 
-constexpr int64_t kCrowdedConnections = 64;  // beyond the limit, that are told so; more are only closed
-constexpr int kSendBufferBytes = 256 << 10;  // the kernel's own, so that a client that does not read is noticed
-constexpr int kMaxAcceptedAtOnce = 64;       // before others have their turn
-constexpr auto kAcceptPause = std::chrono::milliseconds(50);
+constexpr int64_t kCrowdedConnections = 64;  // over the limit: so many still get a 503, the rest are just closed
+constexpr int kSendBufferBytes =
+    256 << 10;                          // bounds the kernel's buffer, so that a client that does not read is noticed
+constexpr int kMaxAcceptedAtOnce = 64;  // then other work of the thread gets its turn
+constexpr auto kAcceptPause = std::chrono::milliseconds(50);  // out of descriptors: retry without spinning
 
 void check_options(const HttpServerOptions& options) {
   const auto in_range = [](const char* flag, auto value, auto low, auto high) {

@@ -1,4 +1,4 @@
-// An HTTP/1.1 server: sockets, messages, limits and time-outs. What is answered is the application's.
+// An HTTP/1.1 server: sockets, messages, limits and timeouts. The answers come from the application.
 //
 // Boost.Asio and Beast stay in http_server.cc, http_connection.cc and byte_stream.cc: they are heavy to compile.
 #pragma once
@@ -37,12 +37,12 @@ struct RequestRecord {
   std::string_view outcome;    // "ok", "client_gone", "write_timeout", "aborted", "shutdown"
 };
 
-// What answers. Called on any I/O thread, many at once. May throw: the client then gets what error_answer() says.
+// The application. Called concurrently on all I/O threads. May throw: the client then gets error_answer().
 class HttpApplication {
  public:
   virtual ~HttpApplication() = default;
 
-  // Looks at the head of a request before its body is read; an answer refuses it. May fill in what belongs to it.
+  // Checks the head of a request before its body is read. Returning an answer refuses it. May fill in request fields.
   virtual std::optional<HttpAnswer> admit(HttpRequest& head) = 0;
   virtual void handle(std::shared_ptr<Exchange> exchange) = 0;
   // For a request that went wrong in the transport; the path may be empty.
@@ -83,11 +83,11 @@ class HttpServer {
   int port() const;
   std::string url() const;  // "http://127.0.0.1:8080"
 
-  // Stops accepting; what is under way goes on. Connections close after their answer.
+  // Stops accepting. Running requests go on; connections close after their answer.
   void drain();
-  // Waits until no request is under way, at most this long; whether it came to that.
+  // Waits until no request is running, at most this long. False on timeout.
   bool wait_until_idle(std::chrono::steady_clock::time_point deadline);
-  // Closes every connection (what is not answered yet hears on_closed) and ends the threads.
+  // Closes every connection (unanswered exchanges get on_closed) and joins the threads.
   void stop();
 
   TransportCounts counts() const;

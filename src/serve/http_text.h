@@ -1,4 +1,4 @@
-// The small texts of HTTP: status phrases, dates, targets, request ids. Sources: RFC 9110, 9112, 3986.
+// Text formats of HTTP: status phrases, dates, targets, request ids. Sources: RFC 9110, 9112, 3986.
 #pragma once
 
 #include <cstdint>

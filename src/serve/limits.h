@@ -1,26 +1,26 @@
-// What the server takes, and no more. Each has a flag of `glimmer serve`; docs/serve.md tells what happens beyond it.
+// Limits of the server. Each has a flag of `glimmer serve`; docs/serve.md says what happens beyond it.
 #pragma once
 
 #include <cstdint>
 
 namespace glimmer {
 
-// Of connections and HTTP messages.
+// Limits of connections and HTTP messages.
 struct TransportLimits {
   int64_t max_connections = 2048;
   int64_t max_header_bytes = 64 << 10;            // request line and headers: 431
   int64_t max_body_bytes = 32 << 20;              // 413
   int64_t max_buffered_bytes = int64_t{1} << 30;  // bodies of all requests together: 503
-  int64_t stream_buffer_bytes = 256 << 10;        // what waits for a client that reads slowly
-  double read_timeout_s = 15;   // for the headers; and for the body, with a second more for each 16 KiB
-  double idle_timeout_s = 120;  // of a connection between requests
-  double write_timeout_s = 30;  // without any progress
-  double heartbeat_s = 15;      // of silence in a stream
+  int64_t stream_buffer_bytes = 256 << 10;        // unsent output per client before its generation is paused
+  double read_timeout_s = 15;                     // for the headers; for the body a second more per 16 KiB
+  double idle_timeout_s = 120;                    // between requests
+  double write_timeout_s = 30;                    // without any progress
+  double heartbeat_s = 15;                        // silence in a stream before a keep-alive
 };
 
-// What becomes of images, audio, video and files: the model reads text only.
+// How images, audio, video and files are treated: the model reads text only.
 enum class MediaPolicy {
-  kNote,    // a text in their place says what is left out
+  kNote,    // replaced by a text that says what was left out
   kRefuse,  // 400
 };
 

@@ -1,4 +1,4 @@
-// What /metrics says: docs/serve.md lists every name.
+// The metrics of /metrics; docs/serve.md lists every name.
 #pragma once
 
 #include <map>

@@ -1,4 +1,4 @@
-// GET /v1/models and /v1/models/{id}, in a form that both OpenAI's and Anthropic's SDK read.
+// GET /v1/models and /v1/models/{id}, in a form that the SDKs of both OpenAI and Anthropic read.
 #pragma once
 
 #include "base/json.h"

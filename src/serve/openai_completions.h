@@ -1,4 +1,4 @@
-// POST /v1/completions: the model goes on with a text. Source: OpenAI's API reference and the types of its SDK.
+// POST /v1/completions: text completion. Source: OpenAI's API reference and the types of its SDK.
 #pragma once
 
 #include "serve/exchange.h"

@@ -1,4 +1,4 @@
-// What OpenAI's chat completions, completions and responses have in common.
+// Common parts of OpenAI's chat completions, completions and responses.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// The description of all routes, OpenAPI 3.1, made from their table.
+// The OpenAPI 3.1 description of all routes, generated from their table.
 #pragma once
 
 #include <span>

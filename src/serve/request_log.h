@@ -1,4 +1,4 @@
-// One line for each request on standard error, through a LineWriter, so that nobody waits for who reads them.
+// One log line per request on standard error, through a LineWriter, so that a slow reader blocks nothing.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ enum class LogFormat {
 
 LogFormat log_format_by_name(const std::string& name);  // throws kUsage
 
-// While one lives, all else that is said on standard error (base/log.h) goes the same way.
+// While one exists, all other messages to standard error (base/log.h) go through it too.
 class RequestLog {
  public:
   explicit RequestLog(LogFormat format, int descriptor = 2);
@@ -33,7 +33,7 @@ class RequestLog {
   DiagnosticsThrough diagnostics_{writer_};
 };
 
-// The fields of a line, in their order; what a request has not is left out.
+// The fields of a line, in order; absent ones are left out.
 Json log_fields(const RequestRecord& record);
 std::string log_line(LogFormat format, std::string_view time, const Json& fields);
 

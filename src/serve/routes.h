@@ -32,10 +32,8 @@ struct Route {
 
 std::span<const Route> routes();
 
-// The route for method and path, and what stands in the place of {name}. Clients make paths of a base URL, with or
-// without
-// "/v1" and a slash at its end: slashes that are doubled or at the end, and a "/v1" that is missing, doubled or too
-// much do not matter.
+// The route for method and path, and the text matched by {name}. Clients append paths to base URLs with or without
+// "/v1" or a trailing slash, so doubled or trailing slashes and a missing, doubled or superfluous "/v1" are tolerated.
 struct RouteMatch {
   const Route* route = nullptr;  // null: no such path, or not this method
   std::string parameter;
@@ -43,7 +41,7 @@ struct RouteMatch {
 };
 RouteMatch find_route(std::span<const Route> table, std::string_view method, std::string_view path);
 
-// Of a path that does not exist, the one that was probably meant; empty if none is near.
+// For an unknown path, the nearest known one; empty if none is near.
 std::string near_path(std::span<const Route> table, std::string_view path);
 
 // The shape of errors of a path, whether it exists or not.

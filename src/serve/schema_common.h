@@ -1,4 +1,4 @@
-// What the schemas of several APIs share.
+// Parts of schemas that several APIs share.
 #pragma once
 
 #include <set>
@@ -12,7 +12,7 @@
 
 namespace glimmer {
 
-// What one request is read with.
+// State while one request is read.
 struct SchemaContext {
   const ApiLimits& limits;
   int64_t vocab_size = 0;

@@ -1,4 +1,4 @@
-// The model as the APIs see it: text in, token ids out, and what its folder says of sampling.
+// The model as the APIs see it: text in, token ids out, and its default sampling.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What endpoints work with. One for the whole server; all of it may be used by every I/O thread.
+// What endpoints have access to. One per server, thread-safe.
 #pragma once
 
 #include "serve/limits.h"

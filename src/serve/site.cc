@@ -9,7 +9,7 @@
 namespace glimmer {
 namespace {
 
-constexpr int kRetrySoonS = 5;
+constexpr int kRetrySoonS = 5;  // Retry-After of a 503
 
 HttpAnswer answer_of(const ApiError& error, ErrorShape shape, const std::string& request_id) {
   HttpAnswer answer{

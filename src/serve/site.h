@@ -1,4 +1,5 @@
-// What the server answers: which requests it lets in, to which endpoint each goes, and what is told of it afterwards.
+// The application behind the HTTP server: admits requests, routes them to endpoints, and records them in log and
+// metrics.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,4 @@
-// The endpoints that are about the server itself.
+// Endpoints about the server itself: health, readiness, metrics, OpenAPI.
 #pragma once
 
 #include "serve/exchange.h"

@@ -1,5 +1,5 @@
-// POST /tokenize, /detokenize and /apply-template: what the model sees of a text or a conversation, and back. Requests
-// and answers have the names of both vLLM's and llama.cpp's server.
+// POST /tokenize, /detokenize and /apply-template. Field names of requests and answers are those of both vLLM's and
+// llama.cpp's server.
 #pragma once
 
 #include "base/json.h"

@@ -1,4 +1,4 @@
-// Which tokens an answer's text is made of, for logprobs.
+// Maps an answer's text back to its tokens, for logprobs.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Results of tools in the order in which models expect them.
+// Sorts tool results into the order of their calls.
 #pragma once
 
 #include <string>
