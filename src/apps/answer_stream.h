@@ -1,4 +1,4 @@
-// Tokens of an answer as they come, to text that the user reads as it comes.
+// Streams an answer to the terminal: tokens to text as they are generated.
 #pragma once
 
 #include <cstdint>

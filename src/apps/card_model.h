@@ -1,4 +1,4 @@
-// A model that only its card is there of: what it would hold, and how large it would be in a type.
+// A model known only by its card: its tensors, and its size in a given type.
 #pragma once
 
 #include <optional>

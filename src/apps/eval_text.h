@@ -1,4 +1,4 @@
-// A model to be measured and the text to measure it on: from flags to what the engine takes.
+// The model and text of an evaluation: from flags to the engine's input.
 #pragma once
 
 #include <cstdint>

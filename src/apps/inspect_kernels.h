@@ -1,4 +1,4 @@
-// Which kernels this machine runs, and why: for `inspect --kernels`.
+// The kernels that this machine runs, and why, for `inspect --kernels`.
 #pragma once
 
 #include <string>

@@ -7,8 +7,8 @@ namespace glimmer {
 
 inline constexpr int kInterruptedExitStatus = 130;  // 128 + SIGINT, as shells count
 
-// While one lives, the first Ctrl-C sets the flag and the second ends the process at once, in the system's default way.
-// One at a time.
+// While one exists, the first Ctrl-C sets the flag and the second ends the process at once, in the system's default
+// way. One at a time.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -1,4 +1,4 @@
-// One line at a time from a person at a terminal: editing, history, Ctrl-C.
+// Reads lines from a terminal, with editing, history and Ctrl-C.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Opening a model while the user watches.
+// Opens a model, with a progress bar.
 #pragma once
 
 #include <filesystem>

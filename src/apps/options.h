@@ -1,4 +1,4 @@
-// Groups of flags that several subcommands share, and what they mean.
+// Groups of flags that several subcommands share, and their resolution.
 #pragma once
 
 #include <cstdint>

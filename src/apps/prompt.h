@@ -1,4 +1,4 @@
-// From what the user typed to a model's prompt, and from a model's side files to what ends an answer.
+// Builds prompts from users' input, and reads tokenizer, chat template and end-of-turn ids from side files.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The flags of `glimmer serve` that are about the network, and what they mean.
+// The network flags of `glimmer serve`, and their resolution.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// SIGTERM and Ctrl-C as a request to a server to end.
+// SIGTERM and Ctrl-C as a request to shut down a server.
 #pragma once
 
 #include <string_view>
@@ -9,7 +9,7 @@
 
 namespace glimmer {
 
-// A broken pipe is an error of a write from here on, no signal.
+// From here on a broken pipe is a write error, not a signal.
 void ignore_broken_pipes();
 
 // While one lives, the first SIGTERM or SIGINT is kept for serve_until_signal(), and the second ends the process at

@@ -1,5 +1,5 @@
-// GLIMMER_CHECK(condition, format, args...): a promise of ours. If it is broken, the process prints the values and
-// aborts.
+// GLIMMER_CHECK(condition, format, args...): an internal invariant. If it is violated, the process prints the values
+// and aborts.
 #pragma once
 
 #include <fmt/format.h>

@@ -16,7 +16,7 @@
 namespace glimmer {
 namespace {
 
-// At the end: with a reader that takes nothing, and with one that takes ever a little.
+// Timeouts of the final flush: with a reader that takes nothing, and with one that takes a little at a time.
 constexpr std::chrono::seconds kPatience(1);
 constexpr std::chrono::seconds kMostPatience(5);
 

@@ -1,4 +1,4 @@
-// Lines to a descriptor that may be read slowly or not at all: a pipe, a terminal that is held, a socket.
+// Writes lines to a descriptor whose reader may be slow or stuck: a pipe, a paused terminal, a socket.
 #pragma once
 
 #include <cstdint>
@@ -8,19 +8,19 @@
 
 namespace glimmer {
 
-// A thread of its own writes, so that no one else waits. What it has no room for is dropped and counted, and told with
-// `dropped_line` at that place once the reader goes on.
+// Writes on a thread of its own, so that callers never block. Lines beyond the queue's bounds are dropped and counted;
+// `dropped_line` reports them at that place once the reader goes on.
 class LineWriter {
  public:
   static constexpr size_t kMaxLines = 10'000;
   static constexpr size_t kMaxBytes = size_t{64} << 20;
 
-  // Makes the line that tells of so many dropped ones.
+  // Makes the line that reports dropped lines.
   using DroppedLine = std::function<std::string(int64_t count)>;
 
   LineWriter(int descriptor, DroppedLine dropped_line);
-  // Writes what waits for as long as it is read, and gives up after a second in which nothing was taken, or five in
-  // all: then the thread is left in its write, and the descriptor must stay open until the process ends.
+  // Flushes the queue, but gives up after a second without progress, or five in all: the thread then stays blocked in
+  // its write, and the descriptor must stay open until the process ends.
   ~LineWriter();
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;

@@ -1,4 +1,4 @@
-// What is said to people, on standard error. Results go to standard output and never pass through here.
+// Messages to users on standard error. Results go to standard output and never pass through here.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,16 +9,16 @@
 
 namespace glimmer {
 
-// As it is. That standard error may be closed or full must not end the work.
+// Written as is. A closed or full standard error must not end the work.
 void write_diagnostics(std::string_view text);
 
 // Made a printable line of.
 void log_warning_line(std::string_view message);
 
-// In place of a line for which there is no memory.
+// Written in place of a line for which there is no memory.
 void log_lost_warning() noexcept;
 
-// May be called where nothing must be thrown: handlers of exceptions, destructors, the tops of threads.
+// Never throw, so they may be used in exception handlers, destructors and thread functions.
 template <typename... Args>
 void log_warning(fmt::format_string<Args...> format, Args&&... args) noexcept {
   try {
@@ -28,8 +28,8 @@ void log_warning(fmt::format_string<Args...> format, Args&&... args) noexcept {
   }
 }
 
-// While one lives, all of this goes through a writer, so that no thread waits for who reads it. One at a time; other
-// threads that say something have ended before it does.
+// While one exists, all messages go through a LineWriter, so that a slow reader blocks no thread. One at a time; other
+// threads that log must have ended before it does.
 class DiagnosticsThrough {
  public:
   explicit DiagnosticsThrough(LineWriter& writer);

@@ -1,6 +1,6 @@
-// Memory that files are mapped to, guarded against files that shrink or cannot be read: touching such a page raises
-// SIGBUS, on whichever thread. For a guarded range the process goes on with zeros there and in all that follows of the
-// range, and the range is marked as torn. Whoever reads it asks whether it is, before what was read is relied on.
+// Guards mapped files against SIGBUS, which touching a page raises when the file has shrunk or cannot be read. In a
+// guarded range the process reads zeros from there on, and the range is marked as torn. Readers must check that mark
+// before they rely on what they read.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,4 @@
-// How much memory there is, and how much of it this process has had.
+// Memory of the machine, and of this process.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,8 @@ MemoryInfo memory_info();
 
 int64_t resident_bytes();  // now
 
-// The most memory that was resident, with spans of time left out that are not the subject. Where the system cannot
-// begin anew (/proc/self/clear_refs), what was resident at the ends of the spans counts instead of the peak within
-// them.
+// Peak resident memory, leaving out paused spans of time. Where the system cannot reset the peak
+// (/proc/self/clear_refs), the resident memory at the ends of spans is used instead of the peak within them.
 class PeakMemory {
  public:
   void pause();                                // what is allocated from here on does not count

@@ -1,6 +1,6 @@
-// Text that others wrote (names, metadata, answers of a model), made fit for a terminal, which takes orders from what
-// it is shown: C0, DEL and C1 controls move its cursor, set its title and more, and overrides of direction make a line
-// read as another. They are shown as \u and four hexadecimal digits, which JSON reads back; ill-formed UTF-8 as U+FFFD.
+// Makes untrusted text (names, metadata, a model's answers) safe for a terminal: C0, DEL and C1 control characters
+// could move its cursor, set its title and more, and bidirectional overrides make a line read as another. They are
+// shown as \u and four hexadecimal digits, which JSON reads back; ill-formed UTF-8 as U+FFFD.
 #pragma once
 
 #include <string>

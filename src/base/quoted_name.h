@@ -1,4 +1,4 @@
-// Text out of a file or a request, made fit for a one-line message.
+// Makes text from a file or a request safe for a one-line message.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
 // The small files beside a model's weights, by their names in a Hugging Face folder: config.json, tokenizer.json,
-// chat_template.jinja, additional_chat_templates/tool_use.jinja, ... Whether they lie in a folder or are made of what
-// another kind of file holds, a reader need not know.
+// chat_template.jinja, additional_chat_templates/tool_use.jinja, ... Readers need not know whether they are
+// files in a folder or derived from another format.
 #pragma once
 
 #include <filesystem>

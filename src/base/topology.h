@@ -1,4 +1,4 @@
-// Which processors this process may use, and which memory is near to which of them.
+// The processors that this process may use, and their NUMA nodes.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ struct Processor {
   int node = 0;    // index in Topology::memory_nodes
 };
 
-// Memory nodes (NUMA) that have a processor among ours; mostly one.
+// NUMA nodes that have a processor among ours; usually one.
 struct Topology {
   std::vector<Processor> processors;  // node by node, core by core
   std::vector<int> memory_nodes;      // the operating system's numbers
@@ -34,17 +34,17 @@ struct ThreadPlace {
   std::vector<int> processors;  // by number; empty: wherever the system puts it
 };
 
-// Threads lie block by block on the nodes, in proportion to their processors. As many threads as there are processors
-// or cores get one each; on several nodes fewer threads keep to their node; else they are free, since other programs
-// may run beside them. So are more threads than processors.
+// Distributes threads over nodes in blocks, in proportion to their processors. If there are as many threads as
+// processors or cores, each is pinned to one; with fewer, on several nodes, each is pinned to its node. Otherwise
+// threads are not pinned, since other programs may run beside them.
 std::vector<ThreadPlace> place_threads(const Topology& topology, int threads);
 
-// How panels of a matrix are shared among nodes: node i has panels [result[i], result[i + 1]), in multiples of 16 as
-// tasks take them.
+// Distributes the panels of a matrix over nodes: node i gets panels [result[i], result[i + 1]), in multiples of 16, the
+// panels of an output block (ops/cpu/linear.h).
 std::vector<int64_t> share_panels(int64_t panels, int nodes);
 
-// Asks for pages of [data, data + size_bytes) that were never written to be near that node. Where the system refuses,
-// memory is as good as any.
+// Requests that untouched pages of [data, data + size_bytes) be allocated on that node. If the system refuses, they may
+// be anywhere.
 void prefer_node(const Topology& topology, int node, void* data, size_t size_bytes);
 
 }  // namespace glimmer

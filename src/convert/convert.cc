@@ -17,7 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kJobValues = int64_t{1} << 20;  // values that a thread has in work at a time
+// Values per task: 4 MB as f32, which bounds memory; smaller jobs mean more, smaller writes.
+constexpr int64_t kJobValues = int64_t{1} << 20;
 
 uint64_t stored_bytes(const EncodedMatrix& data) {
   SourceTensor tensor;

@@ -1,5 +1,5 @@
-// glimmer convert: any model to any format, a few rows at a time. Memory is bounded by the rows in work, not by the
-// model: rows are read as f32 from the mapped source, encoded, and written at their place.
+// glimmer convert: any model to any format, a few rows at a time. Memory is bounded by the rows in flight, not by the
+// model: rows are read as f32 from the mapped source, encoded, and written at their offset.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// What `convert --force` may take the place of: what a conversion wrote, or what is a model and nothing else.
+// What `convert --force` may replace: the output of a conversion, or what is a model and nothing else.
 //
 // A folder that was written by a conversion holds a marker, a list of the files written. It may be replaced while it
 // holds these and no others. A folder without one may be replaced if it is a model's by its config.json, has weights,

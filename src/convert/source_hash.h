@@ -1,4 +1,4 @@
-// Hashes by which a conversion that goes on tells whether its source is still what it was: contents, not times.
+// Content hashes by which a resumed conversion checks that its source is unchanged.
 #pragma once
 
 #include <filesystem>

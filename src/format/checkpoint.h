@@ -1,4 +1,4 @@
-// A model's weights on disk: every named tensor of a model folder, whichever and however many files hold them.
+// A model's weights on disk: all named tensors of a model folder, over any number of files.
 #pragma once
 
 #include <cstdint>

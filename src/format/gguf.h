@@ -1,8 +1,8 @@
 // The GGUF format: a header, typed metadata, a table of tensors, then the tensors' bytes, all little-endian.
 //   "GGUF", version u32, tensor count u64, metadata count u64
-//   metadata: key (string), type u32, value; a string is a u64 length and bytes; an array is a type, a u64 count,
-//   values tensors: name (string), rank u32, extents u64 (innermost first), type u32, offset u64 into the data section
-//   zeros up to a multiple of general.alignment (32 if absent): here the data section begins
+//   metadata: key (string), type u32, value; a string is a u64 length and bytes; an array a type, a u64 count, values
+//   tensors: name (string), rank u32, extents u64 (innermost first), type u32, offset u64 into the data section
+//   zeros up to a multiple of general.alignment (32 if absent), where the data section begins
 // Tensors follow each other in the order of the table, each padded to the alignment. A model may be split over several
 // files, name-00001-of-00003.gguf: each has its own tensors, the first one has the metadata.
 // Source: ggml, docs/gguf.md and src/gguf.cpp.

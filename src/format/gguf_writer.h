@@ -1,5 +1,5 @@
-// Plans a GGUF file before any tensor is there: the bytes of its header, and where each tensor's data goes. Whoever has
-// the data writes it at its offset, in any order and from any thread.
+// Plans a GGUF file before any tensor is written: the bytes of its header, and the offset of each tensor's data, which
+// can then be written in any order and from any thread.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Plans a safetensors file before any tensor is there, as format/gguf_writer.h does for GGUF.
+// Plans a safetensors file before any tensor is written, as format/gguf_writer.h does for GGUF.
 #pragma once
 
 #include <cstdint>

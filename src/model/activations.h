@@ -1,4 +1,4 @@
-// The memory of one forward pass: float32, a row a token, sized for the largest chunk and reused from layer to layer.
+// Activations of one forward pass: float32, one row per token, sized for the largest chunk and reused in every layer.
 #pragma once
 
 #include "model/config.h"

@@ -1,4 +1,4 @@
-// ModelConfig: what config.json says of a model, in one form for both styles that exist (transformers 4 and 5).
+// ModelConfig: the contents of config.json, in one form for both styles of it (transformers 4 and 5).
 // Names are config.json's own.
 #pragma once
 
@@ -91,7 +91,7 @@ struct ModelConfig {
   int64_t qk_head_dim() const {
     return attention == AttentionKind::kMla ? qk_nope_head_dim + qk_rope_head_dim : head_dim;
   }
-  // Values that the KV cache holds for one token in one layer.
+  // Values per token and layer in the KV cache.
   int64_t kv_values_per_token_and_layer() const {
     return attention == AttentionKind::kMla ? kv_lora_rank + qk_rope_head_dim : 2 * num_key_value_heads * head_dim;
   }

@@ -7,7 +7,7 @@
 
 namespace glimmer {
 
-// How much a context longer by `factor` flattens the softmax (YaRN).
+// YaRN's correction of attention scores for a context longer by `factor`.
 double yarn_mscale(double factor, double mscale);
 
 // Sizes, norm, activation, vocabulary, ids.
@@ -21,7 +21,7 @@ struct RopeDefaults {
 // top level, as transformers 4 wrote them. `head_dim` is the size that partial_rotary_factor is a part of.
 void read_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, const RopeDefaults& defaults);
 
-// The same for families that rotate whole heads: another partial_rotary_factor than 1 is an error.
+// The same for families that rotate whole heads: a partial_rotary_factor other than 1 is an error.
 void read_whole_rope(ConfigReader& reader, ModelConfig& config, int64_t head_dim, RopePairing pairing);
 
 struct GqaDefaults {
@@ -33,7 +33,7 @@ struct GqaDefaults {
 void read_gqa(ConfigReader& reader, ModelConfig& config, const GqaDefaults& defaults);
 void read_mla(ConfigReader& reader, ModelConfig& config);
 
-// The fields of sliding-window attention, which is not supported, must leave it unused.
+// Throws if the fields of sliding-window attention, which is not supported, switch it on.
 void expect_full_attention(ConfigReader& reader);
 
 // n_routed_experts (from `count_field`), num_experts_per_tok, moe_intermediate_size.

@@ -1,5 +1,5 @@
-// Which tensors a model has, told by its configuration alone: for models that are not downloaded (model/cards), and to
-// count what there should be.
+// The tensors that a model must have according to its configuration: for models that are not downloaded (model/cards),
+// and to check those that are.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace glimmer {
 
-// MLA's kv_b_proj as transformers has it, or in the halves embed_q and unembed_out (source/model_source.h).
+// MLA's kv_b_proj as one tensor, as in transformers, or in the halves embed_q and unembed_out (source/model_source.h).
 enum class KvBForm { kWhole, kHalves };
 
 // Every tensor of a model by its canonical name and shape ([out, in], or [n]): embedding and head first and

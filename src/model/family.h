@@ -19,7 +19,7 @@ struct Family {
   std::string_view architecture;  // config.json's architectures[0]
   std::string_view models;        // the released models, for people
 
-  // How its checkpoints spell a layer, beyond what config.json says.
+  // What its checkpoints' layers have that config.json does not say.
   bool gate_and_up_in_one = false;  // mlp.gate_up_proj in dense layers, the gate's rows first
   bool norms_after_blocks = false;  // post_self_attn_layernorm and post_mlp_layernorm
 

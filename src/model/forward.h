@@ -24,9 +24,10 @@ struct SequenceTokens {
 
 class Forward {
  public:
+  // Larger chunks read weights less often, but activations take more memory and cancelling takes longer.
   static constexpr int64_t kDefaultChunkTokens = 1024;
 
-  // Memory for activations grows with `chunk_tokens`, the most that run() takes at once.
+  // `chunk_tokens` is the most that run() takes at once. Memory for activations grows with it.
   Forward(const Model& model, Context& context, int64_t chunk_tokens = kDefaultChunkTokens);
   ~Forward();
 
@@ -45,7 +46,7 @@ class Forward {
   ConstTensorView logits(LogitsFor logits_for);
   ConstTensorView logits_of_tokens(int64_t first, int64_t count);  // [count, vocab_size] f32
 
-  // Bytes that one decode step at position `position` reads: active weights, and keys and values of this type.
+  // Bytes that one decode step at position `position` reads: active weights and the KV cache of this type.
   int64_t active_bytes(int64_t position, KvType type) const;
 
   const Model& model() const { return model_; }

@@ -1,4 +1,4 @@
-// generation_config.json: how its maker means the model to be sampled, and the ids that end its turn.
+// generation_config.json: recommended sampling parameters, and the ids that end a turn.
 #pragma once
 
 #include <filesystem>

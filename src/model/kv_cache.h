@@ -1,4 +1,4 @@
-// The keys and values of one sequence's past, in pages that never move.
+// One sequence's KV cache, in pages that never move.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,13 @@ namespace glimmer {
 
 class KvCache {
  public:
-  // Of pages of its own, as many as it needs.
+  // With a pool of its own, without a limit on pages.
   explicit KvCache(const ModelConfig& config, KvType type = KvType::kF32);
   explicit KvCache(std::shared_ptr<KvPool> pool);
 
   int64_t size_tokens() const { return size_tokens_; }
   KvType type() const { return pool_->layout().type; }
-  // What a token takes in all layers.
+  // Per token, over all layers.
   static int64_t bytes_per_token(const ModelConfig& config, KvType type);
 
   // One layer's blocks, valid until the next reserve().
@@ -29,16 +29,16 @@ class KvCache {
   void reserve(int64_t tokens);
   int64_t pages_to_reserve(int64_t tokens) const;           // that reserve() would allocate
   void append(int64_t tokens) { size_tokens_ += tokens; }   // after the forward pass wrote their rows
-  void truncate(int64_t tokens) { size_tokens_ = tokens; }  // forgets all but the first `tokens`
+  void truncate(int64_t tokens) { size_tokens_ = tokens; }  // drops all but the first `tokens`
 
   // For a cache that is empty: the first `tokens` tokens lie in these pages. All pages but the last are full, and none
   // but this cache appends to the last.
   void adopt(std::vector<KvPageRef> pages, int64_t tokens);
-  // Its pages in their order; those beyond size_tokens() hold nothing yet.
+  // Its pages in order; those beyond size_tokens() are still unused.
   std::span<const KvPageRef> pages() const { return pages_; }
-  // Takes another page with the same contents in place of a full one.
+  // Replaces a full page by another with the same contents.
   void replace_page(int64_t index, KvPageRef page);
-  void clear();  // lets all pages go
+  void clear();  // releases all pages
 
  private:
   std::shared_ptr<KvPool> pool_;

@@ -10,7 +10,7 @@ namespace glimmer {
 
 namespace {
 
-// Pages are made so many bytes at a time, if one is less: small ones lie on huge pages of memory too.
+// Small KV pages are allocated in slabs of this size, so that they too are on huge pages.
 constexpr int64_t kSlabBytes = static_cast<int64_t>(2 * kMappedBufferBytes);
 
 }  // namespace

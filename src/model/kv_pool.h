@@ -1,7 +1,7 @@
-// Pages of keys and values: what a KvCache is made of, and what several can share.
+// Pool of KV pages, from which KvCaches are built and which several may share.
 //
-// A page holds kAttentionBlock tokens of a sequence in all layers. It never moves. A reference counts as a use; with
-// the last one gone the page's memory goes back to its pool, for the next page. References of one pool belong to one
+// A page holds kAttentionBlock tokens of a sequence in all layers, and never moves. Pages are reference-counted; when
+// the last reference goes, the memory returns to the pool for the next page. References of one pool belong to one
 // thread.
 #pragma once
 
@@ -47,13 +47,13 @@ class KvPool {
   int64_t pages() const;  // that are referred to
   int64_t free_pages() const { return max_pages_ - pages(); }
 
-  // A page that holds anything. Throws kLimit when max_pages are in use, kMemory when memory is out.
+  // An uninitialised page. Throws kLimit when max_pages are in use, kMemory when memory is out.
   KvPageRef allocate();
-  // The first `tokens` of a page into another.
+  // Copies the first `tokens` of a page to another.
   void copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const;
 
  private:
-  struct Shared;  // what pages go back to; they may outlive the pool
+  struct Shared;  // the free list; pages may outlive the pool
   void add_slab();
 
   KvLayout layout_;

@@ -1,4 +1,4 @@
-// A loaded model: its configuration and its weights, constant from then on.
+// A loaded model: configuration and weights, immutable.
 #pragma once
 
 #include <filesystem>
@@ -21,22 +21,23 @@ struct LoadProgress {
   int64_t total_bytes = 0;
 };
 
-// Of matrices in memory, as kernels read them. Vectors are left out: they are some thousandths.
+// Sizes of matrices in memory, as kernels read them. Vectors are not counted: they are a few thousandths.
 struct WeightBytes {
   int64_t total = 0;
-  int64_t every_step = 0;           // what a step reads whatever its tokens: all but embedding and routed experts
-  std::vector<int64_t> one_expert;  // of one routed expert, layer by layer; 0 in dense layers
+  int64_t every_step = 0;           // read by every step: all but embedding and routed experts
+  std::vector<int64_t> one_expert;  // one routed expert of each layer; 0 in dense layers
 };
 
 class Model {
  public:
-  // Called now and then while weights are bound and their pages read; may throw (kCancelled) to stop the load.
+  // Progress callback while weights are read and packed; may throw (kCancelled) to stop loading.
   using ProgressCallback = std::function<void(const LoadProgress&)>;
 
-  // Packs an opened model's weights for the kernels: quantised ones stay quantised. Pages of files go as they are read;
-  // `source` stays alive. Throws an Error that names file, tensor, expected and found.
+  // Packs an opened model's weights for the kernels: quantised ones stay quantised. Pages of the
+  // files are dropped as they are read; `source` stays alive. Throws an Error that names file, tensor, expected and
+  // found.
   static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress = {});
-  // The same, with matrices shared among the memory nodes of a topology that is not this process's own.
+  // The same, distributing matrices over the NUMA nodes of another topology than this machine's.
   static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress,
                     const Topology& topology);
   // The same of ModelSource::open(path).

@@ -1,4 +1,4 @@
-// How fast each pair of a rotary embedding turns, for every rope_type that config.json may name.
+// Inverse frequencies of the rotary embedding, for every rope_type that config.json may name.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace glimmer {
 
-// Radians a position for each pair, [rotary_dim / 2]: float32 throughout, as transformers computes them.
+// Radians per position for each pair, [rotary_dim / 2]: float32 throughout, as transformers computes them.
 // Source: transformers 5.17, modeling_rope_utils.py.
 std::vector<float> rope_frequencies(const RopeParameters& rope);
 

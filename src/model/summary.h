@@ -1,4 +1,4 @@
-// What a checkpoint holds, counted from names and shapes alone: for `inspect`. Runs nothing and reads no weights.
+// Sizes and parameter counts of a checkpoint, from tensor names and shapes alone, for `inspect`. Reads no weights.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace glimmer {
 
-// Where a tensor belongs.
+// The part of the model that a tensor belongs to.
 enum class TensorRole {
   kEmbedding,     // model.embed_tokens
   kHead,          // lm_head

@@ -1,4 +1,4 @@
-// What the name of a tensor tells, as published checkpoints spell it.
+// Parses tensor names of published checkpoints.
 #pragma once
 
 #include <charconv>

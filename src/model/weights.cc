@@ -36,8 +36,8 @@ class WeightStorage {
     return tensor;
   }
 
-  // Near a node, aligned to 64. Pieces of memory that is mapped many at a time: it lies on huge pages, and its ends are
-  // never written.
+  // Memory near a NUMA node, aligned to 64, cut from mappings of up to 256 MB so that it is on huge pages; a small
+  // model takes one of its own size and an eighth. The unused end of a mapping is never touched and so takes no memory.
   std::byte* allocate(int64_t size_bytes, int node = 0) {
     constexpr int64_t kMostAtOnce = int64_t{256} << 20;
     Arena& arena = arenas_[static_cast<size_t>(node)];
@@ -134,7 +134,7 @@ void store_float(WeightCodes codes, float value, std::byte* out) {
 
 template <typename Write>
 std::byte* WeightStorage::fill(const WeightMatrix& matrix, PanelRange panels, int node, const Write& write) {
-  constexpr int64_t kGrainBytes = 1 << 16;
+  constexpr int64_t kGrainBytes = 1 << 16;  // of packed panels per task; below that, handing out work would dominate
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, matrix.panel_bytes));
   std::byte* data = allocate((panels.end - panels.begin) * matrix.panel_bytes, node);
   pool_->parallel_for(panels.end - panels.begin, grain, [&](int64_t begin, int64_t end, int) {

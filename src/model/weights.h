@@ -1,4 +1,4 @@
-// The weights of a model by role, and the binder that families use to name them.
+// A model's weights by role, and the binder with which families load them by name.
 #pragma once
 
 #include <memory>
@@ -26,7 +26,7 @@ struct LayerWeights {
   std::variant<std::monostate, MlpWeights, MoeWeights> mlp;
 };
 
-// The memory of weights: packed matrices and widened vectors.
+// Owns the memory of weights: packed matrices, and vectors widened to f32.
 class WeightStorage;
 
 struct Weights {
@@ -44,7 +44,7 @@ struct Dim {
 };
 
 // Finds tensors by name under a prefix ("model.layers.3."), checks their shapes against the configuration, and packs
-// them into a layout that kernels read (tensor/weight_layout.h); their pages in the file are let go. Throws an Error
+// them into a layout that kernels read (tensor/weight_layout.h), dropping their pages of the file. Throws an Error
 // that names tensor, file, expected and found.
 class WeightBinder {
  public:
@@ -58,9 +58,9 @@ class WeightBinder {
   enum class Bias { kNone, kRequired };
   LinearWeight linear(std::string_view name, Dim out, Dim in, Bias bias = Bias::kNone);
 
-  // The same as matrices of their own, which need not begin with a panel of the whole: each some rows, one after the
-  // other, `out` in all. A transposed part [in, its rows] is a float matrix, as groups of columns do not turn: of the
-  // type of the file's weights if they are floats of 16 bits, else f32. It has no bias.
+  // The same, cut into consecutive row ranges as matrices of their own, which need not begin at a panel of the whole;
+  // `out` rows in all. A transposed part [in, its rows] is a float matrix, since quantisation groups run along columns:
+  // of the file's type if that is a 16-bit float, else f32. It has no bias.
   struct Part {
     int64_t rows = 0;  // of the file's matrix
     bool transposed = false;
@@ -68,13 +68,14 @@ class WeightBinder {
   std::vector<LinearWeight> linear_parts(std::string_view name, Dim out, Dim in, std::span<const Part> parts,
                                          Bias bias = Bias::kNone);
 
-  // The same without bias, of f32 whatever the file has: the router.
+  // The same without bias, as f32 whatever the file's type: for the router.
   LinearWeight linear_f32(std::string_view name, Dim out, Dim in);
 
-  // `name`.weight [out, in] as one piece of memory, whose rows are read one by one: embeddings. It multiplies too.
+  // `name`.weight [out, in] in one piece of memory, so that single rows can be read: for embeddings. Usable in matmuls
+  // too.
   LinearWeight table(std::string_view name, Dim out, Dim in);
 
-  // A tensor widened to f32: norms, biases.
+  // A tensor widened to f32: for norms and biases.
   ConstTensorView f32(std::string_view name, std::initializer_list<Dim> shape);
 
  private:
@@ -84,8 +85,8 @@ class WeightBinder {
   int64_t layer_;
 };
 
-// Binds everything, near the nodes of `topology`. Tensors that no role asked for are reported in one warning, MTP
-// layers apart.
+// Binds everything, distributed over the NUMA nodes of `topology`. Tensors that nothing claims are listed in one
+// warning; MTP layers are recognised and skipped.
 std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
                                       const ModelConfig& config, const Model::ProgressCallback& progress,
                                       const Topology& topology);

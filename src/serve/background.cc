@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kSmallBody = 16 << 10;   // about 3 ms of work, which an I/O thread may do itself
 constexpr int64_t kShortBytes = 1 << 20;  // about 0.2 s of work: the longest that a short job may wait for another
-constexpr double kAgeingBytesPerS =
-    4 << 20;  // a job of 32 MiB, the largest body, gets its turn after 8 s at the latest
+// A job of 32 MiB, the largest body, gets its turn after 8 s at the latest.
+constexpr double kAgeingBytesPerS = 4 << 20;
 
 }  // namespace
 

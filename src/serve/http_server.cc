@@ -19,9 +19,9 @@ namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 
 constexpr int64_t kCrowdedConnections = 64;  // over the limit: so many still get a 503, the rest are just closed
-constexpr int kSendBufferBytes =
-    256 << 10;                          // bounds the kernel's buffer, so that a client that does not read is noticed
-constexpr int kMaxAcceptedAtOnce = 64;  // then other work of the thread gets its turn
+// Bounds the kernel's buffer, so that a client that does not read is noticed.
+constexpr int kSendBufferBytes = 256 << 10;
+constexpr int kMaxAcceptedAtOnce = 64;                        // then other work of the thread gets its turn
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);  // out of descriptors: retry without spinning
 
 void check_options(const HttpServerOptions& options) {

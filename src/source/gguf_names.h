@@ -2,10 +2,12 @@
 // (source/model_source.h), both ways.
 //   name        config.json   layout
 //   glm4moe     glm4_moe      experts stacked; post_attention_norm is the norm before the experts
-//   deepseek2   glm4_moe_lite kv_b_proj in its halves, attn_k_b (transposed by head) and attn_v_b; older files:
-//   attn_kv_b glm4        glm4          ffn_up is gate_up_proj; four norms a layer chatglm     glm           ffn_up is
-//   gate_up_proj; attn_qkv in older files llama       llama         rows of attn_q and attn_k in pairs (below) qwen3
-//   qwen3 qwen3moe    qwen3_moe     experts stacked
+//   deepseek2   glm4_moe_lite kv_b_proj in halves, attn_k_b (transposed by head) and attn_v_b; older: attn_kv_b
+//   glm4        glm4          ffn_up is gate_up_proj; four norms a layer
+//   chatglm     glm           ffn_up is gate_up_proj; attn_qkv in older files
+//   llama       llama         rows of attn_q and attn_k in pairs (below)
+//   qwen3       qwen3
+//   qwen3moe    qwen3_moe     experts stacked
 // Layer numbers are the same on both sides; the MTP block is blk.{num_hidden_layers}.
 // Source: llama.cpp, gguf-py/gguf/constants.py and tensor_mapping.py, src/models/, conversion/.
 #pragma once

@@ -1,5 +1,5 @@
-// How much an error in each column of a weight counts, as `glimmer imatrix` measures it: the mean square of what the
-// column is multiplied with, over the tokens of a text. A quantiser weighs its errors by it.
+// Importance matrix, as `glimmer imatrix` measures it: for each weight column the mean squared activation that it is
+// multiplied by, over the tokens of a text. Quantisers weight errors by it.
 //
 // The file is a safetensors file with metadata {"format": "glimmer-imatrix-1", ...}. For each weight that saw at least
 // one token, under the name that ModelSource gives it ("model.layers.1.mlp.experts.7.down_proj.weight"):

@@ -1,6 +1,6 @@
-// An opened model, whatever it was published as, in one form: that of a Hugging Face folder. Side files by their names
-// there (config.json, tokenizer.json, chat_template.jinja, ...) and tensors by their names there, with their values
-// still encoded as the file has them. GGUF, MLX and Distributed Llama are told apart here and nowhere above.
+// An opened model of any format, presented as a Hugging Face folder: side files (config.json, tokenizer.json,
+// chat_template.jinja, ...) and tensors under the names they have there, the values still encoded as in the file. GGUF,
+// MLX and Distributed Llama are told apart here and nowhere above.
 //
 // What differs from a folder as transformers writes it:
 //   - experts are always single matrices, `model.layers.L.mlp.experts.E.{gate,up,down}_proj.weight`: stacks are cut

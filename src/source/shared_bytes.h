@@ -1,4 +1,4 @@
-// Memory that a source made itself, for tensors that lie in no file.
+// Memory that a source allocated itself, for tensors that are in no file.
 #pragma once
 
 #include <cstddef>

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kPoolColumns = 2048;  // whole blocks of every type
 constexpr int64_t kPieceRows = 128;     // whole pieces of every part (fp8: blocks of 128 rows)
 constexpr int64_t kPieceWeights = kPoolColumns * kPieceRows;
-// As much as a large matrix has, and no more than a moment's work to encode.
+// As many as a large matrix has, and quick to encode.
 constexpr int64_t kMaxPoolWeights = 64 * kPieceWeights;
 constexpr int64_t kMaxPoolBytes = int64_t{32} << 20;
 

@@ -1,5 +1,5 @@
-// A model of random weights: any shape in any type, made in memory, of which only a small pool of values is kept. It is
-// what `glimmer bench --synthetic` runs: for speed, weights need the right sizes and layouts, not meaning.
+// A model with random weights of any shape and type, backed by a small pool of values in memory, for `glimmer bench
+// --synthetic`: to measure speed, weights need the right sizes and layouts, not meaning.
 //
 // Values are roughly normal and the same for the same seed: embeddings of deviation 1, so that tokens stay apart in the
 // residual stream; norms around 1; everything else of deviation 0.02, so that products of a few thousand columns keep

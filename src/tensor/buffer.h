@@ -1,4 +1,4 @@
-// Owned, aligned memory. In debug builds fresh memory is poisoned with NaN so that a read before a write shows.
+// Owned, aligned memory. Debug builds fill fresh memory with NaN, so that reads before writes show.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 namespace glimmer {
 
 inline constexpr size_t kBufferAlignment = 64;  // a cache line and an AVX-512 vector
-// A buffer of this size and more is mapped by itself: it lies on huge pages where the system has them, takes no memory
-// where it was never written, and gives all of it back when it goes.
+// Buffers of this size and more are mapped individually: they use huge pages where available, take no memory where they
+// were never written, and return all of it when freed. Two huge pages: a smaller mapping may hold none that is aligned.
 inline constexpr size_t kMappedBufferBytes = size_t{4} << 20;
 inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 

@@ -1,4 +1,4 @@
-// A tensor that is asked for or planned: what it is called and how large it is.
+// Name and shape of a tensor that is expected or planned.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// A tap listens to the named intermediates of a forward pass: for traces, and for measuring directions.
+// A tap receives the named intermediates of a forward pass, for traces and measurements.
 #pragma once
 
 #include <string_view>

@@ -1,14 +1,14 @@
-// The few layouts in which weights lie in memory and kernels read them. Every type on disk is brought to one of them
-// when a model is loaded (quant/quant_type.h, repack_panels), so that no kernel knows a file's type.
+// The few in-memory layouts of weights that kernels read. Every type on disk is repacked to one of them when a model is
+// loaded (quant/quant_type.h, repack_panels), so that no kernel knows a file's type.
 //
 //   w[row][column] = scale * (code - zero_point)     or  scale * code + offset,
 // with a scale (and an offset) for each group of columns; the float layouts have neither. tensor/weight_matrix.h reads
 // and writes them. Types only: files that are compiled for one instruction set include this.
 //
-// Rows lie in panels of 16, one after the other, so that a vector's lanes are rows: no sum runs across lanes, one
-// product of 4 x 8 bits a lane (VNNI) takes 4 columns of 16 rows, and a block of 32 or 64 columns is a tile of AMX. The
-// last panel is filled up with rows of zero codes and zero scales. A panel is its scales and then its codes, each part
-// filled up with zeros to 64 bytes.
+// Rows are stored in panels of 16, so that a vector's lanes are rows: no sum runs across lanes, a VNNI instruction (4 x
+// 8 bits per lane) takes 4 columns of 16 rows, and a block of 32 or 64 columns is an AMX tile. The last panel is padded
+// with rows of zero codes and zero scales. A panel is its scales followed by its codes, each padded with zeros to 64
+// bytes.
 #pragma once
 
 #include <cstddef>
@@ -16,10 +16,10 @@
 
 namespace glimmer {
 
-inline constexpr int64_t kPanelRows = 16;
-inline constexpr int64_t kBlockColumns = 32;
+inline constexpr int64_t kPanelRows = 16;     // lanes of an AVX-512 vector, rows of an AMX tile
+inline constexpr int64_t kBlockColumns = 32;  // bf16 columns of an AMX tile; also the smallest block of ggml's types
 
-// Codes come in blocks of 16 rows x 32 columns, the last filled up with zeros. A block of codes of b bits is b lines of
+// Codes come in blocks of 16 rows x 32 columns, the last padded with zeros. A block of codes of b bits is b lines of
 // 64 bytes, in which row r has the 4 bytes from 4 r on:
 //   32 bits        line i: column i
 //   16 bits        line i: columns 2 i (low) and 2 i + 1
@@ -42,7 +42,7 @@ enum class WeightCodes : uint8_t {
   kTable4,  // an index into `table`
 };
 
-// How scales are written: for each group of columns a record, and in it each field for all 16 rows.
+// How scales are stored: one record per group of columns, in which each field is an array over the 16 rows.
 enum class WeightScales : uint8_t {
   kNone,    // float layouts
   kF32,     // [scale x 16], with kStored [offset x 16], little-endian; with kCode8 16 bytes z
@@ -72,7 +72,7 @@ struct WeightLayout {
   const float* table = nullptr;  // kTable4: 16 values, alive as long as the program
 };
 
-// Borrowed: a view of a matrix in memory, or of whole panels of one.
+// A borrowed view of a matrix in memory, or of whole panels of one.
 struct WeightMatrix {
   WeightLayout layout;
   int64_t rows = 0;                 // out_features

@@ -1,4 +1,5 @@
-// Weight matrices in the layouts of weight_layout.h: sizes, packing, and what they mean. Kernels are held to it.
+// Weight matrices in the layouts of weight_layout.h: sizes, packing, and the reference dequantisation that kernels must
+// match.
 #pragma once
 
 #include "tensor/weight_layout.h"

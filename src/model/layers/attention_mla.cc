@@ -37,13 +37,13 @@ void project(LayerPass& pass, const MlaWeights& w) {
                  .out_token_stride = row,
                  .eps = c.lora_norm_eps});
   pass.record_rows("self_attn.kv_a_layernorm", latent, c.kv_lora_rank, row);
-  // Absorbed, kv_b_proj as a whole never meets the latent that it multiplies by its definition.
+  // In absorbed form kv_b_proj as a whole is never multiplied by the latent, so its input is reported here.
   if (ctx.linear_observer() && !w.kv_b_name.empty()) {
     ctx.linear_observer()({w.kv_b_name, latent, tokens, c.kv_lora_rank, row});
   }
 }
 
-// kv_b_proj as one matrix, a head's keys and then its values, or its two halves by themselves, the keys transposed.
+// kv_b_proj is one matrix (for each head its keys, then its values), or two halves, the keys transposed.
 void bind_kv_b(WeightBinder& binder, const ModelConfig& c, MlaWeights& w) {
   const auto heads = static_cast<size_t>(c.num_attention_heads);
   const Dim kv_lora{c.kv_lora_rank, "kv_lora_rank"};

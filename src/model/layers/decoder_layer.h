@@ -1,4 +1,4 @@
-// The decoder layer that most families share, and what each layer function is handed.
+// The decoder layer that most families share, and the arguments of layer functions.
 #pragma once
 
 #include <span>
@@ -23,21 +23,21 @@ struct LayerPass {
   int64_t layer = 0;
   int64_t tokens = 0;  // new ones of all sequences: rows
 
-  // "layers.<layer>.<name>" where a tap listens, else "": names cost time.
+  // "layers.<layer>.<name>" if tapped, else "", as building names costs time.
   std::string name(std::string_view name) const;
-  // Tells the tap "layers.<layer>.<name>"; for the layer's own output, name is empty.
+  // Records "layers.<layer>.<name>" with the tap; an empty name stands for the layer's own output.
   void record(std::string_view name, ConstTensorView value) const;
-  // The same for rows that lie `stride` values apart.
+  // The same for rows `stride` values apart.
   void record_rows(std::string_view name, const float* data, int64_t columns, int64_t stride) const;
 };
 
-// input_layernorm, post_attention_layernorm, and attention and feed-forward of the kind that config names.
+// Binds input_layernorm, post_attention_layernorm, and attention and feed-forward of the kinds that config names.
 void bind_pre_norm_layer(WeightBinder& binder, const ModelConfig& config, LayerWeights& layer);
 
 // hidden += self_attn(input_layernorm(hidden)); hidden += mlp(post_attention_layernorm(hidden))
 void forward_pre_norm_layer(LayerPass& pass);
 
-// a.attn_out = self_attn(a.normed) and a.mlp_out = mlp(a.normed), of the kind that the layer's weights are.
+// a.attn_out = self_attn(a.normed) and a.mlp_out = mlp(a.normed), of the kinds that the layer's weights have.
 void self_attention(LayerPass& pass);
 void feed_forward(LayerPass& pass);
 
