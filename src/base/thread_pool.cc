@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <fstream>
-#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/error.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -50,21 +50,6 @@ bool wait_awake(std::chrono::microseconds keep_for, std::chrono::microseconds mo
   }
 }
 
-// The cgroup-v2 CPU quota in whole threads, or `unlimited` where there is none.
-int cgroup_quota_threads(int unlimited) {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  int64_t period_us = 0;
-  if (!(file >> quota >> period_us) || quota == "max" || period_us <= 0) return unlimited;
-  int64_t quota_us = 0;
-  try {
-    quota_us = std::stoll(quota);
-  } catch (const std::exception&) {
-    return unlimited;
-  }
-  return std::max<int>(1, static_cast<int>((quota_us + period_us - 1) / period_us));
-}
-
 // Where it is refused the thread runs as well anywhere.
 void keep_this_thread_on(const std::vector<int>& processors) {
   if (processors.empty()) return;
@@ -77,13 +62,6 @@ void keep_this_thread_on(const std::vector<int>& processors) {
 }
 
 }  // namespace
-
-int available_threads() {
-  cpu_set_t set;
-  int allowed = static_cast<int>(std::thread::hardware_concurrency());
-  if (sched_getaffinity(0, sizeof set, &set) == 0) allowed = CPU_COUNT(&set);
-  return std::max(1, std::min(allowed, cgroup_quota_threads(allowed)));
-}
 
 struct ThreadPool::State {
   // What a thread has to itself, in cache lines of its own.
@@ -117,6 +95,12 @@ struct ThreadPool::State {
           std::any_of(members.begin(), members.end(), [&](const Member& m) { return m.node == node; });
       if (!has_some) nodes = 1;  // fewer threads than nodes: all share all
     }
+  }
+
+  ~State() {
+    stop.store(true);
+    open();
+    for (std::thread& worker : workers) worker.join();
   }
 
   std::vector<Member> members;
@@ -159,6 +143,13 @@ struct ThreadPool::State {
     place.store(2 * uint64_t{number} + 1);
     if (static_cast<int32_t>(number - closed.load()) > 0) draw(worker);
     place.store(2 * uint64_t{number}, std::memory_order_release);
+  }
+
+  void start(int worker, const std::vector<int>& processors) {
+    workers.emplace_back([this, worker, processors] {
+      keep_this_thread_on(processors);
+      work(worker);
+    });
   }
 
   void work(int worker) {
@@ -208,18 +199,16 @@ ThreadPool::ThreadPool(int threads, const Topology& topology) {
   state_ = std::make_unique<State>(places);
   if (threads > available_threads()) state_->keep_for = state_->offer_for = std::chrono::microseconds{0};
   for (int i = 1; i < threads; ++i) {
-    state_->workers.emplace_back([state = state_.get(), i, processors = places[static_cast<size_t>(i)].processors] {
-      keep_this_thread_on(processors);
-      state->work(i);
-    });
+    try {
+      state_->start(i, places[static_cast<size_t>(i)].processors);
+    } catch (const std::system_error& error) {
+      fail(ErrorCode::kMemory, "cannot start thread {} of {}: {}; a smaller --threads may do", i + 1, threads,
+           error.code().message());
+    }
   }
 }
 
-ThreadPool::~ThreadPool() {
-  state_->stop.store(true);
-  state_->open();
-  for (std::thread& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::threads() const { return static_cast<int>(state_->members.size()); }
 

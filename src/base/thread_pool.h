@@ -9,9 +9,6 @@
 
 namespace glimmer {
 
-// Hardware threads this process may use (its affinity mask and its cgroup's CPU quota).
-int available_threads();
-
 // body(begin, end, worker): items [begin, end) on thread `worker`, 0 <= worker < threads(), which is free for the body
 // to index scratch memory with. Borrows what it is made of.
 class ParallelBody {
@@ -31,7 +28,8 @@ class ParallelBody {
 class ThreadPool {
  public:
   // The caller is one of them; threads >= 1. The others run where place_threads puts them. The caller's own affinity
-  // stays as it is: where the others keep to a processor each, the one that is left is where it ends up.
+  // stays as it is: where the others keep to a processor each, the one that is left is where it ends up. Throws kMemory
+  // if a thread cannot be started.
   explicit ThreadPool(int threads);
   ThreadPool(int threads, const Topology& topology);
   ~ThreadPool();

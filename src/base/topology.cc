@@ -1,9 +1,13 @@
 #include "base/topology.h"
 
 #include <hwloc.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <fstream>
 #include <memory>
+#include <string>
+#include <thread>
 #include <type_traits>
 
 #include "base/check.h"
@@ -38,6 +42,21 @@ hwloc_topology_t machine() {
     return topology;
   }();
   return kMachine.get();
+}
+
+// The cgroup-v2 CPU quota in whole threads, or `unlimited` where there is none.
+int cgroup_quota_threads(int unlimited) {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  int64_t period_us = 0;
+  if (!(file >> quota >> period_us) || quota == "max" || period_us <= 0) return unlimited;
+  int64_t quota_us = 0;
+  try {
+    quota_us = std::stoll(quota);
+  } catch (const std::exception&) {
+    return unlimited;
+  }
+  return std::max<int>(1, static_cast<int>((quota_us + period_us - 1) / period_us));
 }
 
 // Index of `value`, added where it is new.
@@ -87,8 +106,17 @@ Topology process_topology() {
     const bool bound = hwloc_get_cpubind(machine(), allowed.get(), HWLOC_CPUBIND_PROCESS) == 0;
     topology = describe(machine(), bound ? allowed.get() : nullptr);
   }
-  if (topology.processors.empty()) return {.processors = {{}}, .memory_nodes = {0}};
+  if (topology.processors.empty()) topology = {.processors = {{}}, .memory_nodes = {0}};
+  const auto processors = static_cast<int>(topology.processors.size());
+  topology.is_lent = cgroup_quota_threads(processors) < processors;
   return topology;
+}
+
+int available_threads() {
+  cpu_set_t set;
+  int allowed = static_cast<int>(std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof set, &set) == 0) allowed = CPU_COUNT(&set);
+  return std::max(1, std::min(allowed, cgroup_quota_threads(allowed)));
 }
 
 Topology synthetic_topology(const std::string& description) {
@@ -120,11 +148,12 @@ std::vector<ThreadPlace> place_threads(const Topology& topology, int threads) {
     if (threads > processors) continue;
     const bool one_each = threads == processors;
     const bool one_a_core = threads == core_count(topology);
-    if (!one_each && !one_a_core && topology.nodes() == 1) continue;
+    const bool may_keep = !topology.is_lent && (one_each || one_a_core);
+    if (!may_keep && topology.nodes() == 1) continue;
     for (const Processor& processor : topology.processors) {
-      const bool its_own = one_each     ? processor.number == near.number
-                           : one_a_core ? processor.core == near.core
-                                        : processor.node == near.node;
+      const bool its_own = !may_keep  ? processor.node == near.node
+                           : one_each ? processor.number == near.number
+                                      : processor.core == near.core;
       if (its_own) place.processors.push_back(processor.number);
     }
   }

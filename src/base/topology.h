@@ -19,12 +19,15 @@ struct Processor {
 struct Topology {
   std::vector<Processor> processors;  // node by node, core by core
   std::vector<int> memory_nodes;      // the operating system's numbers
+  bool is_lent = false;               // a CPU quota lets this process have less than these: others run on them too
 
   int nodes() const { return static_cast<int>(memory_nodes.size()); }
 };
 
 // Of this machine, as far as this process's affinity mask reaches.
 Topology process_topology();
+// Hardware threads this process may use (its affinity mask and its cgroup's CPU quota).
+int available_threads();
 // Of a machine as hwloc describes one: "numa:2 core:4 pu:1". Throws kUsage.
 Topology synthetic_topology(const std::string& description);
 

@@ -1,7 +1,9 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +14,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "base/error.h"
 
 namespace glimmer {
 namespace {
@@ -162,6 +166,29 @@ TEST(ThreadPool, LeavesTheCallersAffinityAlone) {
   const int before = available_threads();
   const ThreadPool pool(before);
   EXPECT_EQ(available_threads(), before);
+}
+
+// Those that were started are stopped again.
+TEST(ThreadPool, AThreadThatCannotBeStartedIsAnError) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need more address space than the limit leaves";
+#endif
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const rlimit limit = {256 << 20, 256 << 20};  // stacks of 8 MB each
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      const ThreadPool pool(200);
+      _exit(1);
+    } catch (const Error& error) {
+      _exit(error.code() == ErrorCode::kMemory ? 42 : 2);
+    }
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 42);
 }
 
 TEST(ThreadPool, StartsAndStopsOften) {

@@ -66,6 +66,16 @@ TEST(Topology, FewerThreadsKeepToTheirNodeOrAreFree) {
   }
 }
 
+TEST(Topology, ThreadsOnLentProcessorsAreFreeOnTheirNode) {
+  Topology one = synthetic_topology("numa:1 core:4 pu:1");
+  EXPECT_THAT(place_threads(one, 4)[1].processors, ElementsAre(1));
+  one.is_lent = true;
+  for (const ThreadPlace& place : place_threads(one, 4)) EXPECT_THAT(place.processors, IsEmpty());
+  Topology two = synthetic_topology("numa:2 core:2 pu:1");
+  two.is_lent = true;
+  EXPECT_THAT(place_threads(two, 4)[3].processors, ElementsAre(2, 3));
+}
+
 TEST(Topology, MoreThreadsThanProcessorsAreFree) {
   const std::vector<ThreadPlace> places = place_threads(synthetic_topology("numa:2 core:1 pu:1"), 4);
   EXPECT_THAT(nodes_of(places), ElementsAre(0, 0, 1, 1));

@@ -153,7 +153,7 @@ class Filler {
 
  private:
   // For lines of panel p of the pair that will be read soon. Past its end comes that of the next pair.
-  template <_mm_hint kHint>
+  template <auto kHint>  // _MM_HINT_T0: an enumerator for GCC, an int for Clang
   [[gnu::always_inline]] void ask(int64_t p, int64_t lines) {
     for (int64_t i = 0; i < lines; ++i) {
       _mm_prefetch(reinterpret_cast<const char*>(ahead_[p] + i * kLineBytes), kHint);
