@@ -1,4 +1,4 @@
-"""Who may ask the HTTP server: keys, hosts, origins, and TLS."""
+"""Access to the HTTP server: keys, hosts, origins, and TLS."""
 
 import fcntl
 import os
