@@ -1,4 +1,4 @@
-// Attention over keys and values of bf16 with AMX tiles. Two tiles of 16 queries go together.
+// Attention over a bf16 KV cache with AMX tiles. Two tiles of 16 queries are processed together.
 //
 // Scores are computed transposed, S^T = K Q^T: 16 keys as they are in memory are the first operand and 16 queries,
 // packed once (attention_avx512_bf16.cc), the second. So the lanes of softmax are queries. exp(score - max) is rounded
@@ -8,7 +8,7 @@
 //
 // With few queries a block is bound by loading its keys, so the next block's keys are prefetched meanwhile.
 //
-// Queries whose widths are not whole tiles, and keys of f32, take the functions of avx512.
+// Head dimensions that are not whole tiles, and f32 keys, fall back to avx512.
 #include <immintrin.h>
 
 #include "kernels/cpu/amx.h"
@@ -47,20 +47,20 @@ void configure_tiles() {
     uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
   } config;
-  asm volatile("" ::: "memory");  // g++ 12 takes only the first 8 bytes for read
+  asm volatile("" ::: "memory");  // g++ 12 believes that only the first 8 bytes are read
   _tile_loadconfig(&config);
 }
 
-// Two tiles of queries that go together.
+// Two query tiles that are processed together.
 struct QueryPair {
   RowFactors factors[2];
   int64_t row;
-  int64_t keys;  // that any of them sees
+  int64_t keys;  // visible to any of them
 };
 
 static_assert(sizeof(QueryPair) <= kPairBytes);
 
-// Brings keys to the second cache, a few lines a call.
+// Prefetches keys to L2, a few lines per call.
 class NextKeys {
  public:
   NextKeys(const std::byte* keys, int64_t size_bytes)
@@ -68,7 +68,7 @@ class NextKeys {
         at_(keys),
         end_(keys == nullptr ? nullptr : keys + stream_bytes_) {}
 
-  // A line of each stream so many times.
+  // Prefetches that many lines of each stream.
   [[gnu::always_inline]] void ask(int times) {
     for (; times > 0 && at_ != end_; --times, at_ += 64) {
       for (int64_t stream = 0; stream < kKeyStreams; ++stream) {
@@ -101,8 +101,8 @@ struct Scratch {
         scores(reinterpret_cast<float*>(probabilities + kMostPairs * 2 * kSteps * kTileBytes)) {}
 };
 
-// Rows of 32 keys and columns, interleaved two by two: two tiles, of which the first has the columns 0 .. 3, 8 .. 11,
-// 16 .. 19, 24 .. 27. Rows from `keys` on count as zeros.
+// 32 keys by 32 columns, rows interleaved in pairs: two tiles, the first with columns 0 .. 3, 8 .. 11, 16 .. 19, 24 ..
+// 27 (the order in which unpack instructions leave them). Rows from `keys` on are zeros.
 void pack_values(const std::byte* v, int64_t stride, int64_t keys, std::byte* values) {
   const auto pack = [&](int64_t pair, __m512i first, __m512i second) {
     _mm512_store_si512(values + pair * 64, _mm512_unpacklo_epi16(first, second));
@@ -120,8 +120,8 @@ void pack_values(const std::byte* v, int64_t stride, int64_t keys, std::byte* va
   for (int64_t pair = 0; pair < kTile; ++pair) pack(pair, load(2 * pair), load(2 * pair + 1));
 }
 
-// The values of a block's first `keys` keys in the order in which products take them: 32 columns with all keys, then
-// the next. What is packed stays for kRoom steps.
+// Packs the values of a block's first `keys` keys in the order in which products read them: 32 columns of all keys,
+// then the next 32. A packed step stays valid for kRoom steps.
 template <uint64_t kRoom>
 class PackedValues {
  public:
@@ -146,9 +146,9 @@ class PackedValues {
   uint64_t count_ = 0;  // of steps packed so far
 };
 
-// The scores of a pair for 32 keys, or what some of the dimensions, `count` steps, add to them. While the first
-// products are made, the sums of the call before are stored one by one: all at once the tile unit would wait for them.
-// `done` says where they belong, and then where these do.
+// The scores of a pair for 32 keys, or the part of them from `count` steps of the dimensions. The previous call's sums
+// are stored one by one between the first products: storing all at once would stall the tile unit for about 110 cycles
+// (docs/perf.md). `done` says where they go, and afterwards where these do.
 template <bool kFirst>
 void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_tile, int64_t count, float* sums,
            float*& done, NextKeys& next) {
@@ -201,7 +201,7 @@ void score(const std::byte* k, int64_t stride, const std::byte* q, int64_t next_
   done = sums;
 }
 
-// The same for one tile of queries, whose sums are stored at once.
+// The same for a single query tile, whose sums are stored at once.
 template <bool kFirst>
 void score_tile(const std::byte* k, int64_t stride, const std::byte* q, int64_t count, float* sums, NextKeys& next) {
   if constexpr (kFirst) {
@@ -233,12 +233,12 @@ void store_sums(float* sums) {
   _tile_stored(3, sums + kNext + kTileFloats, 64);
 }
 
-// Scores of `tiles` tiles of queries. 32 keys stay in the first cache while all queries meet them; with one pair of
-// tiles, these stay there for all keys.
+// Scores of `tiles` query tiles. 32 keys stay in L1 while all queries attend to them; with one pair of tiles, the
+// queries stay there for all keys.
 template <bool kFirst>
 void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles, int64_t step, int64_t count,
                 const Scratch& s, NextKeys& next) {
-  asm volatile("" : : : "memory");  // g++ 12 does not say that tile loads read memory
+  asm volatile("" : : : "memory");  // g++ 12 does not know that tile loads read memory
   const int64_t stride = a.k_stride * 2;
   const int64_t tile_bytes = a.qk_dim / kStep * kTileBytes;
   float* done = s.spare;
@@ -260,7 +260,7 @@ void score_pass(const AttentionBlock& a, const std::byte* queries, int64_t tiles
   if (done != s.spare) store_sums(done);
 }
 
-// Products that are in scratch and not yet in the state: they go there while the next are made.
+// Outputs in scratch that are not yet folded into the state; they are folded beside the next products.
 class PendingOut {
  public:
   explicit PendingOut(const AttentionBlock& a) : a_(a) {}
@@ -295,8 +295,9 @@ class PendingOut {
   int64_t next_ = 0;
 };
 
-// Products of a pair's probabilities by 32 columns, whose packed values are values(step). As in score, the sums of the
-// call before are stored meanwhile, to `done`. After each step beside(step) may do what the tile unit has no part in.
+// Multiplies a pair's probabilities by 32 columns, whose packed values are values(step). As in score, the previous
+// call's sums are stored meanwhile, to `done`. beside(step) runs after each step, for work that overlaps with the tile
+// unit.
 template <int kQueryTiles, typename Values, typename Beside>
 [[gnu::always_inline]] inline void weigh_values(const std::byte* p, int64_t steps, float* done, int done_tiles,
                                                 const Values& values, const Beside& beside) {
@@ -339,7 +340,7 @@ template <int kQueryTiles, typename Values, typename Beside>
   }
 }
 
-// Keys that any query of each pair sees.
+// Number of keys visible to any query of each pair.
 void describe(const AttentionBlock& a, int64_t first, int64_t tiles, QueryPair* pairs) {
   for (int64_t tile = 0; tile < tiles; tile += 2) {
     QueryPair& pair = pairs[tile / 2];
@@ -359,7 +360,7 @@ void store_products(float* done, int tiles) {
   _tile_stored(3, done + 3 * kTileFloats, 64);
 }
 
-// One pair: no step of values is used again, so each is packed beside the products of those before.
+// One pair: no step of values is reused, so each is packed beside the products of the steps before.
 template <int kQueryTiles>
 void weigh_pair(const AttentionBlock& a, const Scratch& s, NextKeys& next) {
   const QueryPair& pair = s.pairs[0];
@@ -460,7 +461,7 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, NextKeys& 
     QueryPair& pair = s.pairs[tile / 2];
     if (pair.keys == 0 && a.fold) continue;
     std::byte* probabilities = s.probabilities + tile * kSteps * kTileBytes;
-    if (pair.keys == 0) {  // of which weigh_values takes a step all the same
+    if (pair.keys == 0) {  // weigh_values takes at least one step
       for (int64_t i = 0; i < kTile; ++i) _mm512_store_si512(probabilities + i * 64, _mm512_setzero_si512());
     }
     finish_scores(
@@ -483,8 +484,8 @@ void attend(const AttentionBlock& a, int64_t first, const Scratch& s, NextKeys& 
 
 }  // namespace
 
-// Brings keys, and values that follow them, into the second cache: what NextKeys asked for comes first. Tiles read 16
-// rows side by side: from memory that is slow.
+// Loads keys, and values that follow them, into L2, beginning with what NextKeys prefetched. Tile loads read 16 rows
+// side by side, which is slow from memory.
 void read_keys(const std::byte* keys, int64_t size_bytes) {
   constexpr int64_t kAhead = 512;
   const int64_t stream_bytes = size_bytes / kKeyStreams / 64 * 64;
@@ -499,7 +500,7 @@ void read_keys(const std::byte* keys, int64_t size_bytes) {
   asm volatile("" : : "v"(all));  // so that it is read
 }
 
-// Brings what is about to be written to the second cache.
+// Prefetches to L2 what is about to be written.
 void ask_for_state(const AttentionBlock& a) {
   for (int64_t d = 0; d < a.v_dim; d += kTile) {
     for (int64_t row = 0; row < a.rows; ++row) __builtin_prefetch(a.state.out + row * a.state.out_stride + d, 1, 2);

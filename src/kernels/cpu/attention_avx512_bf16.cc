@@ -1,12 +1,12 @@
-// Attention over keys and values of bf16 with VDPBF16PS, which multiplies two pairs of bf16 a lane and adds both
-// products to the lane's sum. Two tiles of 16 queries go together.
+// Attention over a bf16 KV cache with VDPBF16PS, which multiplies two pairs of bf16 per lane and adds both products to
+// the lane's sum. Two tiles of 16 queries are processed together.
 //
-// A lane of scores is a query: two tiles of queries, packed once as pairs of columns, by twelve keys as they lie in
-// memory, whose pairs are broadcast. Every score is one chain over the columns. A lane of outputs is a column: rows of
+// A lane of scores is a query: two tiles of queries, packed once as pairs of columns, by twelve keys, whose pairs
+// are broadcast from memory. Every score is one chain over the columns. A lane of outputs is a column: rows of
 // two keys are interleaved on the way, and pairs of exp(score - max), rounded to bf16, are broadcast. Every output is
 // one chain over the keys.
 //
-// Queries whose widths are not whole vectors, and keys of f32, take the functions of avx512.
+// Head dimensions that are not whole vectors, and f32 keys, fall back to avx512.
 #include <immintrin.h>
 
 #include "kernels/cpu/avx512.h"
@@ -37,7 +37,7 @@ struct Scratch {
         powers(reinterpret_cast<int32_t (*)[kPairs][kTile]>(scores + kTiles)) {}
 };
 
-// Two products a lane. The barrier keeps g++ 12 from moving sums between registers and memory.
+// Two products per lane. The barrier keeps g++ 12 from moving sums between registers and memory.
 [[gnu::always_inline]] inline void add_products(__m512& sum, __m512i a, __m512i b) {
   sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   asm("" : "+v"(sum));
@@ -49,7 +49,7 @@ struct Scratch {
   return _mm512_set1_epi32(pair);
 }
 
-// kQueries tiles by kKeys keys. Those at `next`, if it is not null, are brought to the second cache meanwhile.
+// kQueries tiles by kKeys keys. Keys at `next`, unless null, are prefetched to L2 meanwhile.
 template <int kQueries, int kKeys>
 void score_tile(const std::byte* k, int64_t row_bytes, const std::byte* next, const std::byte* queries, int64_t qk_dim,
                 float (*scores)[kAttentionBlock][kTile], int64_t key) {
@@ -135,7 +135,7 @@ void weigh_values(const AttentionBlock& a, int64_t keys, int64_t row, int64_t r,
   }
 }
 
-// Tiles of queries from row `row` on; 32 columns of all values stay in the first cache while they pass.
+// Query tiles from row `row` on; 32 columns of all values stay in L1 meanwhile.
 void weigh_tiles(const AttentionBlock& a, int64_t keys, int64_t row, int64_t tiles, const Scratch& s,
                  const RowFactors* factors) {
   for (int64_t column = 0; column < a.v_dim; column += kStep) {

@@ -1,8 +1,8 @@
-// Products on the tile unit (AMX) for several tokens, and the same sums by AVX-512 where tiles do not pay.
+// Matmuls on the tile unit (AMX) for several tokens, and with the same sums in AVX-512 where tiles do not pay.
 // Definition: kernel_table.h, kInt8 and kBF16.
 //
-// Tiles: rows of a tile of x are tokens and rows of a tile of weights are lines of a panel, so that both are read as
-// they lie; two panels by two tiles of 16 tokens share each load.
+// Tiles: rows of a tile of x are tokens and rows of a tile of weights are lines of a panel, so that both load without
+// rearranging; two panels by two tiles of 16 tokens share each load.
 #include <immintrin.h>
 
 #include "kernels/cpu/amx.h"
@@ -28,7 +28,7 @@ struct alignas(64) TileConfig {
 class Tiles {
  public:
   ~Tiles() { _tile_release(); }
-  // Of x in tiles 4 and 5, and so of the sums of either: only the rows that there are take time.
+  // Rows of x in tiles 4 and 5, and so of their sums: a tile product takes time for each configured row only.
   void configure(int64_t first_rows, int64_t second_rows) {
     if (first_rows == first_rows_ && second_rows == second_rows_) return;
     first_rows_ = first_rows;
@@ -38,7 +38,7 @@ class Tiles {
     config.rows[0] = config.rows[1] = config.rows[4] = static_cast<uint8_t>(first_rows);
     config.rows[2] = config.rows[3] = config.rows[5] = static_cast<uint8_t>(second_rows);
     config.rows[6] = config.rows[7] = kTileLines;
-    asm volatile("" : : "r"(&config) : "memory");  // g++ 12 thinks that only 8 bytes of it are read
+    asm volatile("" : : "r"(&config) : "memory");  // g++ 12 believes that only 8 bytes of it are read
     _tile_loadconfig(&config);
   }
 
@@ -47,7 +47,7 @@ class Tiles {
   int64_t second_rows_ = 0;
 };
 
-// g++ 12 does not say that tile loads read memory: what was stored before them must be there.
+// g++ 12 does not know that tile loads read memory, so it might move earlier stores behind them.
 [[gnu::always_inline]] inline void finish_stores() { asm volatile("" : : : "memory"); }
 
 constexpr int64_t kLineBytes = 64;
@@ -93,7 +93,7 @@ struct Bytes {
   __m512 step[2];
 };
 
-// Makes bytes of panels, pair by pair and stretch by stretch.
+// Expands the codes of panels to bytes, pair by pair and stretch by stretch.
 template <typename Codes>
 class Filler {
  public:
@@ -119,7 +119,7 @@ class Filler {
     ask<_MM_HINT_T1>(1, 1);
   }
 
-  // The next stretch. `asks`: for as many later codes too, if no one else does.
+  // Expands the next stretch. `asks`: also prefetches as many later codes, if nothing else does.
   void fill(Bytes& out, bool asks) {
     const int64_t blocks = (a_.w.columns + kBlockColumns - 1) / kBlockColumns;
     const int64_t left = blocks - stretch_ * kStretchBlocks;
@@ -152,7 +152,7 @@ class Filler {
   }
 
  private:
-  // For lines of panel p of the pair that will be read soon. Past its end comes that of the next pair.
+  // Prefetches lines of panel p of the pair; past its end the next pair's.
   template <auto kHint>  // _MM_HINT_T0: an enumerator for GCC, an int for Clang
   [[gnu::always_inline]] void ask(int64_t p, int64_t lines) {
     for (int64_t i = 0; i < lines; ++i) {
@@ -187,23 +187,23 @@ struct TokenState {
   int64_t room;
 };
 
-// Sums of a unit, what they are scaled with and added to, and where results go. That of fewer tokens is filled up with
-// tokens of scale 0.
+// Sums of a unit, their scales, the totals that they are added to, and where results go. A unit of fewer tokens is
+// padded with tokens of scale 0.
 struct Sums {
   alignas(64) int32_t of[2][2][kTileTokens][kPanelRows] = {};  // by tile of tokens, panel
   const float* scale = nullptr;
   float (*total)[2][kPanelRows] = nullptr;
   __m512 step[2] = {};
-  __mmask16 add = 0;        // 0 in the first stretch: `total` holds nothing yet
+  __mmask16 add = 0;        // 0 in the first stretch: `total` is uninitialised
   uint64_t tokens_out = 0;  // of these the totals are done
   int64_t token = 0;
   int64_t panel = 0;
   bool is_pair = false;
 };
 
-// Adds sums to totals, two tokens a call, so that calls fit between the instructions of the tile unit: they run beside
-// those only if they are close in the program. Holds copies, which the compiler keeps in registers as no store can
-// change them.
+// Adds sums to totals, two tokens per call, so that calls fit between tile instructions: the processor overlaps them
+// only if they are close in the instruction stream. Holds copies, which the compiler can keep in registers as no store
+// may alias them.
 class TakeUp {
  public:
   [[gnu::always_inline]] TakeUp(const Linear& a, const Sums& sums)
@@ -257,7 +257,7 @@ class TakeUp {
   __m512 second_step_;
 };
 
-// `steps` of 64 columns. Calls meanwhile(i) for i < 4 * steps, after each place of a product.
+// `steps` of 64 columns. Calls meanwhile(i) for i < 4 * steps, one after each tile product.
 template <int kTiles, typename Meanwhile>
 [[gnu::always_inline]] inline void multiply_tiles(const uint8_t* x, int64_t row_bytes, const uint8_t* first,
                                                   const uint8_t* second, int64_t steps, const Meanwhile& meanwhile) {
@@ -293,7 +293,7 @@ template <int kTiles>
   if (kTiles > 1) _tile_stored(3, sums.of[1][1], kLineBytes);
 }
 
-// `asks`: how often the filler asks for lines meanwhile.
+// `asks`: how many prefetches are issued meanwhile.
 template <int kTiles, typename Codes>
 [[gnu::always_inline]] inline void multiply_unit(const Linear& a, const uint8_t* x, const uint8_t* first,
                                                  const uint8_t* second, int64_t steps, Sums& sums,
@@ -374,7 +374,7 @@ void multiply_panels(const Linear& a, const Int8Rule& rule, int64_t panel_begin,
   Filler<Codes> filler(a, rule, panel_begin, panel_end);
   const int64_t units = (tokens + kUnitTokens - 1) / kUnitTokens;
   const int64_t asks = units == 1 ? 0 : (filler.lines() + units - 1) / units;
-  Sums sums;  // none at first: what is taken up then is set anew before it is read
+  Sums sums;  // empty at first: totals accumulated from it are overwritten before they are read
   sums.scale = state.scale;
   sums.total = state.total;
   for (int64_t panel = panel_begin; panel < panel_end; panel += 2) {
@@ -408,7 +408,7 @@ void linear_int8(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int
 
 // ---- bf16 ----
 
-// Subnormal numbers count as 0 while it lives, as they do on the tile unit.
+// Flushes subnormal numbers to 0 while it exists, as the tile unit does.
 class FlushSubnormals {
  public:
   FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
@@ -544,7 +544,7 @@ void linear_bf16(const Linear& a, int64_t panel_begin, int64_t panel_end) {
 // With fewer tokens the AVX-512 kernel is faster: tiles would be mostly empty,
 // and expanded codes stay in registers (batch 2: 33.2 to 39.2 tok/s, docs/perf.md).
 constexpr int64_t kLeastTokens = 4;
-// More would leave no room for the scales of a tile of tokens.
+// Wider rows would leave no room in TokenState for the scales of one unit of tokens.
 constexpr int64_t kMostColumns = kScales / kUnitTokens * kInt8Block;
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Products with activations of 8 bits for AVX-512 with VNNI. Definition: kernel_table.h, kInt8.
+// Matmuls with int8 activations for AVX-512 with VNNI. Definition: kernel_table.h, kInt8.
 //
-// Weights are unsigned bytes, w8 + 128, as VNNI wants; -128 times the sum of x's codes takes that back.
+// Weights are unsigned bytes, w8 + 128, as VNNI requires; adding -128 times the sum of x's codes corrects for it.
 #include <immintrin.h>
 
 #include "kernels/cpu/avx512.h"
@@ -50,9 +50,9 @@ void prefetch(const uint8_t* at, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T0);
 }
 
-// One to three tokens: codes go from memory to the products in registers. Panels panel, panel + step, .. take turns
-// block by block, so that memory is asked evenly; each reads ahead, on into the panel after it, since the processor's
-// prefetchers stop at pages.
+// One to three tokens: codes are expanded in registers. Panels panel, panel + step, .. take turns block by block, so
+// that memory is read evenly; each prefetches ahead, on into the following panel, since hardware prefetchers stop at
+// page ends.
 template <typename Codes, int kTokens, int kPanels>
 void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int64_t step, int64_t ahead_bytes) {
   const Int8Rows x(a);
@@ -107,7 +107,7 @@ void few_tokens_panels(const Linear& a, const Int8Rule& rule, int64_t panel, int
   }
 }
 
-// Each stream runs through panels that follow each other in memory.
+// Each stream runs through consecutive panels in memory. How many: cpu_weight_streams().
 template <typename Codes, int kTokens>
 void few_tokens(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int64_t panel_end) {
   const WeightStreams streams = cpu_weight_streams();
@@ -123,13 +123,12 @@ void few_tokens(const Linear& a, const Int8Rule& rule, int64_t panel_begin, int6
 }
 
 // ---- several tokens ----
-// A stretch of two panels goes to bytes once, 8 KiB that stay in the first-level cache, and tiles of tokens pass over
-// it.
+// A stretch of two panels is expanded to bytes once, 8 KiB that stay in L1 while tiles of tokens are multiplied by it.
 
 constexpr int kTilePanels = 2;
 constexpr int kTileTokens = 12;  // by two panels these are 24 sums: with the weights and a token's codes 27 registers
-constexpr int64_t kTokensAtOnce = 264;  // whole tiles, and no less than the 256 that operations like to give
-constexpr int64_t kAheadBytes = 2048;   // that codes are asked for before they are read
+constexpr int64_t kTokensAtOnce = 264;  // whole tiles, and at least the 256 tokens of a task in ops/cpu
+constexpr int64_t kAheadBytes = 2048;   // prefetch distance of codes
 
 struct StretchBytes {
   alignas(64) __m512i line[kStretchBlocks * kBlockLines][kTilePanels];
@@ -245,17 +244,17 @@ inline __m512 load_columns(const float* x, int64_t columns) {
   return _mm512_maskz_loadu_ps(mask, x);
 }
 
-// Rows mostly come from memory, one after the other.
+// Rows mostly come from memory, in sequence.
 constexpr int64_t kAheadFloats = 512;
 
-// The bytes of 64 integers, held between -128 and 127.
+// The bytes of 64 integers, saturated to -128 .. 127.
 inline __m512i signed_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
   const __m512i lanes = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));  // 4 of each a lane
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_permutexvar_epi32(order, lanes);
 }
 
-// A block of up to 256 columns, filled up; of exactly 256 if it is whole.
+// Encodes a block of up to 256 columns, padded; kWhole: of exactly 256.
 template <bool kWhole>
 void encode_block(const float* x, int64_t columns, uint8_t* codes, float* scale, int32_t* sum) {
   const int64_t vectors = kWhole ? kInt8Block / 16 : (columns + kInt8Pad - 1) / kInt8Pad * (kInt8Pad / 16);

@@ -200,7 +200,7 @@ class Attention {
     return std::abs(span - block) <= 1 ? span : block;
   }
 
-  // The parts of a run over the blocks [first, last) of `blocks`.
+  // The parts of a task over blocks [first, last) of `blocks`.
   void add_parts(int64_t first, int64_t last, int64_t blocks) {
     while (first < last) {
       int64_t end = std::min(last, first + kSpanBlocks);
@@ -305,7 +305,7 @@ class Attention {
                               .out = out});
   }
 
-  // Divides the sums of rows [begin, end) into the output; the state is used up.
+  // Writes out / sum of rows [begin, end) to the output; destroys the state.
   void finish(const Rows& rows, const AttentionState& state, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t token = rows.sequence->first_row + rows.first_token + i / group_;

@@ -148,10 +148,10 @@ void linear(Pass& ctx, std::span<const EncodedLinearCall> calls) {
     const int64_t at_once = tokens_at_once(call);
     return (call.tokens + at_once - 1) / at_once;
   };
-  int64_t panels = 0;  // over all ranges of tokens
+  int64_t panels = 0;  // counted once per token range
   for (const EncodedLinearCall& call : calls) panels += panel_count(call.weight->weight) * token_ranges(call);
   const int64_t at_once = panels_per_task(panels, ctx.pool().threads());
-  // Node by node, and in each the calls in their order, so that a thread streams neighbouring panels.
+  // By node, then by call, so that a thread streams neighbouring panels.
   int nodes = 1;
   for (const EncodedLinearCall& call : calls) nodes = std::max(nodes, node_count(*call.weight));
   const auto ranges_of = [&](const Piece& piece) {

@@ -83,7 +83,7 @@ class Mla {
            takes_bf16_queries(ctx_, call_.sequences.front().kv.layout);
   }
 
-  // Room for rows of all heads in the type that `reader`, one of a head each, takes.
+  // Room for rows of all heads in the type that `reader`, one head's weight, takes.
   EncodedHeads encoded_heads(const LinearWeight& reader, Buffer& buffer) const {
     const kernels::ActivationType type = ctx_.activation_type(reader.weight.layout);
     const auto head_bytes = [&](int64_t tokens) { return encoded_bytes(type, reader.in_features(), tokens); };
@@ -121,7 +121,7 @@ class Mla {
     linear(ctx_, calls);
   }
 
-  // The same for many tokens: what lies between is encoded where it is made, and so is what attention would round.
+  // The same for many tokens: intermediates are encoded, and queries rounded, by the thread that computes them.
   void absorb_many_queries(const LinearCall& q_call) {
     uint16_t* rounded = rounds_queries() ? reinterpret_cast<uint16_t*>(query_) : nullptr;
     // Columns of a head from `first` on.
@@ -200,7 +200,7 @@ class Mla {
     project_out(attn);
   }
 
-  // Attention's output is encoded for v_b where it is made, and that of v_b for o_proj where there are many tokens.
+  // Attention's output is encoded for v_b by the thread that computes it, and with many tokens v_b's output for o_proj.
   void attend_encoded() {
     CpuAttentionCall call = attention_call();
     call.encoded_out = encoded_heads(call_.v_b.front(), workspace_.latent_out_encoded);
@@ -225,7 +225,7 @@ class Mla {
     linear(ctx_, {&call, 1});
   }
 
-  // out = o_proj(v_b), where v_b's outputs are encoded as they come.
+  // out = o_proj(v_b), with v_b's outputs encoded block by block.
   void project_out_encoded(std::span<const EncodedLinearCall> v_b) {
     const kernels::ActivationType type = ctx_.activation_type(call_.o_proj->weight.layout);
     const int64_t columns = call_.o_proj->in_features();
@@ -234,7 +234,7 @@ class Mla {
     const kernels::Activations x{type, encoded, kernels::activation_row_bytes(type, columns)};
     linear(ctx_, v_b, [&](const OutputBlock& block) {
       const int64_t first = static_cast<int64_t>(block.call) * v_dim_;
-      // The encoder counts columns from the start of the row, and this block is somewhere in it.
+      // The encoder addresses columns from the start of the row, so x is set back by the block's first column.
       ctx_.kernels().encode_activations(type, block.y - first, block.columns, block.tokens, columns, first,
                                         first + block.columns, encoded + block.first_token * x.row_bytes, x.row_bytes);
     });

@@ -36,14 +36,14 @@ int64_t rows_bytes(ActivationType type, int64_t columns, int64_t rows) {
   return (rows * columns * kFloatBytes + 63) / 64 * 64;
 }
 
-// A call as the loops see it.
+// A call, with its inputs and outputs placed.
 struct Network {
   const MlpCall* call = nullptr;
   Activations gate_in;
   Activations up_in;
   ActivationType down_type = ActivationType::kF32;
   std::byte* acts = nullptr;  // silu(gate) * up of its rows, of down_type
-  float* values = nullptr;    // the same in f32, where they lie in that first or only
+  float* values = nullptr;    // the same in f32, if they are stored in f32 first or only
   int64_t width = 0;          // intermediate
 
   int64_t act_row_bytes() const { return row_bytes_of(down_type, width); }
@@ -107,7 +107,7 @@ class FusedMlps {
     encode(ctx_, calls);
   }
 
-  // The inputs of a network lie together: rows of x as they are where they do already, else copies.
+  // The inputs of a network must be contiguous: rows of x in place if they are, else copies.
   void gather() {
     struct Copy {
       const std::byte* from;
@@ -198,7 +198,7 @@ class FusedMlps {
     }
   }
 
-  // Columns of a network's acts that one node has the weights of, and where their tasks begin among all.
+  // Columns of a network's acts whose weights are on one NUMA node, and the index of their first task.
   struct Piece {
     const Network* network;
     int64_t begin;
@@ -273,7 +273,7 @@ class FusedMlps {
       }
       alignas(64) float act[kInt8Block];
       ctx_.kernels().silu_mul(gate + t * columns, up + t * columns, columns, act);
-      // The encoder counts columns from the row's first, which is not here.
+      // The encoder addresses columns from the start of the row; these are a part of it, so x is set back accordingly.
       ctx_.kernels().encode_activations(network.down_type, act - first_column, columns, 1, network.width, first_column,
                                         first_column + columns, network.acts + row * network.act_row_bytes(),
                                         network.act_row_bytes());
@@ -309,7 +309,7 @@ void silu_mul(Pass& ctx, float* gate, const float* up, int64_t count) {
   });
 }
 
-// The same step by step, whole matrices at a time, all in f32 between products.
+// The same step by step on whole matrices, in f32 between matmuls: in exact precision, and when observed.
 void plain_mlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
   MlpWorkspace& scratch = ctx.device().mlp_workspace();
   const int64_t hidden_size = x.shape[1];

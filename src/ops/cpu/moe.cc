@@ -126,7 +126,7 @@ void moe(Context& context, const MoeCall& call) {
   float* shared = down + tokens * k * hidden_size;
 
   s.calls.clear();
-  // The one with the most tokens first, so that no thread begins it at the end.
+  // The shared expert has the most tokens: it comes first, so that no thread starts on it last.
   if (call.shared_experts != nullptr) {
     s.calls.push_back({.weights = call.shared_experts, .count = tokens, .out = shared});
   }
