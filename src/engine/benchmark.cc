@@ -32,8 +32,8 @@ class ExpertCounter final : public Tap {
   size_t layers_ = 0;
 };
 
-// Values of the size that keys and values have, in the cache's own type. Codes and scales mix: bytes about 0x38 are
-// small positive numbers as either.
+// Random values of realistic size in the KV cache's type. Codes and scales are not told apart here: bytes around 0x38
+// are small positive numbers as either.
 std::vector<std::byte> random_cache_values(KvType type, uint64_t seed) {
   constexpr size_t kValues = size_t{1} << 18;
   if (type == KvType::kInt8 || type == KvType::kF8E4M3) {
@@ -56,7 +56,7 @@ std::vector<std::byte> random_cache_values(KvType type, uint64_t seed) {
   return bytes;
 }
 
-// Makes the cache hold `tokens` tokens of random values.
+// Fills the cache with `tokens` tokens of random values.
 void fill_cache(KvCache& kv, const ModelConfig& config, int64_t tokens, const std::vector<std::byte>& values) {
   kv.reserve(tokens);
   const int64_t blocks = (tokens + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock;
@@ -79,8 +79,8 @@ int64_t largest(const std::vector<int64_t>& values) {
 
 struct Needs {
   int64_t caches = 1;
-  int64_t tokens = 0;  // of the first
-  int64_t filled = 0;  // of the others, before steps
+  int64_t tokens = 0;  // in the first cache
+  int64_t filled = 0;  // in the others, before steps
 };
 
 Needs needs_of(const BenchOptions& options) {
@@ -172,7 +172,7 @@ class Runner {
     return static_cast<int32_t>(random_bits(options_.seed, drawn_++) % vocab);
   }
 
-  // Touches what the test will use, and tells how many experts a step chooses.
+  // Warms up what the test will use, and counts the experts that a step chooses.
   double warm_up(Forward& forward, Context& context, const BenchTest& test) {
     if (test.prompt > 0) {
       read_prompt(forward, std::min(test.prompt, forward.chunk_tokens()));
@@ -212,13 +212,13 @@ class Runner {
     }
   }
 
-  // No id ends a sequence here: every step takes another random one.
+  // No id ends a sequence: every step takes another random one.
   void generate(Forward& forward, int64_t batch, int64_t depth, int64_t steps) {
     std::vector<int32_t> tokens(static_cast<size_t>(batch));
     std::vector<SequenceTokens> sequences(static_cast<size_t>(batch));
     for (size_t i = 0; i < sequences.size(); ++i) {
       caches_[i].truncate(0);
-      caches_[i].append(depth);  // what stands there, since it was filled or by other tests
+      caches_[i].append(depth);  // holds values from the fill or from earlier tests
       sequences[i] = {.tokens = {&tokens[i], 1}, .kv = &caches_[i]};
     }
     for (int64_t step = 0; step < steps; ++step) {
@@ -234,7 +234,7 @@ class Runner {
     if (test.prompt > 0) {
       const int64_t chunk = std::max(options_.chunk_tokens, largest(options_.batches));
       const int64_t chunks = (test.prompt + chunk - 1) / chunk;
-      // Each chunk reads the weights, and what is in the cache by then.
+      // Each chunk reads the weights, and the cache as it is by then.
       const int64_t keys = test.prompt * (chunks + 1) / 2 / chunks;
       result.step_gb = step_bytes(work_, experts, keys) * 1e-9;
       result.step_gflop = step_flop(work_, 0, test.prompt, 1) / static_cast<double>(chunks) * 1e-9;

@@ -24,7 +24,7 @@ constexpr double kMultiplySeconds = 0.06;
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// The calling thread runs there from now on, if the system lets it.
+// Pins the calling thread, if the system allows it.
 void keep_to(const ThreadPlace& place) {
   if (place.processors.empty()) return;
   cpu_set_t set;
@@ -35,9 +35,9 @@ void keep_to(const ThreadPlace& place) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
-// Seconds that `threads` threads take for body(thread), from the moment when all have started. Threads of its own: the
-// loops change the tiles and the place of the thread they run in. They lie as a pool's do, each time alike, so
-// that what one of them wrote first is near to it.
+// Seconds that `threads` threads take for body(thread), from the moment when all have started. Uses new threads, since
+// the loops clobber AMX tiles and affinity. They are placed like a pool's, the same each time, so that memory that one
+// of them touched first is on its node.
 double seconds_of(int threads, const std::function<void(int thread)>& body) {
   static const Topology topology = process_topology();
   const std::vector<ThreadPlace> places = place_threads(topology, threads);
@@ -59,7 +59,7 @@ double seconds_of(int threads, const std::function<void(int thread)>& body) {
   return now_s() - start;
 }
 
-// Operations a second, in T.
+// Operations per second, in T.
 double multiply_rate(int threads, const kernels::MultiplyLoop& loop) {
   int64_t rounds = 1000;
   double seconds = 0;
@@ -88,7 +88,7 @@ Spread spread_of(std::vector<double> values) {
 Ceilings::Ceilings(int threads) : threads_(threads) {
   const int64_t available = memory_info().available_bytes;
   const int64_t wanted = available > 0 ? std::min(kBufferBytes, available / 4) : kBufferBytes;
-  // A piece a stream, in whole small pages.
+  // One piece per stream, in whole 4 KB pages.
   constexpr int64_t kPieces = 16 * 4096;
   share_bytes_ = std::max<int64_t>(1, wanted / threads / kPieces) * kPieces;
   memory_ = Buffer(static_cast<size_t>(share_bytes_ * threads));

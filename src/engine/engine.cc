@@ -21,9 +21,9 @@ namespace {
 using Request = std::shared_ptr<EngineSequence>;
 
 constexpr std::chrono::milliseconds kUpdateInterval(100);  // between updates of the statistics that walk all pages
-constexpr int64_t kLogitBytes = int64_t{64} << 20;         // of logits of a prompt's tokens at a time
-constexpr std::chrono::milliseconds kMemoryPause(10);      // where memory is out, and no request holds any
-constexpr int64_t kReservedRequests = 4096;                // for which lists have room from the start
+constexpr int64_t kLogitBytes = int64_t{64} << 20;         // logits of a prompt's tokens in memory at a time
+constexpr std::chrono::milliseconds kMemoryPause(10);      // retry interval when out of memory with no request to end
+constexpr int64_t kReservedRequests = 4096;                // initial capacity of lists, so that they rarely allocate
 
 int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / KvPool::kPageTokens; }
 
@@ -43,7 +43,7 @@ void check_options(const EngineOptions& options) {
   }
 }
 
-// Together: several may hold the same.
+// In all, counting shared pages once.
 int64_t pages_held_by(const std::vector<Request>& requests) {
   std::vector<const KvPage*> pages;
   for (const Request& request : requests) {
@@ -137,7 +137,7 @@ class Engine::Impl {
   }
 
  private:
-  // What a sequence gets of a step.
+  // A sequence's share of a step.
   struct Share {
     Request request;
     int64_t tokens = 0;
@@ -178,20 +178,20 @@ class Engine::Impl {
   Context& context_;
   const std::shared_ptr<EngineBell> bell_ = std::make_shared<EngineBell>();
 
-  // Of the engine's thread.
+  // The engine's thread only.
   std::shared_ptr<KvPool> pool_;
   std::unique_ptr<KvStore> store_;
   PrefixCache cache_;
   Forward forward_;
   std::vector<Request> waiting_;  // submitted or preempted
   std::vector<Request> running_;
-  std::vector<Request> resting_;  // have their pages, but no place in the batch
+  std::vector<Request> resting_;  // paused: they keep their pages, but have no place in the batch
   TenantLedger ledger_;
   EngineSequence::Clock::time_point last_update_;
 
-  mutable std::mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;  // guards what follows
   std::vector<Request> submitted_;
-  std::vector<Request> queued_;     // that never ran: they may be displaced
+  std::vector<Request> queued_;     // that never ran, so may be displaced
   std::vector<Request> displaced_;  // that are to end
   int64_t alive_ = 0;               // submitted and not ended
   TenantCounts alive_of_;           // the same, of each tenant
@@ -238,7 +238,7 @@ std::shared_ptr<RequestHandle> Engine::Impl::submit(EngineRequest asked, std::fu
   return request;
 }
 
-// Those that rest do not fill the queue, as long as they are not as many again. The lock is held, here and below.
+// Paused requests do not count towards the queue, up to as many again. The lock is held, here and below.
 bool Engine::Impl::is_full() const {
   const int64_t most = options_.max_sequences + options_.max_waiting;
   return alive_ - std::min(stats_.resting, most) >= most;
@@ -265,7 +265,7 @@ void Engine::Impl::leave(const EngineSequence& request) {
 
 // ---- the engine's thread ----
 
-// Whatever finds no memory leaves what it was about as it was, so that another round can begin.
+// Anything that runs out of memory leaves its state unchanged, so that another round can begin.
 void Engine::Impl::run() noexcept {
   for (bool goes_on = true; goes_on;) {
     try {
@@ -282,7 +282,7 @@ void Engine::Impl::run() noexcept {
   if (!store_) return;
   try {
     store_->finish();
-    while (cache_.evict()) continue;  // to the store, what is not there
+    while (cache_.evict()) continue;  // spills to the store what is not there yet
   } catch (const std::exception& error) {
     log_warning("not all keys and values could be kept: {}", error.what());
   }
@@ -303,7 +303,7 @@ void Engine::Impl::round() {
   if (EngineSequence::Clock::now() - last_update_ > kUpdateInterval) update_stats();
 }
 
-// The request of least rank ends, so that the others find what it held.
+// Ends the request of lowest rank, to free its memory for the others.
 void Engine::Impl::give_way(const std::exception_ptr& error) noexcept {
   const std::vector<Request>& requests = !resting_.empty() ? resting_ : !running_.empty() ? running_ : waiting_;
   if (requests.empty()) return std::this_thread::sleep_for(kMemoryPause);
@@ -342,7 +342,7 @@ void Engine::Impl::end_unwanted() {
   }
 }
 
-// Pages that the prompts which are being read will still take.
+// Pages that prompts in prefill will still take.
 int64_t Engine::Impl::committed_pages() const {
   int64_t pages = 0;
   for (const Request& request : running_) {
@@ -352,7 +352,7 @@ int64_t Engine::Impl::committed_pages() const {
   return pages;
 }
 
-// Whose reader takes nothing loses its place in the batch; it has its pages until others need them.
+// A request whose reader takes nothing loses its place in the batch; it keeps its pages until others need them.
 void Engine::Impl::rest() {
   for (const Request& request : std::vector(running_)) {
     if (!request->rests()) continue;
@@ -369,7 +369,7 @@ void Engine::Impl::count_rest(EngineSequence& request, bool rests) {
   stats_.resting += rests ? 1 : -1;
 }
 
-// Another sequence computes what this one begins with: it is worth waiting for.
+// Whether another sequence is computing a prefix of this one, which is worth waiting for.
 bool Engine::Impl::waits_for_prefix(const EngineSequence& request, int64_t cached_tokens) const {
   if (!options_.prefix_cache || request.cacheable_tokens() <= cached_tokens) return false;
   return std::any_of(running_.begin(), running_.end(), [&](const Request& other) {
@@ -386,10 +386,10 @@ bool Engine::Impl::begin(const Request& request) {
   return std::erase(queued_, request) > 0;
 }
 
-// Has a place in the batch from here on.
+// Gives it a place in the batch.
 void Engine::Impl::resume(const Request& request) {
   running_.reserve(running_.size() + 1);
-  ledger_.started(request->tenant);  // where memory is out, nothing has changed
+  ledger_.started(request->tenant);  // if out of memory, nothing has changed
   std::erase(waiting_, request);
   std::erase(resting_, request);
   running_.push_back(request);
@@ -465,7 +465,7 @@ std::vector<Engine::Impl::Share> Engine::Impl::plan_step() const {
   return shares;
 }
 
-// Reserves the pages of a step, best rank first. Who finds none gives back what it has, and those behind it go first.
+// Reserves the pages of a step, best rank first. A request that finds none gives back its own.
 void Engine::Impl::make_room(std::vector<Share>& shares) {
   std::vector<Share> kept;
   for (const Share& share : shares) {
@@ -486,7 +486,7 @@ void Engine::Impl::make_room(std::vector<Share>& shares) {
   shares = std::move(kept);
 }
 
-// Has so many pages free: of the prefix cache, of sequences that rest, or of those of lesser rank.
+// Frees so many pages: from the prefix cache, then from paused sequences, then from those of lower rank.
 bool Engine::Impl::free_pages(int64_t pages, const SchedulerRank& rank) {
   while (pool_->free_pages() < pages) {
     if (cache_.evict()) continue;
@@ -536,7 +536,7 @@ void Engine::Impl::step(const std::vector<Share>& shares) {
   stats_.step_s.add(std::chrono::duration<double>(EngineSequence::Clock::now() - start).count());
 }
 
-// Of those that were in it, all that have not ended: what they have computed is not what they need to go on.
+// Fails all unfinished requests of a failed step: their caches are incomplete.
 void Engine::Impl::fail_step(const std::vector<Share>& shares, const std::exception_ptr& error) noexcept {
   for (const Share& share : shares) {
     const bool runs = std::find(running_.begin(), running_.end(), share.request) != running_.end();
@@ -561,7 +561,7 @@ ConstTensorView Engine::Impl::run_model(const std::vector<Share>& shares) {
   return forward_.logits(logits_for);
 }
 
-// The logprobs of the token that each row of logits is followed by, and of `top` of the likeliest.
+// The logprobs of the token after each row of logits, and of the `top` likeliest.
 std::vector<GeneratedToken> Engine::Impl::score(ConstTensorView logits, std::span<const int32_t> next, int top) {
   const int64_t vocab_size = config_.vocab_size;
   std::vector<GeneratedToken> scored(static_cast<size_t>(logits.shape[0]));
@@ -584,7 +584,7 @@ std::vector<GeneratedToken> Engine::Impl::score(ConstTensorView logits, std::spa
   return scored;
 }
 
-// Gives prompts that ask for it the logprobs of the tokens behind those that have run, in slices of bounded memory.
+// Computes prompt logprobs for requests that want them, in slices of bounded memory.
 void Engine::Impl::score_prompts(const std::vector<Share>& shares) {
   const int64_t vocab_size = config_.vocab_size;
   const int64_t slice = std::max<int64_t>(1, kLogitBytes / (vocab_size * static_cast<int64_t>(sizeof(float))));
@@ -604,7 +604,7 @@ void Engine::Impl::score_prompts(const std::vector<Share>& shares) {
   }
 }
 
-// Samples for those whose tokens are all run; each by itself, on all threads.
+// Samples for the sequences with no pending tokens, in parallel.
 void Engine::Impl::advance(const std::vector<Share>& shares, ConstTensorView logits) {
   struct Sampled {
     GeneratedToken token;
@@ -647,7 +647,7 @@ void Engine::Impl::advance(const std::vector<Share>& shares, ConstTensorView log
 void Engine::Impl::publish(const Request& request, GeneratedToken token) {
   const Sequence& sequence = request->sequence;
   const bool is_first = sequence.generated().size() == 1;
-  if (is_first) keep_prefix(*request);  // those who begin alike need not wait for its end
+  if (is_first) keep_prefix(*request);  // requests with the same prefix need not wait for its end
   if (sequence.finish_reason() == FinishReason::kStopToken) {
     request->publish_stop_token(std::move(token));
   } else {
@@ -662,7 +662,7 @@ void Engine::Impl::publish(const Request& request, GeneratedToken token) {
   if (sequence.finished()) end(request, sequence.finish_reason(), nullptr);
 }
 
-// Pages and counts first: who learns of the end finds them in order.
+// Pages and counters first, so that they are right when the reader learns of the end.
 void Engine::Impl::end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error) noexcept {
   if (!error) keep_prefix(*request);
   request->sequence.kv().clear();

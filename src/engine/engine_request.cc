@@ -115,7 +115,7 @@ void EngineSequence::publish_prompt(std::vector<GeneratedToken> tokens) {
   tell();
 }
 
-// Its end follows.
+// The finish reason is published right after.
 void EngineSequence::publish_stop_token(GeneratedToken token) {
   const std::lock_guard lock(mutex_);
   if (usage_.generated_tokens == 0) usage_.first_token_s = seconds_since_submitted();

@@ -11,7 +11,7 @@ namespace {
 
 auto* bytes_of(const std::byte* data) { return reinterpret_cast<const unsigned char*>(data); }
 
-// What OpenSSL refuses here it refuses for want of memory: its arguments are always the same.
+// OpenSSL fails here only when out of memory: the arguments are always valid.
 void require(bool done) {
   if (!done) throw std::bad_alloc();
 }

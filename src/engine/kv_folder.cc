@@ -101,7 +101,7 @@ size_t read_some(int fd, std::span<std::byte> bytes) {
   return done;
 }
 
-// Null for a file that no one but this user can have written.
+// Null if only this user can have written the file, else what is wrong with it.
 const char* fault_of(const struct stat& status) {
   if (S_ISLNK(status.st_mode)) return "it is a symbolic link";
   if (!S_ISREG(status.st_mode)) return "it is no regular file";
@@ -117,7 +117,7 @@ struct Opened {
   const char* fault = nullptr;  // null with no file: there is none
 };
 
-// A file below `folder` if it is sound; what a device or a pipe would do on opening does not happen.
+// Opens a file below `folder` if it is sound. Devices and pipes are not opened, as that may have side effects.
 Opened open_sound(int folder, const char* name) {
   struct stat seen {};
   if (::fstatat(folder, name, &seen, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -132,8 +132,8 @@ Opened open_sound(int folder, const char* name) {
   return opened;
 }
 
-// Whether a file of a name of ours may be removed: ours by owner and magic too, or without content (a system that went
-// down can leave such).
+// Whether a file with a name of ours may be removed: it has our owner and magic too, or is empty (as a crash can leave
+// it).
 bool is_ours(const Opened& opened) {
   if (!opened.file.is_open()) return false;
   if (opened.status.st_size == 0) return true;
@@ -143,7 +143,7 @@ bool is_ours(const Opened& opened) {
   return text.starts_with(kKvPageMagic) || text == kKeyMagic;
 }
 
-// The same for one that others may write: it was ours, and is not read.
+// The same for a file that others may write: it was ours, and is not read.
 bool may_be_removed(int folder, const char* name) {
   struct stat seen {};
   if (::fstatat(folder, name, &seen, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(seen.st_mode) ||
@@ -159,7 +159,7 @@ bool fill_random(std::span<std::byte> bytes) {
   return ::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size());
 }
 
-// Renames, unless there is something of the new name.
+// Renames without replacing.
 bool rename_to_new(int folder, const char* from, const char* to) {
   if (::renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0) return true;
   if (errno != EINVAL && errno != ENOSYS) return false;  // else a file system without it
@@ -168,7 +168,7 @@ bool rename_to_new(int folder, const char* from, const char* to) {
   return true;
 }
 
-// A file under a temporary name, locked, and gone at the end unless it was renamed.
+// A locked temporary file, removed at the end unless it was renamed.
 class PartFile {
  public:
   PartFile(int folder, const char* name) : folder_(folder) {

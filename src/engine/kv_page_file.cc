@@ -10,7 +10,7 @@ KeyedHash::Digest digest_of(const KvPageHeader& header, std::span<const std::byt
   return hash.of({fields, rest});
 }
 
-// In a time that does not tell where they differ.
+// Constant-time comparison.
 bool equal(const KeyedHash::Digest& a, const KeyedHash::Digest& b) {
   std::byte difference{};
   for (size_t i = 0; i < a.size(); ++i) difference |= a[i] ^ b[i];

@@ -103,7 +103,7 @@ bool KvStore::write_file(const KvKey& key, std::span<const int32_t> tokens, cons
   return fault == nullptr;
 }
 
-// Takes it from the disk, if it is ours, and from what is known.
+// Removes it from the disk, if it is ours, and from the index.
 void KvStore::drop(const KvKey& key) {
   folder_.remove(key);
   const auto found = files_.find(key);
@@ -172,7 +172,7 @@ void KvStore::collect() {
     const JobState state = job.state.load(std::memory_order_acquire);
     if (state == JobState::kFree || state == JobState::kWaiting) continue;
     if (state == JobState::kWritten) add(job.key);
-    job.page.reset();  // here, not on the store's thread
+    job.page.reset();  // on the owner's thread, to which references belong
     job.state.store(JobState::kFree, std::memory_order_relaxed);
   }
 }
@@ -187,8 +187,8 @@ bool KvStore::finish() {
   return any;
 }
 
-// Takes the jobs in the order in which the owner fills them. Nothing leaves it: a page that cannot be written, memory
-// that is out included, is not kept.
+// Processes jobs in the order in which the owner fills them. Never throws: a page that cannot be written, even for lack
+// of memory, is not kept.
 void KvStore::run() {
   for (size_t next = 0;; next = (next + 1) % jobs_.size()) {
     Job& job = jobs_[next];

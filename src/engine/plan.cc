@@ -5,7 +5,7 @@
 namespace glimmer {
 namespace {
 
-// A step takes as long as the slower of reading and multiplying.
+// Roofline: a step takes as long as the slower of memory reads and multiplication.
 double step_seconds(const PlanInput& in, double bytes, double flop) {
   return std::max(bytes / (kDecodeOfRead * in.read_gb_s * 1e9), flop / (kPrefillOfPeak * in.bf16_tflop_s * 1e12));
 }

@@ -26,7 +26,7 @@ struct PrefixCache::Node {
 
 struct PrefixCache::Match {
   Node* node = nullptr;
-  size_t tokens = 0;  // that it has in common with what was looked for
+  size_t tokens = 0;  // in common with the tokens looked up
 };
 
 PrefixCache::PrefixCache(std::shared_ptr<KvPool> pool, KvStore* store) : pool_(std::move(pool)), store_(store) {}
@@ -55,7 +55,7 @@ PrefixCache::Node* PrefixCache::child_of(const Node& parent, std::span<const int
   return found == parent.children.end() ? nullptr : found->second.get();
 }
 
-// Of all keys in their order, those next to where the tokens would stand have the most in common with them.
+// Keys are sorted, so the neighbours of where the tokens would be inserted share the longest prefix with them.
 PrefixCache::Match PrefixCache::best_child(const Node& parent, std::span<const int32_t> tokens) const {
   Match best;
   const auto consider = [&](const Children::value_type& child) {
@@ -69,7 +69,7 @@ PrefixCache::Match PrefixCache::best_child(const Node& parent, std::span<const i
 }
 
 void PrefixCache::touch(Node& node) {
-  auto leaf = leaves_.extract(node.last_use);  // by which it needs no memory
+  auto leaf = leaves_.extract(node.last_use);  // moves the map node: no allocation
   node.last_use = ++clock_;
   if (!leaf) return;
   leaf.key() = node.last_use;
@@ -82,7 +82,7 @@ PrefixCache::Node& PrefixCache::add(Node& parent, std::span<const int32_t> token
   node.page = std::move(page);
   node.parent = &parent;
   if (store_ != nullptr && tokens.size() == kPageTokens) node.key = store_->child_key(parent.key, tokens);
-  // Where memory is out, nothing has changed.
+  // If out of memory, nothing has changed.
   node.last_use = clock_ + 1;
   const auto leaf = leaves_.emplace(node.last_use, &node).first;
   try {
@@ -135,12 +135,12 @@ KvPageRef PrefixCache::allocate_evicting() {
   }
   try {
     return pool_->allocate();
-  } catch (const std::exception&) {  // memory is out: then there is no hit
+  } catch (const std::exception&) {  // out of memory: a miss
     return nullptr;
   }
 }
 
-// A full page that only the store has.
+// Loads a full page that only the store has.
 PrefixCache::Node* PrefixCache::restore(Node& parent, std::span<const int32_t> page_tokens) {
   if (store_ == nullptr) return nullptr;
   const KvKey key = store_->child_key(parent.key, page_tokens);
@@ -169,7 +169,7 @@ PrefixCache::Hit PrefixCache::take(const std::string& scope, std::span<const int
   touch(*best.node);
   const bool is_whole = best.tokens == best.node->tokens.size();
   KvPageRef page = best.node->page;
-  // Two references: the tree's and this one. Then no one else appends to it.
+  // Two references, the tree's and this one: no sequence can append to the page.
   if (!is_whole || best.node->is_full() || page.use_count() > 2) {
     const KvPageRef place = allocate_evicting();
     if (place == nullptr) return hit;
@@ -189,7 +189,7 @@ void PrefixCache::insert(const std::string& scope, std::span<const int32_t> toke
     tokens = tokens.subspan(page_tokens.size());
     const KvPageRef& page = kv.pages()[static_cast<size_t>(index)];
     const Match best = best_child(*node, page_tokens);
-    if (best.node != nullptr && best.tokens == page_tokens.size()) {  // it is there, perhaps with more
+    if (best.node != nullptr && best.tokens == page_tokens.size()) {  // cached already, perhaps with more tokens
       touch(*best.node);
       if (best.node->is_full() && page_tokens.size() == kPageTokens && best.node->page != page) {
         kv.replace_page(index, best.node->page);
@@ -197,7 +197,7 @@ void PrefixCache::insert(const std::string& scope, std::span<const int32_t> toke
       node = best.node;
       continue;
     }
-    // What is there is a beginning of this.
+    // The cached page is a prefix of this one.
     if (best.node != nullptr && best.tokens == best.node->tokens.size()) remove(*best.node);
     node = &add(*node, page_tokens, page);
     if (store_ != nullptr && node->is_full()) store_->write_later(node->key, node->tokens, page);
@@ -210,7 +210,7 @@ bool PrefixCache::evict() {
     if (node->page.use_count() > 1) continue;
     try {
       if (store_ != nullptr && node->is_full()) store_->write(node->key, node->tokens, *node->page);
-    } catch (const std::bad_alloc&) {  // then it is lost: its memory is wanted more
+    } catch (const std::bad_alloc&) {  // then it is dropped: the memory is needed more urgently
     }
     remove(*node);
     return true;

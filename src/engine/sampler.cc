@@ -12,14 +12,14 @@
 namespace glimmer {
 namespace {
 
-// Written so that NaN is out of range.
+// Phrased so that NaN counts as out of range.
 void check_range(const char* name, double value, double low, double high) {
   if (!(value >= low && value <= high)) {
     fail(ErrorCode::kUsage, "{} is {}, but must be in [{}, {}]", name, value, low, high);
   }
 }
 
-// The index of the largest, the first among equals. Throws kInvalid on a value that is not finite.
+// Index of the largest value, the first among equals. Throws kInvalid on a value that is not finite.
 int32_t index_of_max(std::span<const float> logits) {
   size_t best = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
@@ -33,8 +33,8 @@ int32_t index_of_max(std::span<const float> logits) {
   return static_cast<int32_t>(best);
 }
 
-// e^x for x <= 0 to about 1e-7 of it; e^-87, next to nothing, for all below that. Plain arithmetic: fast, and the same
-// on every machine, unlike the C library's.
+// e^x for x <= 0 with a relative error of about 1e-7; below -87 it returns e^-87, which is negligible. Plain
+// arithmetic: fast, and the same on every machine, unlike the C library's.
 float exp_of_negative(float x) {
   constexpr float kLog2E = 1.44269504F;
   constexpr float kLn2High = 0.693359375F;  // few bits, so that n * kLn2High is exact
@@ -137,7 +137,7 @@ int32_t Sampler::draw(std::span<const float> logits, float max_logit) {
   double sum = 0;
   int32_t drawn = 0;
   for (int32_t i = 0; i < size && sum <= target; ++i) {
-    if (weights_[i] > 0) drawn = i;  // the last of all, should the target have been rounded up to the total
+    if (weights_[i] > 0) drawn = i;  // the last one, should rounding have raised the target to the total
     sum += weights_[i];
   }
   return drawn;
@@ -186,7 +186,7 @@ void Sampler::fill_bins(std::span<const float> logits, float max_logit) {
   }
 }
 
-// Keeps the `count` best; `kept_weight` becomes what they weigh.
+// Keeps the `count` best; `kept_weight` becomes their total weight.
 Sampler::Cut Sampler::cut_after_count(std::span<const float> logits, int64_t count, double& kept_weight) {
   kept_weight = 0;
   int32_t bin = 0;
@@ -211,7 +211,7 @@ Sampler::Cut Sampler::cut_after_weight(std::span<const float> logits, double wei
     weight -= weights_[static_cast<size_t>(candidate.id)];
     if (weight <= 0) return candidate;
   }
-  return {-std::numeric_limits<float>::infinity(), 0};  // rounding left a trifle: nothing is cut
+  return {-std::numeric_limits<float>::infinity(), 0};  // a rounding error is left: nothing is cut
 }
 
 // Fills candidates_ with the tokens of one bin, best first.

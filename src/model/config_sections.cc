@@ -42,7 +42,7 @@ void read_yarn(ConfigReader& dict, const ConfigReader& top, ModelConfig& config)
   }
 }
 
-// Llama 3.1: long waves are slowed by `factor`, short ones kept, and those between go from one to the other.
+// Llama 3.1: low frequencies are divided by `factor`, high ones kept, with a ramp in between.
 void read_llama3(ConfigReader& dict, const ConfigReader& top, ModelConfig& config) {
   RopeParameters& rope = config.rope_parameters;
   rope.original_max_position_embeddings = read_original_context(dict, top, config);

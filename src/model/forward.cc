@@ -81,7 +81,7 @@ ConstTensorView Forward::run(std::span<const SequenceTokens> batch, LogitsFor lo
   return logits(logits_for);
 }
 
-// Checks a batch, makes room in its caches, and lays out its rows.
+// Checks a batch, reserves room in its caches, and lays out its rows.
 int64_t Forward::begin(std::span<const SequenceTokens> batch) {
   int64_t count = 0;
   sequences_.clear();

@@ -7,8 +7,8 @@
 namespace glimmer {
 namespace {
 
-// YaRN: dimensions that turn often in the original context keep their frequency, those that turn less than once are
-// slowed by `factor`, and a ramp leads from one to the other. Source: transformers modeling_rope_utils.py.
+// YaRN: dimensions that rotate often within the original context keep their frequency, those that rotate less than once
+// are divided by `factor`, with a ramp in between. Source: transformers modeling_rope_utils.py.
 void stretch_yarn(const RopeParameters& rope, std::vector<float>& inv_freq) {
   const auto dim = static_cast<double>(rope.rotary_dim);
   const auto dimension_of = [&](double rotations) {
@@ -31,8 +31,8 @@ void stretch_yarn(const RopeParameters& rope, std::vector<float>& inv_freq) {
   }
 }
 
-// Llama 3.1: waves shorter than the original context over high_freq_factor keep their frequency, those longer than it
-// over low_freq_factor are slowed by `factor`, and between the two it goes smoothly. Source: the same.
+// Llama 3.1: wavelengths below original context / high_freq_factor keep their frequency, those above original context /
+// low_freq_factor are divided by `factor`, with a smooth transition in between. Source: the same.
 void stretch_llama3(const RopeParameters& rope, std::vector<float>& inv_freq) {
   const auto context = static_cast<double>(rope.original_max_position_embeddings);
   const auto longest = static_cast<float>(context / rope.low_freq_factor);

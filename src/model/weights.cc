@@ -54,22 +54,22 @@ class WeightStorage {
     return std::exchange(arena.at, arena.at + rounded);
   }
 
-  // Rows in their kernel layout; their transpose, of floats; the rows as f32.
+  // Packs rows in their kernel layout; their transpose as floats; the rows as f32.
   LinearWeight pack(const EncodedMatrix& rows);
   LinearWeight pack_transposed(const EncodedMatrix& rows);
   LinearWeight pack_f32(const EncodedMatrix& rows);
-  // As pack(), all in one piece, of which single rows are read.
+  // As pack(), in one piece of memory, so that single rows can be read.
   WeightMatrix pack_whole(const EncodedMatrix& rows);
 
-  // The tensor has been read: its pages may go.
+  // Drops the tensor's pages of the file after it has been read.
   void report(const SourceTensor& tensor) {
     source_->release(tensor);
     done_bytes_ += static_cast<int64_t>(ModelSource::stored_bytes(tensor));
     if (progress_) progress_({done_bytes_, total_bytes_});
   }
 
-  // Warns of what no role asked for. Layers from num_hidden_layers on are for multi-token prediction and known to be
-  // left, unless they lack its projection: then config.json has too few layers.
+  // Lists tensors that nothing claims in one warning. Layers from num_hidden_layers on are for multi-token prediction
+  // and skipped, unless they lack its projection: then config.json states too few layers.
   void report_unused(const ModelConfig& config) const {
     std::vector<std::string_view> unused;
     for (const SourceTensor& tensor : source_->tensors()) {
@@ -95,7 +95,7 @@ class WeightStorage {
     int64_t left_bytes = 0;
   };
 
-  // write(panel, out) for all panels of `matrix`, which the nodes share.
+  // Calls write(panel, out) for all panels of `matrix`, which are distributed over nodes.
   template <typename Write>
   LinearWeight fill(WeightMatrix matrix, const Write& write);
   template <typename Write>
@@ -115,7 +115,7 @@ class WeightStorage {
 
 namespace {
 
-// The floats of 16 bits that a matrix has in the file, or f32: nothing is rounded.
+// The matrix's 16-bit float type in the file, or f32, so that nothing is rounded.
 WeightCodes codes_when_transposed(const WeightLayout& layout) {
   const bool halves = layout.codes == WeightCodes::kBF16 || layout.codes == WeightCodes::kF16;
   return halves && is_float_layout(layout) ? layout.codes : WeightCodes::kF32;
@@ -260,7 +260,7 @@ std::vector<LinearWeight> WeightBinder::linear_parts(std::string_view name, Dim 
   for (const Part& part : parts) {
     const EncodedMatrix rows = tensor.data.slice(first, part.rows);
     weights.push_back(part.transposed ? storage_.pack_transposed(rows) : storage_.pack(rows));
-    // A transposed part reads other columns than the tensor does, so it goes without its name.
+    // A transposed part reads other columns than the tensor does, so it does not carry the tensor's name.
     if (!part.transposed) weights.back().name = tensor.name;
     first += part.rows;
   }
