@@ -161,7 +161,7 @@ std::vector<ThreadPlace> place_threads(const Topology& topology, int threads) {
 }
 
 std::vector<int64_t> share_panels(int64_t panels, int nodes) {
-  constexpr int64_t kTogether = 16;
+  constexpr int64_t kTogether = 16;  // panels of an output block: no block spans two nodes
   std::vector<int64_t> first;
   for (int64_t node = 0; node < nodes; ++node) first.push_back(panels * node / nodes / kTogether * kTogether);
   first.push_back(panels);
