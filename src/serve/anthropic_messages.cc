@@ -11,7 +11,7 @@
 namespace glimmer {
 namespace {
 
-// Clients give a thinking block back with its signature and drop one that has none. Ours is not looked at.
+// Clients send a thinking block back with its signature, and drop one without. This constant is never checked.
 constexpr std::string_view kSignature = "glimmer";
 
 Json stop_reason(const AnswerFinish& finish) {
@@ -138,7 +138,7 @@ class MessageStream : public AnswerStream {
   AnswerFinish finish_;
 };
 
-// The arguments of a call, of which the end may be missing.
+// The arguments of a call, possibly truncated.
 Json input_json(const AnswerPart& part) {
   try {
     Json input = parse_exact_json(part.text + part.missing, "arguments");

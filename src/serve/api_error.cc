@@ -49,7 +49,7 @@ ApiError api_error_of(const std::exception_ptr& exception) {
   }
 }
 
-// Source: the APIs' own lists (OpenAI "Error codes", Anthropic "Errors"), and for what they do not name the nearest.
+// Source: the APIs' own lists (OpenAI "Error codes", Anthropic "Errors"); for statuses not in them, the nearest.
 std::string error_type(ErrorShape shape, int status) {
   const bool anthropic = shape == ErrorShape::kAnthropic;
   switch (status) {

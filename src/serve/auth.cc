@@ -35,7 +35,7 @@ std::string_view trimmed(std::string_view text) {
 ApiKeys::ApiKeys(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
     check_key(key);
-    const Hash id = hash_of("glimmer API key id: " + key);  // another hash than the one that is compared
+    const Hash id = hash_of("glimmer API key id: " + key);  // not the hash that is compared, as logs show this one
     std::string text;
     for (size_t i = 0; i < 8; ++i) text += fmt::format("{:02x}", id[i]);
     keys_.push_back({hash_of(key), std::move(text)});
@@ -51,7 +51,7 @@ ApiKeys::Hash ApiKeys::hash_of(std::string_view text) {
   return hash;
 }
 
-// Looks at every key, whichever is right, and at every byte of its hash.
+// Constant time: compares with every key, and every byte of its hash.
 const ApiKeys::Key* ApiKeys::find(std::string_view given) const {
   const Hash hash = hash_of(given);
   const Key* found = nullptr;

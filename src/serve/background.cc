@@ -46,7 +46,7 @@ void Background::stop() noexcept {
 Background::Ticket Background::run(Job job) {
   const std::lock_guard lock(mutex_);
   const auto [place, is_new] = clients_.try_emplace(job.client);
-  if (is_new) {  // no better off than who has waited longest
+  if (is_new) {  // a new client gets no advantage over the one served least
     int64_t least = std::numeric_limits<int64_t>::max();
     for (const auto& [name, client] : clients_) {
       if (&client != &place->second) least = std::min(least, client.served_bytes);
@@ -65,7 +65,7 @@ Background::Ticket Background::run(Job job) {
 }
 
 void Background::drop(Ticket ticket) noexcept {
-  std::list<Waiting> dropped;  // taken apart without the lock
+  std::list<Waiting> dropped;  // destroyed after the lock is released
   const std::lock_guard lock(mutex_);
   const auto found =
       std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& one) { return one.ticket == ticket; });
@@ -74,7 +74,7 @@ void Background::drop(Ticket ticket) noexcept {
   dropped.splice(dropped.end(), waiting_, found);
 }
 
-// With the lock, as next().
+// The lock is held, as in next().
 void Background::leave(const std::string& client) {
   const auto place = clients_.find(client);
   if (--place->second.waiting == 0) clients_.erase(place);
@@ -130,7 +130,7 @@ void run_aside(Service& service, const std::shared_ptr<Exchange>& exchange, Work
 }
 
 void run_in_background(Service& service, const std::shared_ptr<Exchange>& exchange, int64_t size_bytes, Work work) {
-  // All that is needed to tell of the end is made before the work begins.
+  // Everything needed to report the end is allocated before the work begins.
   struct Outcome {
     std::function<void()> next;
     std::exception_ptr error;

@@ -65,7 +65,7 @@ class TlsStreams final : public StreamFactory {
   explicit TlsStreams(const TlsFiles& files) : context_(asio::ssl::context::tls_server) {
     SSL_CTX* native = context_.native_handle();
     SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
-    // No renegotiation, which only costs; buffers of idle connections are given back.
+    // No renegotiation, which only costs; buffers of idle connections are freed.
     SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_alpn_select_cb(native, choose_protocol, nullptr);

@@ -61,7 +61,7 @@ const FieldTable& type_table() {
   return table;
 }
 
-// What parts of text and reasoning may have.
+// Fields of text and reasoning parts.
 const FieldTable& text_table() {
   static const FieldTable table = {
       {.name = "type", .required = true},
@@ -83,14 +83,14 @@ const FieldTable& text_table() {
   return table;
 }
 
-// A member that is a text; empty if it is none.
+// A string member; empty if it is none.
 std::string text_member(const Json& object, std::string_view name) {
   if (!object.is_object()) return {};
   const auto found = object.find(name);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-// A text, or the texts of a list of parts that have one: what reasoning comes as.
+// Reasoning: a string, or a list of parts with texts.
 std::string joined_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   std::string out;
@@ -99,7 +99,7 @@ std::string joined_text(const Json& value) {
   return out;
 }
 
-// Reads the parts of one content.
+// Reads the parts of one message's content.
 class PartReader {
  public:
   PartReader(const ContentRules& rules, SchemaContext& context) : rules_(rules), context_(context) {}

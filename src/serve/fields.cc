@@ -69,7 +69,7 @@ std::string range_of(const FieldSpec& spec) {
   return fmt::format("between {} and {}", spec.minimum, spec.maximum);
 }
 
-// An object without the members that are null.
+// The object without null members.
 Json without_nulls(const Json& value) {
   if (!value.is_object()) return value;
   Json out = Json::object();

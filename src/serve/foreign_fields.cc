@@ -14,7 +14,7 @@ constexpr std::string_view kForm = "answers do not come in this form here";
 constexpr std::string_view kPrompt = "prompts are made by the model's own chat template alone";
 constexpr std::string_view kOneModel = "there is one model, as it was loaded";
 
-// Those that the table does not have a row of its own for.
+// The rows whose names the table does not have yet.
 void add_missing(FieldTable& table, const FieldTable& rows) {
   for (const FieldSpec& row : rows) {
     const bool there =

@@ -18,14 +18,14 @@ constexpr size_t kMaxRemarks = 64;
 constexpr int64_t kSmallAnswerBytes = 256 << 10;  // about 3 ms of writing
 constexpr int64_t kJsonValueBytes = 64;           // an empty list in a list; larger ones are rather bytes than values
 
-// A request that has been read, with its prompts.
+// A parsed request, with its prompts.
 struct Prepared {
   ReadRequest request;
   std::vector<PreparedPrompt> prompts;
   std::shared_ptr<const ToolSchemas> tools;  // null: none are declared, or the prompt does not fit
 };
 
-// Of the exchange it uses no more than any thread may. Null when the client has gone meanwhile.
+// Uses only thread-safe functions of the exchange. Null if the client has disconnected meanwhile.
 std::shared_ptr<Prepared> prepare(const Service& service, Exchange& exchange, RequestReader read) {
   auto out = std::make_shared<Prepared>(Prepared{read(service, exchange.request().body), {}, nullptr});
   GenerationJob& job = out->request.job;
@@ -61,7 +61,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   ~Generation() { cancel(); }
 
-  // What is thrown ends it: nothing else holds it then.
+  // An exception ends it: nothing else holds it then.
   void start() {
     note_prompts();
     bound_logprobs();
@@ -92,8 +92,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
     std::shared_ptr<RequestHandle> handle;
     std::unique_ptr<AnswerReader> reader;
     std::vector<GeneratedToken> prompt_tokens;  // with logprobs, until they are echoed
-    bool echoes = false;                        // the prompt comes before the answer, and is not out yet
-    std::deque<GeneratedToken> unread;          // taken from the engine; the client has no room for more
+    bool echoes = false;                        // the prompt still has to be sent before the answer
+    std::deque<GeneratedToken> unread;          // taken from the engine, while the client's queue is full
     std::optional<GeneratedToken> stop_token;
     std::optional<FinishReason> engine_finish;
     Answer answer;  // without a stream, or for the log
@@ -145,7 +145,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     choice->reader = std::make_unique<AnswerReader>(
         AnswerReader::Setup{service_.model, job_, format_, prompts_[prompt], tools_},
         [this, index](AnswerDelta delta) { emit(index, std::move(delta)); }, exchange_->notes().remarks);
-    choices_.push_back(std::move(choice));  // first, so that what is submitted is ended whatever comes
+    choices_.push_back(std::move(choice));  // first, so that submitted requests are ended in any case
     choices_.back()->handle =
         service_.engine.submit(request(prompt, k), [exchange = exchange_] { exchange->tell_news(); });
   }
@@ -166,7 +166,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     return out;
   }
 
-  // Takes what is new, as far as the client has room for it.
+  // Takes new tokens, as far as the client's queue has room.
   void pump() {
     if (!keep_alive_) return;  // it has ended
     try {
@@ -241,7 +241,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     return out;
   }
 
-  // Tokens that the tokenizer put before what the client wrote, such as Llama's <s>.
+  // Number of tokens that the tokenizer prepends to the client's text, such as Llama's <s>.
   static size_t tokens_before(const PreparedPrompt& prompt, const Tokenizer& tokenizer) {
     constexpr size_t kMost = 4;
     if (prompt.text.empty()) return 0;
@@ -253,7 +253,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     return count;
   }
 
-  // The token that ended an answer, which is no text: who sums the logprobs of a prompt expects one behind it.
+  // The token that ended an answer, which is no text: clients that sum a prompt's logprobs expect one token after it.
   AnswerDelta end_of(const Choice& choice) const {
     AnswerDelta out;
     out.logprobs.push_back(service_.model.record_of(*choice.stop_token));
@@ -300,7 +300,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     keep_alive_.reset();
   }
 
-  // Where there is much of it, it is written aside, and streams of others go on meanwhile.
+  // A large answer is written in the background, so that other streams go on meanwhile.
   void answer_whole() {
     std::vector<Answer> answers;
     int64_t bytes = 0;
@@ -320,7 +320,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     });
   }
 
-  // What it comes to as JSON, about.
+  // Its approximate size as JSON.
   int64_t size_of(const Answer& answer) const {
     constexpr int64_t kLogprobBytes = 100;
     int64_t bytes = 0;
@@ -362,14 +362,14 @@ class Generation : public std::enable_shared_from_this<Generation> {
     return "";
   }
 
-  // Where not even the error can be told, the exchange ends as by any exception of an endpoint.
+  // If not even the error can be sent, the exchange ends as after any exception of an endpoint.
   void fail(const std::exception_ptr& exception) {
     const std::shared_ptr<Generation> self = std::move(keep_alive_);
     cancel();
     const ApiError error = api_error_of(exception);
     if (!exchange_->answered()) return respond_error(*exchange_, format_.errors, error);
     exchange_->notes().error = error.what();
-    if (!format_.stream) return exchange_->abort_stream();  // the whole answer found no way out
+    if (!format_.stream) return exchange_->abort_stream();  // the whole answer could not be sent
     flush();
     std::string out;
     format_.stream->error(error, out);
@@ -420,7 +420,7 @@ void answer_by_generation(Service& service, std::shared_ptr<Exchange> exchange, 
 
 void check_context(int64_t prompt_tokens, int64_t max_context_tokens, ErrorShape shape) {
   if (prompt_tokens < max_context_tokens) return;
-  // Agents know these words, and shorten the conversation.
+  // Agents recognise this wording and compact the conversation.
   ApiError error(400, shape == ErrorShape::kAnthropic
                           ? fmt::format("prompt is too long: {} tokens > {} maximum", prompt_tokens, max_context_tokens)
                           : fmt::format("This model's maximum context length is {} tokens. However, your prompt has {} "

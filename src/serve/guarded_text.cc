@@ -7,7 +7,7 @@
 namespace glimmer {
 namespace {
 
-// U+FDD0 is a noncharacter: no text means anything by it. Where one is in a text all the same, it is escaped.
+// The mark is U+FDD0, a noncharacter, which texts do not use. If one occurs all the same, it is escaped.
 constexpr std::string_view kMark = "\xEF\xB7\x90";
 constexpr char kBarrier = 'b';  // after the mark
 constexpr char kLiteral = 'l';  // after the mark: a U+FDD0 of the text
@@ -97,7 +97,7 @@ GuardedPrompt TextGuard::open(std::string_view rendered) {
     } else if (kind == kBarrier) {
       out.barriers.push_back(out.text.size());
       rendered.remove_prefix(1);
-    } else {  // of a text, or the template's own
+    } else {  // a U+FDD0 of a text, or of the template itself
       out.text.append(kMark);
       if (kind == kLiteral) rendered.remove_prefix(1);
     }

@@ -22,10 +22,10 @@ constexpr size_t kReadAheadBytes = 64 << 10;            // pipelined requests bu
 constexpr double kBodyBytesPerS = 16 << 10;             // slowest upload tolerated after the read timeout
 constexpr double kLingerS = 2;                          // keep reading after an early answer: a reset would discard it
 constexpr size_t kSmallAnswerBytes = 64 << 10;          // larger ones count like bodies of requests
-constexpr auto kPause = std::chrono::milliseconds(20);  // where no memory was found for what has to be armed
+constexpr auto kPause = std::chrono::milliseconds(20);  // retry interval for arming timers and reads when out of memory
 constexpr size_t kSmallBufferBytes = 64 << 10;  // larger buffers are freed when empty, so idle connections stay cheap
 
-// The callback may end its exchange, and with it what it is made of, or put another in its place.
+// Moves the callback out first: it may end its exchange, which destroys it, or replace it.
 void call_back(const ExchangeState& state, std::function<void()>& callback) {
   if (!callback) return;
   std::function<void()> called = std::move(callback);
@@ -57,7 +57,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   }
 
   void start();
-  void check(Clock::time_point now) noexcept;  // its deadlines, and news that could not be told
+  void check(Clock::time_point now) noexcept;  // deadlines, and notifications that could not be posted
   void lost(std::string_view outcome) noexcept;
 
   void send_whole(int status, std::string_view content_type, std::string_view body,
@@ -75,7 +75,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
     kHead,  // of a request is being read
     kBody,
     kAnswering,  // until the last byte of the answer is out
-    kLingering,  // nothing more is sent; what comes is thrown away
+    kLingering,  // nothing more is sent; input is discarded
     kClosed,
   };
 
@@ -141,7 +141,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   int64_t sent_bytes_ = 0;
   std::string_view outcome_;
 
-  // What goes out: `sending_` is being written, `waiting_` comes after it.
+  // Output: `sending_` is being written, `waiting_` follows.
   std::string sending_;
   size_t sent_of_sending_ = 0;
   std::string waiting_;
@@ -150,7 +150,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   Clock::time_point last_queued_;
 };
 
-// What goes wrong here is not the client's: it loses the connection, and no one else anything.
+// Runs an I/O handler. An internal failure costs this connection, and affects no other.
 template <typename Work>
 void Connection::guarded(Work work) noexcept {
   try {
@@ -162,7 +162,7 @@ void Connection::guarded(Work work) noexcept {
   }
 }
 
-// What an endpoint throws, at once or when it is called back, is the answer, where there is none yet.
+// An exception of an endpoint or its callback becomes the answer, if there is none yet.
 template <typename Work>
 void Connection::call_endpoint(Work work) {
   const std::shared_ptr<ExchangeState> state = exchange_;
@@ -194,7 +194,7 @@ void Connection::start() {
 
 // ---- reading ----
 
-// A read is always under way, but when much is there that no one has asked for yet: it finds out when clients go.
+// A read is always pending, unless too much pipelined input is buffered: this detects disconnected clients.
 void Connection::read() {
   if (reading_ || peer_done_ || state_ == State::kClosed) return;
   stream_->read_some(boost::asio::buffer(chunk_), [self = shared_from_this()](ByteStream::Error error, size_t bytes) {
@@ -212,8 +212,7 @@ void Connection::on_read(ByteStream::Error error, size_t bytes) {
   }
   peer_done_ = true;
   if (state_ != State::kAnswering) return close();
-  // A client that closes its half waits for nothing that takes long: as for a closed connection, the work ends. What
-  // is answered already still goes out.
+  // A client that half-closes is treated as disconnected: its work ends. Answers that are ready are still sent.
   if (!exchange_->ended || error != boost::asio::error::eof) lost("client_gone");
 }
 
@@ -245,7 +244,7 @@ void Connection::advance() {
   }
 }
 
-// The functions from here to dispatch() tell whether there is more to do before bytes must come.
+// The functions from here to dispatch() return whether there is more to do before more input is needed.
 
 bool Connection::begin_request() {
   in_.erase(0, std::min(in_.find_first_not_of("\r\n"), in_.size()));  // RFC 9112, 2.2
@@ -274,7 +273,7 @@ bool Connection::begin_request() {
   return true;
 }
 
-// Gives the parser what is there. False when it has refused it.
+// Feeds the parser. False if it rejected the input.
 bool Connection::feed_parser() {
   ByteStream::Error error;
   const size_t used = parser_->put(boost::asio::buffer(in_), error);
@@ -308,7 +307,8 @@ void Connection::fill_request() {
   request.id = given != nullptr && is_request_id(*given) ? *given : new_request_id();
 }
 
-// What Beast lets pass, and must not: of two ways to tell where a body ends, proxies take the other one.
+// Rejects what Beast accepts but must not be: with two conflicting body lengths a proxy may use the other one (request
+// smuggling).
 std::string Connection::fault_of_head() {
   const HttpRequest& request = exchange_->request;
   const auto count = [&](std::string_view name) {
@@ -369,7 +369,7 @@ bool Connection::parse_body() {
     if (*core_.buffered_bytes > core_.limits.max_buffered_bytes) {
       return refuse(503, "the server holds too many bodies of requests at present"), true;
     }
-    // Of chunks, what is not body: their sizes, and trailers.
+    // Chunked overhead: chunk sizes and trailers.
     if (static_cast<int64_t>(in_.size()) > core_.limits.max_header_bytes) {
       return refuse(431, "the headers of a chunk are too long"), true;
     }
@@ -410,7 +410,7 @@ void Connection::refuse_malformed(ByteStream::Error error) {
   refuse(400, "the request is not HTTP/1.1: " + error.message());
 }
 
-// Ends a request that is not read to its end, and with it the connection.
+// Answers a request that was not read completely, and closes the connection.
 void Connection::refuse(int status, const std::string& message) {
   keep_alive_ = false;
   if (exchange_->request.id.empty()) exchange_->request.id = new_request_id();
@@ -469,7 +469,7 @@ void Connection::begin_chunks(std::string_view content_type, const HttpHeaders& 
 
 void Connection::send_chunk(std::string_view bytes) {
   const auto bound = static_cast<size_t>(core_.limits.stream_buffer_bytes);
-  if (queued_bytes() >= 2 * bound) {  // not within the endpoint's call
+  if (queued_bytes() >= 2 * bound) {  // deferred: not within the endpoint's call
     boost::asio::post(loop_.context, [self = shared_from_this(), state = exchange_] {
       if (state == self->exchange_) self->lost("overrun");
     });
@@ -517,7 +517,7 @@ void Connection::send() {
                           self->guarded([&] { self->on_sent(error, bytes); });
                         });
     writing_ = true;
-  } catch (const std::bad_alloc&) {  // it goes on when the deadlines are looked at
+  } catch (const std::bad_alloc&) {  // retried at the next check of deadlines
   }
 }
 
@@ -549,7 +549,7 @@ void Connection::look(ExchangeState& state) {
   });
 }
 
-// The last byte of the answer is out.
+// The last byte of the answer has been written.
 void Connection::answered() {
   record();
   release_request();
@@ -582,7 +582,7 @@ void Connection::release_request() {
   in_flight_ = false;
   body_bytes_ = 0;
   release_body();
-  // Callbacks hold what the endpoint keeps for the request, the exchange too.
+  // Callbacks keep the endpoint's state alive, including the exchange.
   if (const std::shared_ptr<ExchangeState> state = std::move(exchange_)) {
     state->ended = true;
     const std::function<void()> callbacks[] = {std::move(state->on_news), std::move(state->on_writable),
@@ -590,9 +590,9 @@ void Connection::release_request() {
   }
 }
 
-// ---- the end ----
+// ---- closing ----
 
-// Nobody waits any more for the answer to what is under way, if anything is.
+// The client is gone: tells the running request, if any.
 void Connection::lost(std::string_view outcome) noexcept {
   if (state_ == State::kClosed) return;
   const bool answering = state_ == State::kAnswering && exchange_ != nullptr;
@@ -622,7 +622,7 @@ void Connection::end_politely() {
   if (state_ == State::kLingering) read();
 }
 
-// Whether the client closed behind what it has sent and we do not read.
+// Whether the client closed after input that we have not read.
 bool Connection::hung_up() {
   pollfd asked = {.fd = stream_->socket().native_handle(), .events = POLLRDHUP, .revents = 0};
   return !exchange_->ended && ::poll(&asked, 1, 0) > 0;

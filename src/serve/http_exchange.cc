@@ -69,13 +69,13 @@ class HttpExchange final : public Exchange {
  private:
   std::shared_ptr<ExchangeOwner> alive() const { return state_->ended || state_->closed ? nullptr : owner_.lock(); }
 
-  // On whatever thread: what is to be done belongs to the connection's.
+  // May run on any thread: the work is left to the connection's.
   void wake() noexcept {
     try {
       boost::asio::post(context_, [owner = owner_, state = state_] {
         if (const std::shared_ptr<ExchangeOwner> connection = owner.lock()) connection->look(*state);
       });
-    } catch (...) {  // no memory: the connection looks by itself when it looks at its deadlines
+    } catch (...) {  // no memory: found at the connection's next check of deadlines
     }
   }
 

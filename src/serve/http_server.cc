@@ -61,7 +61,7 @@ std::string text_of(const tcp::endpoint& endpoint) {
   return fmt::format(fmt::runtime(endpoint.address().is_v6() ? "[{}]:{}" : "{}:{}"), address, endpoint.port());
 }
 
-// As many files as the system lets us have: each connection is one.
+// Raises the limit of file descriptors: each connection takes one.
 void raise_file_limit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
@@ -69,7 +69,7 @@ void raise_file_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Sets a flag for as long as a handler exists that is to be called: whatever becomes of it, it is known.
+// Sets a flag while a handler is pending, so that a dropped handler is noticed.
 class Pending {
  public:
   explicit Pending(bool& flag) : flag_(&flag) { flag = true; }
@@ -198,7 +198,7 @@ class HttpServer::Impl {
     pause_->cancel();
   }
 
-  // Waits for the next, unless it does so already.
+  // Accepts the next connection, unless an accept is pending.
   void await_connections() {
     if (waits_ || pauses_ || !acceptor_->is_open()) return;
     acceptor_->async_wait(tcp::acceptor::wait_read,
@@ -233,7 +233,7 @@ class HttpServer::Impl {
     await_connections();
   }
 
-  // Out of files, or the like: connections that end make room. Said once, until one could be accepted.
+  // Out of descriptors, or the like: waits for connections to close. Logged once, until one is accepted again.
   void pause(const std::string& problem) {
     if (!std::exchange(has_failed_, true)) log_warning("no connection could be accepted: {}", problem);
     pause_->expires_after(kAcceptPause);
@@ -263,7 +263,7 @@ class HttpServer::Impl {
   std::unique_ptr<StreamFactory> streams_;
   bool waits_ = false;                              // for a connection
   bool pauses_ = false;                             // before it waits again
-  std::vector<std::unique_ptr<IoThread>> threads_;  // the first accepts for all
+  std::vector<std::unique_ptr<IoThread>> threads_;  // the first one accepts connections for all
   std::optional<tcp::acceptor> acceptor_;
   std::optional<asio::steady_timer> pause_;
   tcp::endpoint endpoint_;

@@ -35,7 +35,7 @@ std::optional<std::string> percent_decode(std::string_view text) {
   return out;
 }
 
-// "http://host/path" to "/path": proxies ask so.
+// "http://host/path" to "/path": the form that proxies use.
 std::string_view without_origin(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (lower_case(target.substr(0, scheme.size())) != scheme) continue;

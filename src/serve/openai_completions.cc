@@ -13,7 +13,7 @@
 namespace glimmer {
 namespace {
 
-// A name for a token, of which a map may have each but once: bytes that are no character as OpenAI spells them.
+// A unique name for a token, as a key of the map: bytes that are no character are spelt as OpenAI does.
 std::string token_key(const TokenChoice& token) {
   if (is_valid_utf8(token.bytes)) return token.bytes;
   std::string out = "bytes:";
@@ -21,7 +21,7 @@ std::string token_key(const TokenChoice& token) {
   return out;
 }
 
-// Where tokens stand in the text, in characters; one that begins within a character stands where that begins.
+// Offsets of tokens in the text, in characters; a token that begins within a character has that character's offset.
 class TextOffset {
  public:
   explicit TextOffset(std::string_view text_before = {}) { add(text_before); }

@@ -230,8 +230,7 @@ class ResponseStream : public AnswerStream {
   AnswerFinish finish_;
 };
 
-// Says in the answer's metadata what of the request the model did not see: texts of at most 512 bytes, as OpenAI has
-// it.
+// Lists in the answer's metadata which parts of the request the model did not see; OpenAI limits values to 512 bytes.
 void tell_left_out(const std::vector<std::string>& paths, Json& echo) {
   constexpr size_t kMaxBytes = 512;
   constexpr std::string_view kMore = ", ...";
@@ -262,7 +261,7 @@ ReadRequest read_request(const Service& service, const std::string& text) {
                                       .logprobs = job.top_logprobs >= 0,
                                       .new_id = random_id};
   AnswerFormat format;
-  // The stream has no event that says nothing: a comment keeps it alive.
+  // The API has no ping event, so a comment is the keep-alive.
   format.heartbeat = kSseComment;
   if (job.stream) format.stream = response_stream(identity, options);
   format.object = [identity, options](const std::vector<Answer>& answers, const AnswerUsage& usage) {

@@ -11,7 +11,7 @@
 namespace glimmer {
 namespace {
 
-constexpr size_t kMaxFieldBytes = 1024;  // of what came from outside, but for prompts
+constexpr size_t kMaxFieldBytes = 1024;  // per field from outside, except prompts
 
 std::string now_text() {
   const auto now = std::chrono::system_clock::now();
@@ -31,7 +31,7 @@ std::string shortened(std::string_view text) {
 
 double rounded_ms(double seconds) { return std::round(seconds * 1e5) / 100; }
 
-// Bare where nothing could be taken for the end of the value; else as JSON has it.
+// Unquoted if unambiguous, else as a JSON string.
 std::string text_value(const Json& value) {
   if (!value.is_string()) return dump_json(value);
   const auto& text = value.get_ref<const std::string&>();

@@ -34,7 +34,7 @@ const FieldTable& item_table() {
   return table;
 }
 
-// Calls of tools that are no functions, and what their arguments are made of.
+// Calls of non-function tools, and how their arguments are built.
 struct OtherCall {
   std::string_view type;
   std::string_view name;      // of the function that the model sees; empty: the item's own
@@ -76,7 +76,7 @@ std::string text_member(const Json& object, std::string_view name) {
   return found != nullptr && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-// What a shell's output, a log, a file that was found say; other objects as they are.
+// The text of a shell's output, a log or a found file; other objects as they are.
 std::string object_text(const Json& object) {
   if (!object.is_object()) return dump_json(object);
   std::string text = text_member(object, "filename");
@@ -113,7 +113,7 @@ class InputReader {
     if (const OtherCall* call = find_row(kOtherCalls, type)) return read_other_call(item, path, *call);
     if (const WholeCall* call = find_row(kWholeCalls, type)) return read_whole_call(item, path, *call);
     if (type == "function_call_output" || is_output_of_call(type)) return read_output(item, path);
-    // A message whose type is misspelt would be missed; what servers of other kinds leave behind is not.
+    // A message with a misspelt type must not get lost; unknown items of other servers may.
     if (head.has("role")) head.fail_at("type", fmt::format("expected message, found {}", quoted_name(type)));
     context_.leave_out(path, "an item of type " + quoted_name(type));
   }
@@ -215,7 +215,7 @@ class InputReader {
     add_output(id_of(item), text);
   }
 
-  // The text of what a tool gave, in whatever form its kind has.
+  // The text of a tool's result, in whatever form its kind has.
   std::string output_text(const Json& output, const std::string& path) {
     if (output.is_string()) return output.get<std::string>();
     if (!output.is_array() && !output.is_object()) {

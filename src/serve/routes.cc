@@ -100,7 +100,7 @@ std::optional<std::string> match(std::string_view pattern, std::string_view path
   return std::string(path.substr(brace));
 }
 
-// Without doubled slashes and those at the end.
+// The path without doubled and trailing slashes.
 std::string plain_path(std::string_view path) {
   std::string out;
   for (const char c : path) {
@@ -132,7 +132,7 @@ RouteMatch find_exactly(std::span<const Route> table, std::string_view method, s
   return found;
 }
 
-// How many characters must be put in, left out or changed to make one of the other.
+// Levenshtein distance.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});
@@ -162,7 +162,7 @@ RouteMatch find_route(std::span<const Route> table, std::string_view method, std
 }
 
 std::string near_path(std::span<const Route> table, std::string_view path) {
-  constexpr size_t kMaxPathBytes = 256;  // what is longer is near to nothing
+  constexpr size_t kMaxPathBytes = 256;  // longer paths get no suggestion: the work is quadratic
   const std::string plain = plain_path(path);
   if (plain.size() > kMaxPathBytes) return {};
   const std::string_view bare = without_version(plain);

@@ -71,7 +71,7 @@ const FieldTable& thinking_table() {
   return table;
 }
 
-// Blocks are separate texts, which a template would run together.
+// Blocks are separate texts, which a template would join without a separator.
 constexpr std::string_view kBetweenBlocks = "\n";
 
 std::string required_text(const Fields& block, std::string_view name) {
@@ -80,7 +80,7 @@ std::string required_text(const Fields& block, std::string_view name) {
   return *text;
 }
 
-// What a server's tool gave, without what only the server can read: texts, titles, addresses, outputs of programs.
+// The result of a server tool, without the parts that only the server can read: texts, titles, URLs, program output.
 void append_result(const Json& value, std::string& text) {
   if (value.is_string()) return append_text(text, value.get_ref<const std::string&>(), kBetweenBlocks);
   if (value.is_array()) {
@@ -100,7 +100,7 @@ void append_result(const Json& value, std::string& text) {
   }
 }
 
-// Puts blocks together to messages as templates know them: results of tools are messages of their own.
+// Assembles blocks into messages as templates expect them, with tool results as messages of their own.
 class MessageReader {
  public:
   MessageReader(SchemaContext& context, Chat& chat) : context_(context), chat_(chat) {}
@@ -181,7 +181,7 @@ class MessageReader {
     const Fields block(json, path, result_table(), &context_.remarks);
     const ContentRules rules{kBetweenBlocks, UnknownParts::kLeaveOut};
     std::string text = read_content(block.find("content"), block.path_of("content"), rules, context_).text;
-    // Templates have no place for the flag; what failed says so itself, but for nothing at all.
+    // Templates have no place for the error flag; the result text says what failed, unless it is empty.
     if (text.empty() && block.boolean("is_error", false)) text = "error";
     add_result(required_text(block, "tool_use_id"), std::move(text));
   }
@@ -286,7 +286,7 @@ bool choose_tools(const Fields& body, Chat& chat) {
 
 // Whether the text of thinking blocks is left out.
 bool read_thinking(const Fields& body, SchemaContext& context, Chat& chat) {
-  // As Anthropic's API has it: who does not ask for thinking does not expect it.
+  // As in Anthropic's API: without a request for thinking, clients do not expect it.
   chat.thinking = false;
   bool omitted = false;
   if (const Json* thinking = body.find("thinking")) {
@@ -311,7 +311,7 @@ bool read_thinking(const Fields& body, SchemaContext& context, Chat& chat) {
 
 FieldTable prompt_rows() {
   return {
-      {"model", kTextField, "Any: there is one model"},
+      {"model", kTextField, "Any value: there is one model"},
       {.name = "messages", .types = kListField, .about = "The conversation", .required = true},
       {"system", kTextField | kListField, "The system message: a text, or text blocks"},
       {"tools", kListField, "Tools that the model may use, with input_schema"},
@@ -320,9 +320,9 @@ FieldTable prompt_rows() {
        "{\"type\": \"enabled\", \"adaptive\", \"between_tools\" or \"disabled\"}; absent: disabled"},
       {"output_config", kObjectField, "{\"effort\"}"},
       {"chat_template_kwargs", kObjectField, "Arguments of the chat template"},
-      ignored_field("cache_control", "Prefixes are always kept"),
+      ignored_field("cache_control", "Prefixes are always cached"),
       ignored_field("speed"),
-      ignored_field("context_management", "Contexts are left as they come"),
+      ignored_field("context_management", "The context is used as sent"),
       ignored_field("user_profile_id"),
       ignored_field("workspace_id"),
       ignored_field("betas"),
@@ -368,11 +368,11 @@ const FieldTable& message_request_table() {
     const FieldTable more = {
         {.name = "max_tokens",
          .types = kIntegerField,
-         .about = "Of the answer, thinking and all; -1: no limit",
+         .about = "Limit of the answer, including thinking; -1: no limit",
          .minimum = -1,
          .maximum = kMaxCount,
          .required = true},
-        {"stream", kBooleanField, "Server-sent events"},
+        {"stream", kBooleanField, "Stream the answer as server-sent events"},
         ignored_field("metadata"),
         ignored_field("service_tier"),
         ignored_field("inference_geo"),

@@ -24,7 +24,7 @@ bool is_tool_name(std::string_view name) {
 
 const FieldTable& stream_options_table() {
   static const FieldTable table = {
-      {"include_usage", kBooleanField, "A last chunk with the usage"},
+      {"include_usage", kBooleanField, "Send a last chunk with the usage"},
       {"include_obfuscation", kBooleanField},
       {"continuous_usage_stats", kBooleanField},
   };
@@ -99,32 +99,32 @@ void SchemaContext::leave_out(const std::string& path, std::string_view what) {
 
 void add_sampling_fields(FieldTable& table) {
   const FieldTable rows = {
-      {"temperature", kNumberField, "0: always the likeliest token", 0, 100},
-      {"top_p", kNumberField, "The fewest likeliest tokens whose probabilities sum to this", 0, 1},
-      {"top_k", kIntegerField, "The k likeliest tokens; 0 or -1: all", -1, 2147483647},
-      {"min_p", kNumberField, "Tokens of at least this part of the largest probability", 0, 1},
-      {"repetition_penalty", kNumberField, "Divides the scores of tokens in prompt or answer", 0.01, 100},
-      {"repeat_penalty", kNumberField, "The same, as llama-server and Ollama call it", 0.01, 100},
-      {"repeat_last_n", kIntegerField, "Penalties look at the whole text: only -1, and 0 for none, where there are any",
-       -1, 2147483647},
-      {"presence_penalty", kNumberField, "Lowers the scores of tokens that the answer has", -2, 2},
-      {"frequency_penalty", kNumberField, "The same, for each time that it has them", -2, 2},
-      {"logit_bias", kObjectField, "Token ids and what is added to their scores, -100 to 100"},
-      {"seed", kIntegerField, "Same seed, same answer; answer i of n has the seed + i; -1: any"},
-      {"random_seed", kIntegerField, "The same, as Mistral calls it"},
-      {"stop", kTextField | kListField, "The answer ends before the first of these"},
-      {"stop_sequences", kTextField | kListField, "The same, as Anthropic calls it"},
-      {"stop_token_ids", kListField, "Tokens that end the answer, besides the model's own"},
-      {"ignore_eos", kBooleanField, "Go on after an end-of-turn token"},
+      {"temperature", kNumberField, "Sampling temperature; 0: greedy", 0, 100},
+      {"top_p", kNumberField, "Keep the smallest set of tokens whose probabilities sum to this", 0, 1},
+      {"top_k", kIntegerField, "Keep the k likeliest tokens; 0 or -1: all", -1, 2147483647},
+      {"min_p", kNumberField, "Keep tokens with at least this fraction of the highest probability", 0, 1},
+      {"repetition_penalty", kNumberField, "Penalise tokens that occur in prompt or answer, by a factor", 0.01, 100},
+      {"repeat_penalty", kNumberField, "Alias of repetition_penalty (llama-server, Ollama)", 0.01, 100},
+      {"repeat_last_n", kIntegerField, "Penalties cover the whole text: only -1 (all), or 0 to switch them off", -1,
+       2147483647},
+      {"presence_penalty", kNumberField, "Subtracted from the logits of tokens already in the answer", -2, 2},
+      {"frequency_penalty", kNumberField, "Subtracted for each occurrence in the answer", -2, 2},
+      {"logit_bias", kObjectField, "Map of token ids to what is added to their logits, -100 to 100"},
+      {"seed", kIntegerField, "Random seed; answer i of n uses seed + i; -1: random"},
+      {"random_seed", kIntegerField, "Alias of seed (Mistral)"},
+      {"stop", kTextField | kListField, "The answer stops before the first of these"},
+      {"stop_sequences", kTextField | kListField, "Alias of stop (Anthropic)"},
+      {"stop_token_ids", kListField, "Token ids that end the answer, besides the model's own"},
+      {"ignore_eos", kBooleanField, "Keep generating after an end-of-turn token"},
   };
   table.insert(table.end(), rows.begin(), rows.end());
 }
 
 void add_openai_fields(FieldTable& table) {
   const FieldTable rows = {
-      {"stream", kBooleanField, "Server-sent events"},
+      {"stream", kBooleanField, "Stream the answer as server-sent events"},
       {"stream_options", kObjectField},
-      {"n", kIntegerField, "Answers to each prompt", 1, kMaxCount},
+      {"n", kIntegerField, "Answers per prompt", 1, kMaxCount},
   };
   table.insert(table.end(), rows.begin(), rows.end());
 }
@@ -215,9 +215,9 @@ void read_openai_fields(const Fields& fields, SchemaContext& context, Generation
 
 void add_length_fields(FieldTable& table) {
   const FieldTable rows = {
-      {"max_new_tokens", kIntegerField, "The same as max_tokens, in Hugging Face's and SGLang's words", -1, kMaxCount},
-      {"n_predict", kIntegerField, "The same, as llama-server calls it; -1, -2: no limit", -2, kMaxCount},
-      {"num_predict", kIntegerField, "The same, as Ollama calls it; -1, -2: no limit", -2, kMaxCount},
+      {"max_new_tokens", kIntegerField, "Alias of max_tokens (Hugging Face, SGLang)", -1, kMaxCount},
+      {"n_predict", kIntegerField, "Alias of max_tokens (llama-server); -1, -2: no limit", -2, kMaxCount},
+      {"num_predict", kIntegerField, "Alias of max_tokens (Ollama); -1, -2: no limit", -2, kMaxCount},
   };
   table.insert(table.end(), rows.begin(), rows.end());
 }

@@ -98,14 +98,14 @@ ChatToolCall read_tool_call(const Json& call, const std::string& path, SchemaCon
   return out;
 }
 
-// Whether a message, the last, says that the answer goes on from it: "prefix" as DeepSeek's and Mistral's APIs have it,
-// "partial" as Moonshot's and Qwen's.
+// Whether the last message asks to be continued: "prefix" in DeepSeek's and Mistral's APIs, "partial" in Moonshot's and
+// Qwen's.
 bool is_begun(const Json& message, const std::string& path) {
   const Fields read(message, path, message_table(), nullptr);
   return read.boolean("prefix", false) || read.boolean("partial", false);
 }
 
-// Of the fields by which clients give reasoning back, the first that there is; nothing without any.
+// The first present of the fields in which clients send reasoning back.
 std::optional<std::string> read_reasoning(const Fields& message, SchemaContext& context) {
   for (const char* name : {"reasoning_content", "reasoning", "thinking"}) {
     if (message.has(name)) return message.text(name);
@@ -252,27 +252,27 @@ std::vector<RawPrompt> read_prompts(const Fields& body, const SchemaContext& con
 const FieldTable& chat_completion_table() {
   static const FieldTable table = [] {
     FieldTable rows = {
-        {"model", kTextField, "Any: there is one model"},
+        {"model", kTextField, "Any value: there is one model"},
         {.name = "messages", .types = kListField, .about = "The conversation", .required = true},
-        {"max_tokens", kIntegerField, "Of the answer, reasoning and all; -1: no limit", -1, kMaxCount},
-        {"max_completion_tokens", kIntegerField, "The same; counts where both are given", -1, kMaxCount},
-        {"logprobs", kBooleanField, "The probability of each token of the answer's text"},
-        {"top_logprobs", kIntegerField, "And those of the likeliest", 0, 20},
+        {"max_tokens", kIntegerField, "Limit of the answer, including reasoning; -1: no limit", -1, kMaxCount},
+        {"max_completion_tokens", kIntegerField, "Alias of max_tokens; takes precedence", -1, kMaxCount},
+        {"logprobs", kBooleanField, "Return the log probability of each token of the answer's text"},
+        {"top_logprobs", kIntegerField, "Also return those of this many likeliest tokens", 0, 20},
         {"tools", kListField, "Functions that the model may call"},
         {"tool_choice", kTextField | kObjectField, "auto, none, or {\"type\": \"allowed_tools\", ...} with mode auto"},
         {"parallel_tool_calls", kBooleanField, "false: the answer ends with its first call"},
         {.name = "reasoning_effort", .about = "none and minimal: no thinking", .choices = kReasoningEfforts},
-        {"reasoning", kObjectField, "{\"effort\", \"enabled\"}, as OpenRouter has it"},
-        {"enable_thinking", kBooleanField, "As Qwen's API has it"},
+        {"reasoning", kObjectField, "{\"effort\", \"enabled\"} (OpenRouter)"},
+        {"enable_thinking", kBooleanField, "Switch reasoning on or off (Qwen's API)"},
         {"thinking", kObjectField, "{\"type\": \"enabled\" or \"disabled\", \"clear_thinking\"}"},
         {"chat_template_kwargs", kObjectField, "Arguments of the chat template: enable_thinking, ..."},
-        {"continue_final_message", kBooleanField, "The answer goes on where the last message, the assistant's, ends"},
+        {"continue_final_message", kBooleanField, "Continue the last message, the assistant's"},
         {"add_generation_prompt", kBooleanField, "false: the prompt ends with the last message"},
         ignored_field("metadata"),
         ignored_field("store", "Nothing is stored"),
         ignored_field("service_tier"),
         ignored_field("safety_identifier"),
-        ignored_field("prompt_cache_key", "Prefixes are always kept"),
+        ignored_field("prompt_cache_key", "Prefixes are always cached"),
         ignored_field("prompt_cache_options"),
         ignored_field("prompt_cache_retention"),
         ignored_field("verbosity"),
@@ -357,17 +357,18 @@ GenerationJob read_chat_completion(const Json& json, SchemaContext& context) {
 const FieldTable& completion_table() {
   static const FieldTable table = [] {
     FieldTable rows = {
-        {"model", kTextField, "Any: there is one model"},
+        {"model", kTextField, "Any value: there is one model"},
         {.name = "prompt",
          .types = kTextField | kListField,
          .about = "A text, a list of texts, token ids, or a list of lists of them. Names of special tokens are tokens",
          .required = true},
         {"max_tokens", kIntegerField, "16 if absent; -1: no limit", -1, kMaxCount},
-        {"max_completion_tokens", kIntegerField, "The same; counts where both are given", -1, kMaxCount},
-        {"logprobs", kIntegerField, "The probabilities of the answer's tokens, and of so many of the likeliest", 0, 20},
-        {"echo", kBooleanField, "The prompt before the answer"},
-        {"suffix", kTextField, "What comes behind the answer: the model fills the gap"},
-        {"best_of", kIntegerField, "Only as n", 1, kMaxCount},
+        {"max_completion_tokens", kIntegerField, "Alias of max_tokens; takes precedence", -1, kMaxCount},
+        {"logprobs", kIntegerField,
+         "Return the log probabilities of the answer's tokens, and of this many likeliest ones", 0, 20},
+        {"echo", kBooleanField, "Return the prompt before the answer"},
+        {"suffix", kTextField, "Text after the answer: the model fills in the middle"},
+        {"best_of", kIntegerField, "Only the value of n", 1, kMaxCount},
     };
     add_sampling_fields(rows);
     add_openai_fields(rows);

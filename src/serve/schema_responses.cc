@@ -195,7 +195,7 @@ void read_include(const Fields& body, SchemaContext& context, GenerationJob& job
   }
 }
 
-// The last item of the assistant's is gone on with if it says that it is not complete, or the request says so.
+// The assistant's last item is continued if it is marked as incomplete, or if the request says so.
 void read_continue(const Fields& body, Chat& chat) {
   const Json& input = *body.find("input");
   if (input.is_array()) {
@@ -237,36 +237,37 @@ Json echo_of(const Fields& body) {
 const FieldTable& response_table() {
   static const FieldTable table = [] {
     FieldTable rows = {
-        {"model", kTextField, "Any: there is one model"},
+        {"model", kTextField, "Any value: there is one model"},
         {.name = "input",
          .types = kTextField | kListField,
          .about = "A text, or items: message, reasoning, function_call, function_call_output, ...",
          .required = true},
         {"instructions", kTextField, "The system message"},
-        {"max_output_tokens", kIntegerField, "Of the answer, reasoning and all; -1: no limit", -1, kMaxCount},
-        {"max_tokens", kIntegerField, "The same, as chat completions call it", -1, kMaxCount},
-        {"max_completion_tokens", kIntegerField, "The same", -1, kMaxCount},
-        {"tools", kListField, "Functions that the model may call, and namespaces of them; others are left out"},
+        {"max_output_tokens", kIntegerField, "Limit of the answer, including reasoning; -1: no limit", -1, kMaxCount},
+        {"max_tokens", kIntegerField, "Alias of max_output_tokens", -1, kMaxCount},
+        {"max_completion_tokens", kIntegerField, "Alias of max_output_tokens", -1, kMaxCount},
+        {"tools", kListField,
+         "Functions that the model may call, and namespaces of functions; other tools are left out"},
         {"tool_choice", kTextField | kObjectField, "auto, none, or {\"type\": \"allowed_tools\", ...} with mode auto"},
         {"parallel_tool_calls", kBooleanField, "false: the answer ends with its first call"},
-        ignored_field("max_tool_calls", "Of tools that the server runs: there are none"),
+        ignored_field("max_tool_calls", "Applies to tools that the server runs: there are none"),
         {"reasoning", kObjectField, "{\"effort\", \"context\"}"},
         {"text", kObjectField, "Only the format {\"type\": \"text\"}"},
         {"include", kListField, "message.output_text.logprobs"},
-        {"top_logprobs", kIntegerField, "Of the likeliest tokens", 0, 20},
-        {"stream", kBooleanField, "Server-sent events"},
-        {"metadata", kObjectField, "Given back"},
+        {"top_logprobs", kIntegerField, "Return the log probabilities of this many likeliest tokens", 0, 20},
+        {"stream", kBooleanField, "Stream the answer as server-sent events"},
+        {"metadata", kObjectField, "Returned as is"},
         {"stream_options", kObjectField},
-        ignored_field("truncation", "What is too long is refused"),
+        ignored_field("truncation", "Input that is too long is refused"),
         {"chat_template_kwargs", kObjectField, "Arguments of the chat template"},
-        {"continue_final_message", kBooleanField, "The answer goes on where the last item, the assistant's, ends"},
+        {"continue_final_message", kBooleanField, "Continue the last item, the assistant's"},
         ignored_field("store", "Nothing is stored"),
         ignored_field("service_tier"),
         ignored_field("safety_identifier"),
-        ignored_field("prompt_cache_key", "Prefixes are always kept"),
+        ignored_field("prompt_cache_key", "Prefixes are always cached"),
         ignored_field("prompt_cache_options"),
         ignored_field("prompt_cache_retention"),
-        ignored_field("context_management", "Contexts are left as they come"),
+        ignored_field("context_management", "The context is used as sent"),
         ignored_field("user"),
         refused_field("previous_response_id", kStateless, {""}),
         refused_field("conversation", kStateless, {""}),

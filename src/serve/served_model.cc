@@ -40,7 +40,7 @@ BegunSection begun_section(const ChatMessage& message) {
     const bool thought_only = is_blank(message.content) && !is_blank(*message.reasoning);
     return {thought_only, thought_only ? *message.reasoning : message.content};
   }
-  // Where reasoning is not given apart, it stands in the text, as templates look for it.
+  // Reasoning that is not given separately is in the text, where templates look for it.
   const std::string_view text = message.content;
   if (const size_t end = text.rfind(kReasoningTags[1]); end != std::string_view::npos) {
     return {false, std::string(text.substr(end + kReasoningTags[1].size()))};
@@ -50,7 +50,7 @@ BegunSection begun_section(const ChatMessage& message) {
   return {opens, std::string(opens ? text.substr(first + kReasoningTags[0].size()) : text)};
 }
 
-// `text` up to where `other` differs, in whole characters.
+// The common prefix of `text` and `other`, in whole characters.
 std::string_view common_beginning(std::string_view text, std::string_view other) {
   const auto differs = std::mismatch(text.begin(), text.end(), other.begin(), other.end()).first;
   const auto common = text.substr(0, static_cast<size_t>(differs - text.begin()));
@@ -116,7 +116,7 @@ std::string ServedModel::render_up_to(const Json& inputs, const std::string& fie
   with_mark.resize(mark);
   const std::string as_it_is = render(inputs);
   const std::string_view common = common_beginning(with_mark, as_it_is);
-  // A template may write other things too when the text ends otherwise: then the mark alone tells.
+  // A template may render more than the text differently with the mark: then the mark alone decides.
   return is_blank(std::string_view(with_mark).substr(common.size())) ? std::string(common) : with_mark;
 }
 
@@ -229,7 +229,7 @@ TokenRecord ServedModel::record_of(const GeneratedToken& token) const {
 
 SamplingParams ServedModel::sampling(const SamplingRequest& request, int64_t index) const {
   SamplingParams params = resolve_sampling(request, parts_.sampling, random_seed());
-  params.top_p = std::max(params.top_p, 1e-9);  // the sampler wants some probability
+  params.top_p = std::max(params.top_p, 1e-9);  // the sampler requires top_p above 0
   if (request.seed) params.seed += static_cast<uint64_t>(index);
   return params;
 }

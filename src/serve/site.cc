@@ -89,7 +89,7 @@ HttpAnswer Site::no_such_path(const HttpRequest& head) {
                  head);
 }
 
-// Bodies are read as they are: what is compressed would have to be bounded as what it unpacks to.
+// Compressed bodies are refused: their unpacked size would have to be bounded too.
 std::optional<HttpAnswer> Site::refuse_encoding(const HttpRequest& head) {
   for (const auto& [name, value] : head.headers) {
     if (name != "content-encoding" || value.empty() || lower_case(value) == "identity") continue;
@@ -101,7 +101,7 @@ std::optional<HttpAnswer> Site::refuse_encoding(const HttpRequest& head) {
   return std::nullopt;
 }
 
-// Of CORS, or a plain question what a path takes.
+// A CORS preflight, or a plain OPTIONS request.
 HttpAnswer Site::answer_options(const HttpRequest& head) {
   const RouteMatch found = find_route(table_, "OPTIONS", head.path);
   if (found.allowed.empty() && head.path != "*") return no_such_path(head);

@@ -22,9 +22,9 @@ FieldTable chat_rows() {
       {"tools", kListField},
       {.name = "reasoning_effort", .choices = kReasoningEfforts},
       {"chat_template_kwargs", kObjectField, "Arguments of the chat template"},
-      {"add_generation_prompt", kBooleanField, "With the beginning of the answer (default: true)"},
+      {"add_generation_prompt", kBooleanField, "End the prompt with the beginning of an answer (default: true)"},
       {"continue_final_message", kBooleanField},
-      {"model", kTextField, "Any: there is one model"},
+      {"model", kTextField, "Any value: there is one model"},
   };
 }
 
@@ -33,12 +33,13 @@ const FieldTable& tokenize_table() {
     FieldTable rows = chat_rows();
     const FieldTable more = {
         {"prompt", kTextField, "The text"},
-        {"content", kTextField, "The same"},
-        {"add_special_tokens", kBooleanField, "What the tokenizer puts around a text (default: true)"},
-        {"add_special", kBooleanField, "The same"},
-        {"parse_special", kBooleanField, "Names of special tokens are those tokens (default: true)"},
-        {"return_token_strs", kBooleanField, "token_strs too"},
-        {"with_pieces", kBooleanField, "tokens as objects of id and piece"},
+        {"content", kTextField, "Alias of prompt"},
+        {"add_special_tokens", kBooleanField,
+         "Add the special tokens that the tokenizer puts around a text (default: true)"},
+        {"add_special", kBooleanField, "Alias of add_special_tokens"},
+        {"parse_special", kBooleanField, "Parse names of special tokens as those tokens (default: true)"},
+        {"return_token_strs", kBooleanField, "Also return token_strs"},
+        {"with_pieces", kBooleanField, "Return tokens as objects with id and piece"},
     };
     rows.insert(rows.end(), more.begin(), more.end());
     return rows;
@@ -48,8 +49,8 @@ const FieldTable& tokenize_table() {
 
 const FieldTable& detokenize_table() {
   static const FieldTable table = {{.name = "tokens", .types = kListField, .about = "Token ids", .required = true},
-                                   {"skip_special_tokens", kBooleanField, "Leave special tokens out (default: false)"},
-                                   {"model", kTextField, "Any: there is one model"}};
+                                   {"skip_special_tokens", kBooleanField, "Omit special tokens (default: false)"},
+                                   {"model", kTextField, "Any value: there is one model"}};
   return table;
 }
 
@@ -91,7 +92,7 @@ std::vector<int32_t> encode(const Fields& body, const ServedModel& model, Schema
                                   {.add_special_tokens = add, .parse_special = body.boolean("parse_special", true)});
 }
 
-// The bytes of a token: as text where they are one, else as numbers, as llama.cpp's server does.
+// The bytes of a token: as a string if they are valid UTF-8, else as numbers, as in llama.cpp's server.
 std::string piece_json(std::string_view bytes) {
   if (is_valid_utf8(bytes)) return json_string(bytes);
   std::string out = "[";

@@ -23,7 +23,7 @@ void TokenRecords::pass_content(std::string_view piece) {
   forget(end);
 }
 
-// Drops the text's beginning, and the tokens that lie in it. One that reaches beyond it begins with what is left.
+// Drops the beginning of the text and its tokens. A token that reaches beyond it is cut.
 void TokenRecords::forget(size_t bytes) {
   while (!tokens_.empty() && (tokens_.size() > 1 ? tokens_[1].begin : text_.size()) <= bytes &&
          tokens_.front().begin < bytes) {

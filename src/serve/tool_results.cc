@@ -14,7 +14,7 @@ constexpr size_t kMaxRemarks = 8;
 
 using Role = ChatMessage::Role;
 
-// One turn: where its results stand, and the places that its ids have among its calls.
+// One turn: the indices of its results, and the positions of its ids among the calls.
 struct Turn {
   std::vector<size_t> results;  // indices of messages
   std::map<std::string, size_t> place_of;
@@ -48,7 +48,7 @@ std::string order(const Turn& turn, std::vector<ChatMessage>& messages) {
   if (turn.results.empty()) return {};
   const std::string where = fmt::format("results of tools in message {}", turn.results.front());
   if (const std::string hindrance = what_hinders(turn, messages); !hindrance.empty()) {
-    // Who uses no ids means the order; and one result of one call needs none.
+    // Without ids the order counts; a single result of a single call needs no id.
     const bool no_ids = std::all_of(turn.results.begin(), turn.results.end(),
                                     [&](size_t at) { return messages[at].tool_call_id.empty(); });
     if (no_ids || (turn.calls == 1 && turn.results.size() == 1)) return {};
