@@ -1,4 +1,4 @@
-// The value of one argument of a tool call: the text that the model writes in, JSON out, typed as the tool declares it.
+// Converts the value of one tool-call argument from the model's text to JSON, typed as the tool declares it.
 #pragma once
 
 #include <optional>

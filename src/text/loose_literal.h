@@ -1,4 +1,4 @@
-// Arrays, objects and quoted strings as models write them when it is not quite JSON.
+// Parses arrays, objects and quoted strings that models write as not quite JSON.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a model's output turns out to be, piece by piece.
+// Deltas of a model's parsed output: reasoning, content, tool calls.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Tells apart what a model generates: reasoning, the answer, tool calls. Text comes piece by piece, and so do the
-// deltas; joined, they are the same however the text was cut.
+// Separates a model's output into reasoning, answer and tool calls. Text comes piece by piece, and so do the deltas;
+// joined, they are the same however the text was cut.
 //
 // Nothing of the text is lost: what is neither a tag nor white space beside one comes out as reasoning, content, name
 // or arguments. What looks like a tool call and is none stays text, after a diagnostic. docs/tool-calls.md has all

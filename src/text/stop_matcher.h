@@ -1,4 +1,4 @@
-// Finds stop strings in text that arrives piece by piece, and never lets a part of one through.
+// Finds stop strings in streamed text, and never emits part of one.
 #pragma once
 
 #include <string>

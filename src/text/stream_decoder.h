@@ -1,4 +1,4 @@
-// Decodes token by token. The pieces are whole UTF-8 characters, and joined they equal Tokenizer::decode of all ids.
+// Streaming detokeniser. The pieces are whole UTF-8 characters, and joined they equal Tokenizer::decode of all ids.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The forms in which GLM-4 models write tool calls, told from what the chat template itself renders.
+// The tool-call formats of GLM-4 models, detected from what the chat template renders.
 #pragma once
 
 #include <string_view>

@@ -1,4 +1,4 @@
-// Writes one tool call as deltas: the begin, the arguments as JSON while they come, the end.
+// Writes one tool call as deltas: begin, arguments as streamed JSON, end.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// How a chat template takes the tools, calls and results of a conversation. Most take them as OpenAI's API writes them;
-// the first of the GLM-4 family have a form of their own, as their model cards show it.
+// Adapts the tools, calls and results of a conversation to a chat template. Most templates take OpenAI's form; those of
+// the first GLM-4 models have one of their own, described in their model cards.
 #pragma once
 
 #include "base/json.h"
