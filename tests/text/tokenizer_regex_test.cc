@@ -1,6 +1,8 @@
 // The rewriting of Oniguruma patterns for PCRE2, and the hand-written scanner against PCRE2.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <random>
 
 #include "base/utf8.h"
@@ -91,6 +93,16 @@ std::string random_text(std::mt19937& random) {
     }
   }
   return out;
+}
+
+// What repeats a character and then fails is not tried again at each character of the run: PCRE2's JIT sees to it.
+TEST(TokenizerRegex, LongRunsTakeLinearTime) {
+  const std::string text = std::string(1 << 20, ' ') + "x";
+  for (const char* pattern : {R"(\s+$)", R"( ?\s+$)", R"(\s*\n)", R"( +(?=a)|\n)", R"(\s++$|\s*[\r\n])"}) {
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_THAT(matches(pattern, text), testing::Each("")) << pattern;
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10)) << pattern;
+  }
 }
 
 class Scanner : public testing::TestWithParam<std::string> {};
