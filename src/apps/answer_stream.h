@@ -22,7 +22,7 @@ enum class AnswerStyle {
 // What kForReading does with reasoning.
 enum class ShownReasoning { kDimmed, kPlain, kHidden };
 
-// Dimmed on a terminal; elsewhere whoever reads wants the answer, and reasoning too only if `asked`.
+// Dimmed on a terminal; in a pipe only the answer, and reasoning only if `asked`.
 ShownReasoning shown_reasoning(bool is_terminal, bool asked);
 
 struct AnswerOptions {

@@ -1,4 +1,4 @@
-// glimmer bench: how fast a model runs here, and how near that is to what the machine can do.
+// glimmer bench: measures a model's speed against what the machine can do.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -110,7 +110,7 @@ BenchOptions bench_options(const BenchFlags& flags) {
   return options;
 }
 
-// What is measured: a model that is opened, or one that will be made.
+// The model to measure: opened, or to be synthesised.
 struct Subject {
   std::string name;
   std::string type;

@@ -1,4 +1,4 @@
-// glimmer chat: a conversation at the terminal, or of lines in a pipe.
+// glimmer chat: chats in the terminal, or with lines from a pipe.
 #include <cstdio>
 
 #include "apps/chat_session.h"
@@ -35,7 +35,7 @@ struct ChatOptions {
 
 enum class Next { kGoOn, kLeave };
 
-// One line of the user: a command, or a message to answer.
+// Handles one line of input: a command, or a message to answer.
 class ChatLoop {
  public:
   ChatLoop(ChatSession& session, bool quiet) : session_(session), quiet_(quiet) {}
@@ -77,7 +77,7 @@ class ChatLoop {
   bool quiet_;
 };
 
-// With a person: an error is told, and the conversation goes on.
+// Interactive: errors are reported, and the conversation goes on.
 int talk(ChatLoop& loop) {
   LineEditor editor("> ", state_file("chat_history"));
   bool interrupted_before = false;
@@ -101,7 +101,7 @@ int talk(ChatLoop& loop) {
   return 0;
 }
 
-// With a script: each line is a message, and an error ends it all.
+// From a script: each line is a message, and an error ends the program.
 int talk_in_pipe(ChatLoop& loop) {
   LineReader reader;
   while (const auto line = reader.next()) {

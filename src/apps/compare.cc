@@ -1,4 +1,4 @@
-// glimmer compare: where two files of tensors diverge.
+// glimmer compare: finds where two tensor files diverge.
 #include <fmt/ranges.h>
 
 #include <algorithm>

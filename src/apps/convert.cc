@@ -139,7 +139,7 @@ int convert_command(Arguments arguments) {
     ProgressBar bar("verifying " + *destination, stderr_is_terminal());
     Rate rate;
     conversion.verify(pool, progress_on(bar, rate, interrupt, "interrupted while verifying; the model is written"));
-    tell("glimmer: verified: every value is what the source gives\n");
+    tell("glimmer: verified: every value matches the source\n");
   }
   return 0;
 }

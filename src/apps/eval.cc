@@ -29,7 +29,7 @@ auto watched(const EvalOptions& options, const InterruptGuard& interrupt, double
   ProgressBar bar("measuring", !options.quiet && stderr_is_terminal());
   const auto start = std::chrono::steady_clock::now();
   auto result = measure([&](const EvaluateProgress& progress) {
-    if (interrupt.interrupted()) fail(ErrorCode::kCancelled, "interrupted: nothing was measured to its end");
+    if (interrupt.interrupted()) fail(ErrorCode::kCancelled, "interrupted: there is no result");
     std::string note = fmt::format("perplexity {:.4f}", std::exp(progress.mean_nll));
     if (options.other.model) note += fmt::format(", KLD {:.6f}", progress.mean_kld);
     bar.update(progress.done_tokens, progress.total_tokens, progress.scored_tokens > 0 ? note : "");
@@ -131,7 +131,7 @@ std::vector<int32_t> shared_ids(const EvalModel& base, const EvalModel& other, c
   const std::vector<int32_t> ids =
       require_tokenizer(base.tokenizer, base.name).encode(text, {.add_special_tokens = false});
   if (!other.tokenizer) {
-    tell("glimmer: {} has no tokenizer; it gets the ids of {}\n", other.name, base.name);
+    tell("glimmer: {} has no tokenizer; using the token ids of {}\n", other.name, base.name);
     return ids;
   }
   const int32_t base_size = base.tokenizer->vocab_size();

@@ -196,7 +196,7 @@ std::string tensors_text(const ModelSource& source, int64_t num_hidden_layers) {
   return out;
 }
 
-// A tokenizer or template that cannot be used is told, and hides nothing else.
+// An unusable tokenizer or template is reported without hiding the rest.
 template <typename Describe>
 std::string described(Describe describe) {
   try {

@@ -31,7 +31,7 @@ Model load_model(std::shared_ptr<const ModelSource> source, Context& context, Lo
   }();
   const ModelConfig& config = model.config();
   if (shown && !config.defaults_taken.empty()) {
-    tell("glimmer: {} is silent on some fields, which are taken as transformers does: {}\n", config.source,
+    tell("glimmer: {} leaves out some fields; using the defaults of transformers: {}\n", config.source,
          fmt::join(config.defaults_taken, ", "));
   }
   if (shown && !stderr_is_terminal()) {

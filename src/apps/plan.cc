@@ -19,7 +19,7 @@ namespace glimmer {
 namespace {
 
 constexpr int kCeilingSamples = 3;
-// Of the many types, those that a table shows beside the one asked for.
+// The types that the table shows beside the requested one.
 constexpr std::array<std::string_view, 8> kShownTypes = {"bf16", "q8_0", "q6_k", "q5_k",
                                                          "q4_k", "q4_0", "q3_k", "q2_k"};
 

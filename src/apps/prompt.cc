@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// `text` as JSON, or as a string where it is none: --template-arg enable_thinking=false, reasoning_effort=high.
+// `text` as JSON, else as a string: --template-arg enable_thinking=false, reasoning_effort=high.
 Json value_of(const std::string& text) {
   try {
     return parse_exact_json(text, "--template-arg");

@@ -241,7 +241,7 @@ int run_command(Arguments arguments) {
   const ParsedOutput& parsed = stream.parsed();
   const bool only_thought = !parsed.reasoning.empty() && parsed.content.empty() && parsed.calls.empty();
   if (only_thought && !options.quiet && !options.as_json && !options.raw && !options.ids) {
-    tell("glimmer: the model thought until the end: there is no answer\n");
+    tell("glimmer: the output ended within the reasoning: there is no answer\n");
   }
   if (!options.quiet) {
     tell("glimmer: {}{}\n", cancelled ? "interrupted: " : "", statistics_line(sequence, timings.generation));

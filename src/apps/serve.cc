@@ -33,7 +33,7 @@ struct EngineFlags {
   EngineOptions resolve(const ModelSource& source, Precision precision) const;  // throws kUsage
 };
 
-// What one request may ask for.
+// Limits of one request.
 struct RequestLimitFlags {
   ApiLimits limits;
   std::string images = "note";
@@ -105,7 +105,7 @@ int64_t bytes_of(double gigabytes, const char* flag) {
   return static_cast<int64_t>(gigabytes * 1e9);
 }
 
-// What tells pages of this model, computed so, from others in a folder: its configuration, its files and the precision.
+// Identifies KV pages of this model and precision in a --kv-dir: its configuration, its files, the precision.
 std::string fingerprint(const ModelSource& source, Precision precision) {
   std::string text = source.side_file("config.json").value_or("");
   std::set<std::string> files;
@@ -161,7 +161,7 @@ std::string model_name(const ServeOptions& options, const ModelSource& source, c
   return name.empty() ? config.model_type : name;
 }
 
-// All that is told of the model without its weights; found wrong before they are read.
+// Everything about the model except its weights, so that errors show before those are loaded.
 ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& source) {
   const SideFiles files = side_files_of(source);
   const ModelConfig config = read_config(files);
@@ -175,7 +175,7 @@ ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& s
     parts.chat_template = load_chat_template(files);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
-    tell("glimmer: {}: only /v1/completions and the text endpoints will answer\n", error.what());
+    tell("glimmer: {}: only /v1/completions and the text endpoints are available\n", error.what());
   }
   parts.stop_ids = end_of_turn_ids(generation, &parts.tokenizer, files);
   parts.vocab_size = config.vocab_size;
@@ -184,7 +184,7 @@ ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& s
   return parts;
 }
 
-// Ends engine and network in the order that they need, whatever is thrown.
+// Stops engine and network in the right order, also after an exception.
 struct Ending {
   Engine& engine;
   HttpServer& http;
@@ -206,7 +206,7 @@ int serve_command(Arguments arguments) {
   ignore_broken_pipes();
   RequestLog log(log_format_by_name(options.serve.log_format));
 
-  // What can be wrong is found before the weights are read. The address is taken, so that /health answers and a second
+  // Errors are found before the weights are loaded. The port is opened first, so that /health answers, and a second
   // server does not load its model in vain.
   const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
   ServedModel::Parts parts = model_parts(options, *source);

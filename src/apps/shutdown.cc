@@ -31,7 +31,7 @@ void on_signal(int number) {
 void wait_for_signal() {
   pollfd waiting = {.fd = event_descriptor, .events = POLLIN, .revents = 0};
   while (signals == 0) {
-    if (poll(&waiting, 1, -1) < 0 && errno != EINTR) fail(ErrorCode::kIo, "the system does not tell of signals");
+    if (poll(&waiting, 1, -1) < 0 && errno != EINTR) fail(ErrorCode::kIo, "cannot wait for signals");
   }
 }
 
@@ -49,7 +49,7 @@ void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
 
 ShutdownSignals::ShutdownSignals() {
   event_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (event_descriptor < 0) fail(ErrorCode::kIo, "the system gives no event descriptor");
+  if (event_descriptor < 0) fail(ErrorCode::kIo, "cannot create an event descriptor");
   on_shutdown_signals(on_signal);
 }
 

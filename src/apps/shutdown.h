@@ -12,7 +12,7 @@ namespace glimmer {
 // From here on a broken pipe is a write error, not a signal.
 void ignore_broken_pipes();
 
-// While one lives, the first SIGTERM or SIGINT is kept for serve_until_signal(), and the second ends the process at
+// While one exists, the first SIGTERM or SIGINT is kept for serve_until_signal(), and the second ends the process at
 // once, with exit status 128 + its number. One at a time.
 class ShutdownSignals {
  public:
