@@ -1,6 +1,7 @@
 """A thread that the system does not give: an error that says so, whichever it is, and no abort."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from support.server import Server  # noqa: E402
 BINARY = os.environ["GLIMMER"]
 MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "models", "demo")
 FLAGS = ("-m", MODEL, "-q", "--threads", "2", "--kv-memory", "0.05")
+NO_THREAD = r"glimmer: error: (the system gives no|cannot start) [^\n]*thread[^\n]*\n"
 SERVING = 8  # of the log, 2 of the network, of the pool, of the store, of the engine, 2 in the background
 LOADING = len(os.sched_getaffinity(0))  # at most, besides
 
@@ -30,7 +32,7 @@ def test_a_server_that_lacks_a_thread_says_so_and_ends(tmp_path):
                 break
             assert process.wait(20) == 1
             told = process.stderr.read()
-            assert told.startswith("glimmer: error: the system gives no ") and told.count("\n") == 1, told
+            assert re.fullmatch(NO_THREAD, told), told
         failing += 1
     assert SERVING <= failing <= SERVING + LOADING
 
@@ -46,5 +48,4 @@ def test_a_prompt_that_lacks_a_thread():
     done = subprocess.run([BINARY, "run", "-m", MODEL, "-t", "2", "Hi"], text=True, timeout=60, capture_output=True,
                           env={**os.environ, **environment(0)})
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        "glimmer: error: the system gives no more threads (see ulimit -u, and the limits of the container)")
+    assert re.search(NO_THREAD + r"\Z", done.stderr), done.stderr
