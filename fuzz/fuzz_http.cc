@@ -9,7 +9,7 @@
 #include "serve/schema_openai.h"
 #include "serve/schema_responses.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr int64_t kVocab = 1000;
@@ -63,19 +63,19 @@ void read_head(std::string_view text) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const char kind = static_cast<char>(data[0]);
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (kind == 'h') {
-    glimmer::read_head(text);
+    glimmer::serve::read_head(text);
     return 0;
   }
   try {
-    glimmer::read_body(kind, text);
-  } catch (const glimmer::ApiError& error) {
+    glimmer::serve::read_body(kind, text);
+  } catch (const glimmer::serve::ApiError& error) {
     GLIMMER_CHECK(error.status >= 400 && error.status < 500, "status {}", error.status);
   } catch (const glimmer::Error&) {
   }

@@ -2,7 +2,9 @@
 """Holds the includes of src/ and the link lines of src/CMakeLists.txt to the layers of docs/architecture.md.
 
 Data flows one way: a folder includes its own files and those of the layers below it, never sideways and never up, and
-always by the full path from src/. Prints each violation as file:line and exits with 1 if there is any.
+always by the full path from src/. A namespace has one class of a name: the linker keeps one copy of what two classes
+both emit (a destructor, a table of virtual functions), and a debug build then runs one's code on the other.
+Prints each violation as file:line and exits with 1 if there is any.
 `--self-test` breaks every rule in a made-up tree and fails unless each break is reported.
 """
 
@@ -55,6 +57,14 @@ ISA_STANDARD_HEADERS = set(
 
 SOURCE_SUFFIXES = (".h", ".cc", ".inc", ".cu", ".cuh")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>|(\S+))')
+# What may lie between comments and strings, and what is blanked before definitions are looked for.
+NO_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|R"(?P<mark>[^(\s]*)\(.*?\)(?P=mark)"|"(?:\\.|[^"\\\n])*"|'
+                     r"(?<![0-9a-fA-F])'(?:\\.|[^'\\\n])+'|^[ \t]*#(?:\\\n|[^\n])*", re.DOTALL | re.MULTILINE)
+NAMESPACE = re.compile(r"(?:inline\s+)?namespace\b\s*([\w:]*)$")
+DEFINITION = re.compile(r"(?:class|struct|union|enum(?:\s+(?:class|struct))?)\s+"
+                        r"(?:\[\[.*?\]\]\s*|alignas\s*\([^)]*\)\s*)*"
+                        r"(\w+)(?:\s+final)?\s*(?::(?!:).*)?$", re.DOTALL)
+TEMPLATE = re.compile(r"template\s*<(?:[^<>]|<(?:[^<>]|<[^<>]*>)*>)*>")
 LAYER_LINE = re.compile(r"\bglimmer_layer\(\s*([^)]*)\)")
 LINK_LINE = re.compile(r"\btarget_link_libraries\(\s*glimmer_(\w+)\s+([^)]*)\)")
 
@@ -80,6 +90,34 @@ def includes_of(path):
         match = INCLUDE.match(line)
         if match:
             found.append(Include(number, *match.groups()))
+    return found
+
+
+def definitions_in(text):
+    """The classes, structs, unions and enums that `text` defines at the scope of a namespace: (line, namespace, name,
+    whether within an unnamed namespace)."""
+    code = NO_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+    found = []
+    scopes = []  # of each open brace: the namespace's name, "" if it has none, or None for a scope of another kind
+    begin = 0
+    for mark in re.finditer(r"[{};]", code):
+        statement = code[begin:mark.start()]
+        begin = mark.end()
+        if mark.group() == "}" and scopes:
+            scopes.pop()
+        if mark.group() != "{":
+            continue
+        statement = TEMPLATE.sub("", statement).strip()
+        namespace = NAMESPACE.match(statement)
+        if namespace:
+            scopes.append(namespace.group(1))
+            continue
+        definition = DEFINITION.match(statement)
+        if definition and None not in scopes:
+            line = code.count("\n", 0, mark.start() - len(statement) + statement.find(definition.group(1))) + 1
+            within = "::".join(name for name in scopes if name)
+            found.append((line, within, definition.group(1), "" in scopes))
+        scopes.append(None)
     return found
 
 
@@ -109,8 +147,33 @@ class Checker:
                 self.check_include(file, layer, include)
             if fnmatch.fnmatch(file, ISA_FILES):
                 self.check_isa_file(file)
+        self.check_names()
         self.check_cmake()
         return self.violations
+
+    def check_names(self):
+        """A name that stands in two files of one namespace. What an unnamed namespace holds is its file's own, so that
+        two of those do not meet; they still must not hide what a header has."""
+        public, hidden = {}, []  # (namespace, name) -> where it is first defined; those in unnamed namespaces
+        for file in self.files:
+            if file.endswith(".inc"):
+                continue  # belongs to the namespace that includes it
+            for line, namespace, name, is_unnamed in definitions_in(read(os.path.join(self.src, file))):
+                key = (namespace, name)
+                if is_unnamed:
+                    hidden.append((file, line, key))
+                elif key not in public:
+                    public[key] = (file, line)
+                elif public[key][0] != file:  # one file may choose between two by #if
+                    self.report_double(file, line, key, public[key])
+        for file, line, key in hidden:
+            if key in public and public[key][0].endswith(".h"):
+                self.report_double(file, line, key, public[key])
+
+    def report_double(self, file, line, key, other):
+        namespace, name = key
+        self.report(file, line, f"{namespace}::{name} is defined in src/{other[0]}:{other[1]} too; a namespace has one "
+                                f"class of a name")
 
     def check_include(self, file, layer, include):
         self.include_count += 1
@@ -207,6 +270,15 @@ CLEAN_TREE = {
     "tensor/tensor.h": '#include "base/check.h"\n',
     "quant/q.h": '#include "tensor/tensor.h"\n',
     "format/file.h": '#include "tensor/tensor.h"\n',
+    # Names that do not meet: of other namespaces, of unnamed ones, declared only, within a class, in text and comments.
+    "base/names.h": "namespace glimmer {\nclass Stream {};\nstruct Part;\nenum class Kind : char;\n}\n",
+    "base/names.cc": "namespace glimmer {\nclass Stream;\nstruct Part { int x = 1'000; };\n"
+                     "namespace { struct Run {}; }\n// struct Stream {\n"
+                     "const char* text = R\"(struct Stream {)\" \"class Stream {\";\n}\n",
+    "base/other.cc": "namespace glimmer {\nstruct Run2 { struct Part {}; };\nnamespace { struct Run {}; }\n"
+                     "struct Part make(struct Part part) { struct Stream {}; return part; }\n"
+                     "#define STREAM class Stream { \\\n  struct Part {\ntemplate <> struct Hash<Part> {};\n}\n",
+    "base/conv.h": "namespace glimmer::convert { class Stream {}; }\nnamespace other { enum Kind { kA }; }\n",
     "text/bpe.h": '#include "base/check.h"\n// #include "engine/run.h"\n/*\n#include "engine/run.h"\n*/\n',
     "tensor/weight_layout.h": "#include <cstdint>\n",
     "kernels/table.h": '#include <cstdint>\n#include "tensor/weight_layout.h"\n',
@@ -274,6 +346,21 @@ BROKEN_TREES = [
      [("kernels/cpu/cpu_avx2.cc:2", "reaches <vector>")]),
     ("ISA file shares inline functions", {"kernels/cpu/body.inc": "#include <vector>\n"},
      [("kernels/cpu/cpu_avx2.cc:2", "reaches <vector>")]),
+    ("one name for two classes",
+     {"base/check.h": "#include <string>\nnamespace glimmer {\nclass Flow {\n};\n}\n",
+      "text/bpe.h": "namespace glimmer {\nstruct A { struct Flow {}; };\n"
+                    "template <class T>\nclass Flow final : public A {};\n}\n"},
+     [("text/bpe.h:4", "glimmer::Flow is defined in src/base/check.h:3 too")]),
+    ("one name in a header and a .cc file",
+     {"base/check.h": "namespace glimmer::text { enum class Kind : int { kA }; }\n",
+      "text/bpe.cc": "namespace glimmer {\nnamespace text {\nenum Kind { a };\n}}\n"},
+     [("text/bpe.cc:3", "glimmer::text::Kind is defined in src/base/check.h:1 too")]),
+    ("one name in two .cc files", {"base/a.cc": "namespace glimmer {\nstruct [[nodiscard]] Flags {};\n}\n",
+                                   "base/b.cc": "namespace glimmer {\n\nstruct alignas(64) Flags {\n};\n}\n"},
+     [("base/b.cc:3", "glimmer::Flags is defined in src/base/a.cc:2 too")]),
+    ("a file hides a header's name", {"base/check.h": "namespace glimmer { struct Flags {}; }\n",
+                                      "base/a.cc": "namespace glimmer {\nnamespace {\nstruct Flags {};\n}\n}\n"},
+     [("base/a.cc:3", "glimmer::Flags is defined in src/base/check.h:1 too")]),
     ("link up", {"CMakeLists.txt": CLEAN_CMAKE.replace("(tensor base)", "(tensor base text)")},
      [("CMakeLists.txt:4", "glimmer_layer(tensor) sees base text; expected base")]),
     ("link sideways by the back door",

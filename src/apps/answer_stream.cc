@@ -4,7 +4,7 @@
 
 #include "apps/terminal.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 // https://no-color.org
@@ -95,4 +95,4 @@ std::string statistics_line(const Sequence& sequence, const GenerationTimings& t
   return line;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

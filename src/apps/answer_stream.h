@@ -11,7 +11,7 @@
 #include "text/stop_matcher.h"
 #include "text/stream_decoder.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 enum class AnswerStyle {
   kAsGenerated,  // every character, tags of reasoning and tool calls among them
@@ -66,4 +66,4 @@ class AnswerStream {
 // "17 prompt tokens at 210.3 tok/s, 45 generated at 80.2 tok/s, 2.9 GB/s"
 std::string statistics_line(const Sequence& sequence, const GenerationTimings& timings);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -18,7 +18,7 @@
 #include "source/side_files.h"
 #include "source/synthetic_source.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 struct BenchFlags {
@@ -284,4 +284,4 @@ int bench_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

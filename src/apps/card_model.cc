@@ -3,7 +3,7 @@
 #include "model/expected_tensors.h"
 #include "source/synthetic_source.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 CardModel card_model(const ModelCard& card, std::optional<int64_t> layers) {
   CardModel model{.card = &card, .config = card_config(card, layers)};
@@ -30,4 +30,4 @@ CardSize size_in_type(const CardModel& model, const QuantType& type) {
   return size;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

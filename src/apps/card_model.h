@@ -10,7 +10,7 @@
 #include "model/summary.h"
 #include "quant/quant_type.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 struct CardModel {
   const ModelCard* card = nullptr;
@@ -29,4 +29,4 @@ struct CardSize {
 };
 CardSize size_in_type(const CardModel& model, const QuantType& type);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "source/side_files.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 constexpr const char* kChatHelp =
@@ -170,4 +170,4 @@ int chat_command(Arguments arguments) {
   return talk(loop);
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -7,7 +7,7 @@
 #include "apps/interrupt.h"
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 ChatSession::ChatSession(Forward& forward, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                          ChatSettings settings)
@@ -67,4 +67,4 @@ void ChatSession::save(const std::filesystem::path& path) const {
   if (!file) fail(ErrorCode::kIo, "cannot write {}: {}", path.string(), std::strerror(errno));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

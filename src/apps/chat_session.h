@@ -9,7 +9,7 @@
 #include "apps/options.h"
 #include "apps/prompt.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 struct ChatSettings {
   GenerationOptions generation;
@@ -54,4 +54,4 @@ class ChatSession {
   std::string statistics_;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

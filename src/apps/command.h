@@ -4,7 +4,7 @@
 
 #include "apps/flags.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 int run_command(Arguments arguments);
 int chat_command(Arguments arguments);
@@ -22,4 +22,4 @@ int bench_command(Arguments arguments);
 int plan_command(Arguments arguments);
 int models_command(Arguments arguments);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "format/safetensors.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 struct Divergence {
@@ -226,4 +226,4 @@ int compare_command(Arguments arguments) {
   return differs ? 1 : 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -12,7 +12,7 @@
 #include "base/quoted_name.h"
 #include "convert/convert.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 // "312 MB/s, 2:05 left"
 class Rate {
  public:
-  std::string note(const ConvertProgress& progress) {
+  std::string note(const convert::ConvertProgress& progress) {
     if (first_bytes_ < 0) first_bytes_ = static_cast<int64_t>(progress.done_bytes);
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     const double bytes = static_cast<double>(progress.done_bytes) - static_cast<double>(first_bytes_);
@@ -35,18 +35,18 @@ class Rate {
   int64_t first_bytes_ = -1;
 };
 
-Conversion::ProgressCallback progress_on(ProgressBar& bar, Rate& rate, const InterruptGuard& interrupt,
-                                         const char* when_stopped) {
-  return [&bar, &rate, &interrupt, when_stopped](const ConvertProgress& progress) {
+convert::Conversion::ProgressCallback progress_on(ProgressBar& bar, Rate& rate, const InterruptGuard& interrupt,
+                                                  const char* when_stopped) {
+  return [&bar, &rate, &interrupt, when_stopped](const convert::ConvertProgress& progress) {
     if (interrupt.interrupted()) fail(ErrorCode::kCancelled, "{}", when_stopped);
     bar.update(static_cast<int64_t>(progress.done_bytes), static_cast<int64_t>(progress.total_bytes),
                rate.note(progress));
   };
 }
 
-std::string plan_text(const Conversion& conversion, bool with_tensors) {
+std::string plan_text(const convert::Conversion& conversion, bool with_tensors) {
   std::map<std::string, std::pair<int64_t, int64_t>> by_type;  // tensors, values
-  for (const ConvertMatrix& matrix : conversion.matrices()) {
+  for (const convert::ConvertMatrix& matrix : conversion.matrices()) {
     auto& [tensors, values] = by_type[std::string(matrix.type->name)];
     ++tensors;
     values += matrix.rows() * matrix.columns();
@@ -63,7 +63,7 @@ std::string plan_text(const Conversion& conversion, bool with_tensors) {
   if (!names.empty()) text += fmt::format("with              {}\n", fmt::join(names, ", "));
   for (const std::string& note : conversion.notes()) text += fmt::format("note              {}\n", note);
   if (!with_tensors) return text;
-  for (const ConvertMatrix& matrix : conversion.matrices()) {
+  for (const convert::ConvertMatrix& matrix : conversion.matrices()) {
     text += fmt::format("{:<10} {:<18} {}\n", matrix.type->name, matrix.shape.to_string(), matrix.name);
   }
   return text;
@@ -74,7 +74,7 @@ std::string plan_text(const Conversion& conversion, bool with_tensors) {
 int convert_command(Arguments arguments) {
   std::optional<std::string> source_path;
   std::optional<std::string> destination;
-  ConvertOptions options;
+  convert::ConvertOptions options;
   std::optional<std::string> imatrix;
   std::string out_of_range = "error";
   bool dry_run = false;
@@ -89,7 +89,7 @@ int convert_command(Arguments arguments) {
       .add("--type", options.recipe.type, "TYPE",
            "Type of most matrices: f32 f16 bf16; gguf: q8_0 q6_k q5_k q4_k q3_k q2_k q4_0 ...; mlx: mlx8 mlx6 mlx5 "
            "mlx4 mlx3 mlx2; dllama: q40 q80; hf: fp8 nf4 (default: unchanged, or bf16 where the format cannot hold it)")
-      .add("--recipe", options.recipe.recipe, "NAME", recipe_help().c_str())
+      .add("--recipe", options.recipe.recipe, "NAME", convert::recipe_help().c_str())
       .add("--tensor-type", options.recipe.tensor_types, "REGEX=TYPE",
            "Type of the matrices whose name matches; may be given more than once, the last match wins")
       .add("--imatrix", imatrix, "FILE", "Importance matrix, from `glimmer imatrix`")
@@ -113,9 +113,9 @@ int convert_command(Arguments arguments) {
   if (out_of_range != "error" && out_of_range != "saturate") {
     fail(ErrorCode::kUsage, "--out-of-range: expected error or saturate, found {}", quoted_name(out_of_range));
   }
-  if (out_of_range == "saturate") options.out_of_range = OutOfRange::kSaturate;
+  if (out_of_range == "saturate") options.out_of_range = convert::OutOfRange::kSaturate;
   const Context::Options context = runtime.context_options();
-  Conversion conversion(ModelSource::open(*source_path), *destination, options);
+  convert::Conversion conversion(ModelSource::open(*source_path), *destination, options);
   if (dry_run) {
     write_output(plan_text(conversion, tensors));
     return 0;
@@ -144,4 +144,4 @@ int convert_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -10,7 +10,7 @@
 #include "apps/terminal.h"
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 struct EvalOptions {
@@ -267,4 +267,4 @@ int eval_command(Arguments arguments) {
   fail(ErrorCode::kUsage, "eval: expected perplexity or kld, found '{}' (see 'glimmer eval --help')", measure);
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

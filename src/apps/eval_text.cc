@@ -8,7 +8,7 @@
 #include "base/mapped_file.h"
 #include "source/side_files.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 constexpr int64_t kDefaultContext = 512;
@@ -77,4 +77,4 @@ std::string describe(const TextWindows& windows) {
   return text;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

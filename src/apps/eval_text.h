@@ -12,7 +12,7 @@
 #include "source/model_source.h"
 #include "text/tokenizer.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 // What can be read of a model, in whatever form it is published, before its weights.
 struct EvalModel {
@@ -50,4 +50,4 @@ std::vector<int32_t> window_head(const Tokenizer& tokenizer);
 // "12 windows of 512 tokens, 3060 tokens scored; 76 tokens at the end left out"
 std::string describe(const TextWindows& windows);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

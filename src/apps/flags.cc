@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 template <typename T>
@@ -144,4 +144,4 @@ bool Flags::parse(Arguments arguments) {
   return true;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

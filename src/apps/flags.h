@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace glimmer {
+namespace glimmer::apps {
 
 using Arguments = std::span<const char* const>;  // what follows the subcommand's name
 
@@ -49,4 +49,4 @@ class Flags {
 int64_t parse_int(const std::string& text, const std::string& what);
 double parse_double(const std::string& text, const std::string& what);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

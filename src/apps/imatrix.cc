@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "engine/importance.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 namespace fs = std::filesystem;
@@ -157,4 +157,4 @@ int imatrix_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

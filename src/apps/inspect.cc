@@ -10,7 +10,7 @@
 #include "model/summary.h"
 #include "source/side_files.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 namespace fs = std::filesystem;
@@ -265,4 +265,4 @@ int inspect_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

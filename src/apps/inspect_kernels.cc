@@ -11,7 +11,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 using kernels::KernelTable;
@@ -103,4 +103,4 @@ Json kernels_json(const std::string& backend) {
   return out;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -6,7 +6,7 @@
 #include <csignal>
 #include <cstdint>
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 std::atomic<bool> interrupt_flag{false};
@@ -50,4 +50,4 @@ const std::atomic<bool>& InterruptGuard::flag() { return interrupt_flag; }
 
 int InterruptGuard::descriptor() { return event_descriptor(); }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-namespace glimmer {
+namespace glimmer::apps {
 
 inline constexpr int kInterruptedExitStatus = 130;  // 128 + SIGINT, as shells count
 
@@ -23,4 +23,4 @@ class InterruptGuard {
   static int descriptor();
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/json_numbers.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 void map_json_lines(const std::function<Json(const Json& line)>& transform) {
   LineReader reader;
@@ -33,4 +33,4 @@ const std::string& require_string(const Json& line, const char* key) {
   return value.get_ref<const std::string&>();
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

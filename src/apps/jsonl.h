@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 // Maps each line through `transform`, in order; blank lines are skipped. An error of the line or of `transform` is
 // thrown on with the line's number in front; what came before it has been written.
@@ -17,4 +17,4 @@ const Json& require_member(const Json& line, const char* key);
 // The string member `key`. Throws kInvalid.
 const std::string& require_string(const Json& line, const char* key);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

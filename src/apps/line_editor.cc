@@ -15,7 +15,7 @@
 
 #include "apps/interrupt.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 namespace fs = std::filesystem;
@@ -136,4 +136,4 @@ LineStatus LineEditor::read(std::string& line) {
   return LineStatus::kLine;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-namespace glimmer {
+namespace glimmer::apps {
 
 enum class LineStatus { kLine, kInterrupted, kEnd };
 
@@ -29,4 +29,4 @@ class LineEditor {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

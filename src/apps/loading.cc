@@ -8,7 +8,7 @@
 #include "apps/terminal.h"
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 Model load_model(const std::filesystem::path& path, Context& context, LoadReport report,
                  const InterruptGuard* interrupt) {
@@ -42,4 +42,4 @@ Model load_model(std::shared_ptr<const ModelSource> source, Context& context, Lo
   return model;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

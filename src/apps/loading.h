@@ -9,7 +9,7 @@
 #include "ops/context.h"
 #include "source/model_source.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 enum class LoadReport { kShown, kQuiet };
 
@@ -21,4 +21,4 @@ Model load_model(std::shared_ptr<const ModelSource> source, Context& context, Lo
 Model load_model(const std::filesystem::path& path, Context& context, LoadReport report,
                  const InterruptGuard* interrupt = nullptr);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

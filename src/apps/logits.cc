@@ -12,7 +12,7 @@
 #include "model/forward.h"
 #include "source/side_files.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 struct LogitsOptions {
@@ -139,4 +139,4 @@ int logits_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -14,8 +14,9 @@
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/name_table.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 struct Command {
@@ -70,12 +71,8 @@ int dispatch(Arguments arguments) {
     write_output("glimmer " GLIMMER_VERSION "\n");
     return 0;
   }
-  for (const Command& command : kCommands) {
-    if (command.name == name) return command.run(arguments.subspan(1));
-  }
-  std::string known;
-  for (const Command& command : kCommands) known.append(known.empty() ? "" : ", ").append(command.name);
-  fail(ErrorCode::kUsage, "there is no command '{}'; the commands are {}", name, known);
+  if (const Command* command = find_named(kCommands, name, &Command::name)) return command->run(arguments.subspan(1));
+  fail(ErrorCode::kUsage, "there is no command '{}'; the commands are {}", name, list_names(kCommands, &Command::name));
 }
 
 int exit_status(ErrorCode code) {
@@ -126,10 +123,10 @@ int guarded_main(Arguments arguments) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::apps
 
 int main(int argc, char** argv) {
   // `glimmer ... | head -1` ends quietly, even where the parent process ignores SIGPIPE.
   std::signal(SIGPIPE, SIG_DFL);
-  return glimmer::guarded_main({argv + 1, argc > 0 ? static_cast<size_t>(argc - 1) : 0});
+  return glimmer::apps::guarded_main({argv + 1, argc > 0 ? static_cast<size_t>(argc - 1) : 0});
 }

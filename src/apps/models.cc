@@ -5,7 +5,7 @@
 #include "apps/command.h"
 #include "apps/terminal.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 constexpr std::array kTypes = {"bf16", "q8_0", "q4_k"};
@@ -71,4 +71,4 @@ int models_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

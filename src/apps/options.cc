@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 namespace fs = std::filesystem;
@@ -156,4 +156,4 @@ std::vector<int32_t> parse_ids(const std::string& text, const std::string& what)
   return ids;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

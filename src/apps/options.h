@@ -11,7 +11,7 @@
 #include "engine/sampling_defaults.h"
 #include "ops/context.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 // -m/--model: whatever ModelSource::open opens. Absent, it is the demo model: $GLIMMER_DEMO_MODEL, else models/demo
 // beside the tree that the binary was built in, else models/demo in the current folder.
@@ -70,4 +70,4 @@ struct LengthFlags {
 // "1,2,3" (commas, spaces or both) as token ids. Throws kUsage naming the place.
 std::vector<int32_t> parse_ids(const std::string& text, const std::string& what);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -15,7 +15,7 @@
 #include "engine/plan.h"
 #include "source/synthetic_source.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 constexpr int kCeilingSamples = 3;
@@ -188,4 +188,4 @@ int plan_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -7,7 +7,7 @@
 #include "base/mapped_file.h"
 #include "source/side_files.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 namespace fs = std::filesystem;
@@ -121,4 +121,4 @@ std::vector<int32_t> end_of_turn_ids(const GenerationConfig& config, const Token
   return {ids.begin(), ids.end()};
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -16,7 +16,7 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 // --template-arg, --no-thinking.
 struct TemplateFlags {
@@ -58,4 +58,4 @@ ChatTemplate load_chat_template(const SideFiles& files);
 std::vector<int32_t> end_of_turn_ids(const GenerationConfig& config, const Tokenizer* tokenizer,
                                      const SideFiles& files);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

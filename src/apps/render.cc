@@ -8,7 +8,7 @@
 #include "base/json_numbers.h"
 #include "base/mapped_file.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 struct RenderOptions {
@@ -63,4 +63,4 @@ int render_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

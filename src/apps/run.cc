@@ -14,7 +14,7 @@
 #include "source/side_files.h"
 #include "text/tool_turns.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 struct RunOptions {
@@ -249,4 +249,4 @@ int run_command(Arguments arguments) {
   return cancelled ? kInterruptedExitStatus : 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -17,7 +17,7 @@
 #include "serve/service.h"
 #include "source/side_files.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 namespace fs = std::filesystem;
@@ -35,7 +35,7 @@ struct EngineFlags {
 
 // Limits of one request.
 struct RequestLimitFlags {
-  ApiLimits limits;
+  serve::ApiLimits limits;
   std::string images = "note";
 
   void add(Flags& flags);
@@ -97,7 +97,7 @@ void RequestLimitFlags::resolve() {
   if (images != "note" && images != "refuse") {
     fail(ErrorCode::kUsage, "--images is '{}', but must be note or refuse", images);
   }
-  limits.media = images == "note" ? MediaPolicy::kNote : MediaPolicy::kRefuse;
+  limits.media = images == "note" ? serve::MediaPolicy::kNote : serve::MediaPolicy::kRefuse;
 }
 
 int64_t bytes_of(double gigabytes, const char* flag) {
@@ -162,12 +162,12 @@ std::string model_name(const ServeOptions& options, const ModelSource& source, c
 }
 
 // Everything about the model except its weights, so that errors show before those are loaded.
-ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& source) {
+serve::ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& source) {
   const SideFiles files = side_files_of(source);
   const ModelConfig config = read_config(files);
   std::optional<Tokenizer> found = find_tokenizer(files);
   require_tokenizer(found, files.model);
-  ServedModel::Parts parts{.id = model_name(options, source, config), .tokenizer = std::move(*found)};
+  serve::ServedModel::Parts parts{.id = model_name(options, source, config), .tokenizer = std::move(*found)};
   const GenerationConfig generation = read_generation_config(files, config);
   parts.sampling = sampling_defaults(generation, config, source.path().string());
   if (!options.quiet) tell("glimmer: default sampling: {}\n", parts.sampling.describe());
@@ -187,7 +187,7 @@ ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& s
 // Stops engine and network in the right order, also after an exception.
 struct Ending {
   Engine& engine;
-  HttpServer& http;
+  serve::HttpServer& http;
   ~Ending() {
     engine.stop();
     http.stop();
@@ -204,16 +204,16 @@ int serve_command(Arguments arguments) {
   options.serve.resolve();
   options.limits.resolve();
   ignore_broken_pipes();
-  RequestLog log(log_format_by_name(options.serve.log_format));
+  serve::RequestLog log(serve::log_format_by_name(options.serve.log_format));
 
   // Errors are found before the weights are loaded. The port is opened first, so that /health answers, and a second
   // server does not load its model in vain.
   const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
-  ServedModel::Parts parts = model_parts(options, *source);
+  serve::ServedModel::Parts parts = model_parts(options, *source);
   const Precision precision = options.runtime.context_options().precision;
   const EngineOptions engine_options = options.engine.resolve(*source, precision);
-  Site site(options.serve.site_options(), routes(), log);
-  HttpServer http(options.serve.http, site);
+  serve::Site site(options.serve.site_options(), serve::routes(), log);
+  serve::HttpServer http(options.serve.http, site);
   site.watch(http);
 
   Context context(options.runtime.context_options());
@@ -223,14 +223,14 @@ int serve_command(Arguments arguments) {
   const ShutdownSignals signals;
   Engine engine(model, context, engine_options);
   parts.max_context_tokens = engine.max_context_tokens();
-  const ServedModel served(std::move(parts));
-  Background background;
-  Service service{.engine = engine,
-                  .model = served,
-                  .limits = options.limits.limits,
-                  .log_prompts = options.log_prompts,
-                  .separate_keys = options.separate_keys,
-                  .background = &background};
+  const serve::ServedModel served(std::move(parts));
+  serve::Background background;
+  serve::Service service{.engine = engine,
+                         .model = served,
+                         .limits = options.limits.limits,
+                         .log_prompts = options.log_prompts,
+                         .separate_keys = options.separate_keys,
+                         .background = &background};
   const Ending ending{engine, http};
   site.open(service);
   announce(fmt::format("listening on {}\n", http.url()));
@@ -243,4 +243,4 @@ int serve_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

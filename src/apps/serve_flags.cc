@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "serve/auth.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 void ServeFlags::add(Flags& flags) {
   flags.group("Network")
@@ -44,9 +44,9 @@ void ServeFlags::add(Flags& flags) {
 void ServeFlags::resolve() {
   if (const char* key = std::getenv("GLIMMER_API_KEY"); key != nullptr && *key != '\0') api_keys.emplace_back(key);
   if (api_key_file) {
-    for (std::string& key : read_key_file(*api_key_file)) api_keys.push_back(std::move(key));
+    for (std::string& key : serve::read_key_file(*api_key_file)) api_keys.push_back(std::move(key));
   }
-  if (api_keys.empty() && !insecure && !is_loopback_host(http.host)) {
+  if (api_keys.empty() && !insecure && !serve::is_loopback_host(http.host)) {
     fail(ErrorCode::kUsage,
          "--host {} is reachable from other machines: give an API key (--api-key-file, --api-key, $GLIMMER_API_KEY), "
          "or --insecure to disable authentication",
@@ -54,7 +54,7 @@ void ServeFlags::resolve() {
   }
   if (tls_certificate.has_value() != tls_key.has_value())
     fail(ErrorCode::kUsage, "--tls-cert and --tls-key go together");
-  if (tls_certificate) http.tls = TlsFiles{*tls_certificate, *tls_key};
+  if (tls_certificate) http.tls = serve::TlsFiles{*tls_certificate, *tls_key};
   http.limits.read_timeout_s = read_timeout_s.value_or(http.limits.read_timeout_s);
   http.limits.idle_timeout_s = idle_timeout_s.value_or(http.limits.idle_timeout_s);
   http.limits.write_timeout_s = write_timeout_s.value_or(http.limits.write_timeout_s);
@@ -65,9 +65,9 @@ void ServeFlags::resolve() {
   }
 }
 
-SiteOptions ServeFlags::site_options() const {
+serve::SiteOptions ServeFlags::site_options() const {
   const bool checks_host = api_keys.empty() && !insecure;
   return {.api_keys = api_keys, .cors_origins = cors_origins, .local_host = checks_host ? http.host : ""};
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

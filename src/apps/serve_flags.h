@@ -11,10 +11,10 @@
 #include "serve/request_log.h"
 #include "serve/site.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 struct ServeFlags {
-  HttpServerOptions http;
+  serve::HttpServerOptions http;
   std::vector<std::string> api_keys;
   std::optional<std::string> api_key_file;
   bool insecure = false;
@@ -33,7 +33,7 @@ struct ServeFlags {
   // Fills in what the flags leave to others: $GLIMMER_API_KEY, the key file, TLS, times. Throws kUsage, and refuses an
   // address that others reach when there is neither an API key nor --insecure.
   void resolve();
-  SiteOptions site_options() const;
+  serve::SiteOptions site_options() const;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

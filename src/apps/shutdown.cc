@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 constexpr auto kLastAnswers = std::chrono::seconds(2);  // for those that say that they were cut short
@@ -89,4 +89,4 @@ void serve_until_signal(const Serving& serving) {
   serving.log.event("ended", {{"cut_short", cut_short}});
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -7,7 +7,7 @@
 #include "serve/request_log.h"
 #include "serve/site.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 // From here on a broken pipe is a write error, not a signal.
 void ignore_broken_pipes();
@@ -27,9 +27,9 @@ class ShutdownSignals {
 void announce(std::string_view line);
 
 struct Serving {
-  HttpServer& http;
-  Site& site;
-  RequestLog& log;
+  serve::HttpServer& http;
+  serve::Site& site;
+  serve::RequestLog& log;
   double drain_timeout_s;
   std::function<void()> refuse_work;  // called when the signal comes
   std::function<void()> end_work;  // called when all is answered, or the time is over: nothing may be posted after it
@@ -38,4 +38,4 @@ struct Serving {
 // Waits for the signal; then accepts no more, lets what is under way finish, and stops.
 void serve_until_signal(const Serving& serving);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 constexpr size_t kBlockBytes = size_t{1} << 16;
@@ -148,4 +148,4 @@ void ProgressBar::update(int64_t done, int64_t total, std::string_view note) {
 std::string human_count(int64_t count) { return human(count, {"", " K", " M", " B", " T"}); }
 std::string human_bytes(int64_t bytes) { return human(bytes, {" B", " kB", " MB", " GB", " TB"}); }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

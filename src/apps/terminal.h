@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/printable_text.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 // A text as tell() shows it; anything else as it is.
 template <typename T>
@@ -90,4 +90,4 @@ class ProgressBar {
 std::string human_count(int64_t count);
 std::string human_bytes(int64_t bytes);
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "text/tokenizer.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 namespace {
 
 std::string ids_text(const std::vector<int32_t>& ids) { return fmt::format("{}", fmt::join(ids, ",")); }
@@ -105,4 +105,4 @@ int detokenize_command(Arguments arguments) {
   return 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

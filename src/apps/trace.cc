@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "format/safetensors.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 void Trace::record(std::string_view name, ConstTensorView value) {
   const auto* begin = static_cast<const std::byte*>(value.data);
@@ -34,4 +34,4 @@ void Trace::write(const std::filesystem::path& path) const {
   write_safetensors(path, tensors, {{kTraceOrderKey, dump_json(order)}});
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

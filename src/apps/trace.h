@@ -7,7 +7,7 @@
 
 #include "tensor/tap.h"
 
-namespace glimmer {
+namespace glimmer::apps {
 
 // The metadata key under which a trace keeps its names in order of execution, as a JSON list: the format itself orders
 // tensors by type and name.
@@ -30,4 +30,4 @@ class Trace : public Tap {
   std::vector<Entry> entries_;  // in order of execution
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::apps

@@ -7,12 +7,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/name_table.h"
 #include "convert/output_files.h"
 #include "convert/replaceable.h"
 #include "convert/source_hash.h"
 #include "source/side_files.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -59,11 +60,10 @@ const Target& target_for(const fs::path& destination, const std::string& format)
     if (!target->is_folder && target->extension == extension) return *target;
   }
   if (!extension.empty() && extension.size() <= 6 && !fs::is_directory(destination)) {
-    std::string known;
-    for (const Target* target : all_targets()) known.append(known.empty() ? "" : ", ").append(target->format);
     // A name such as GLM-4.7 is a folder; one that looks like a file's is not guessed at.
     if (std::all_of(extension.begin() + 1, extension.end(), [](char c) { return std::isalpha(c) != 0; })) {
-      fail(ErrorCode::kUsage, "{}: which format is {}? Give --format: {}", destination.string(), extension, known);
+      fail(ErrorCode::kUsage, "{}: which format is {}? Give --format: {}", destination.string(), extension,
+           list_names(all_targets(), &Target::format));
     }
   }
   return require_target("hf");
@@ -394,4 +394,4 @@ void Conversion::find_rows_as_read() {
   }
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

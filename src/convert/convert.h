@@ -13,7 +13,7 @@
 #include "convert/target.h"
 #include "source/importance.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 struct ConvertOptions {
   std::string format;  // "": told by the destination's extension; a folder is "hf"
@@ -91,4 +91,4 @@ class Conversion {
   std::optional<Importance> importance_;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

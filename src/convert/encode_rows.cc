@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 constexpr float kLargestFloat = std::numeric_limits<float>::max();
@@ -301,4 +301,4 @@ int64_t find_implausible(const ConvertMatrix& matrix, std::span<const float> sou
   return -1;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

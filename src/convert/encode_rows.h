@@ -8,7 +8,7 @@
 
 #include "convert/target.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 // What becomes of a finite value beyond what its type can hold (and of an infinite one where values are quantised;
 // floats keep it).
@@ -63,4 +63,4 @@ class RowEncoder {
 // further from it than the largest value of its group allows. Returns the index of the first that is not, or -1.
 int64_t find_implausible(const ConvertMatrix& matrix, std::span<const float> source, std::span<const float> written);
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -209,4 +209,4 @@ void Journal::remove() {
   close();
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

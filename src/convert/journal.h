@@ -17,7 +17,7 @@
 #include <string_view>
 #include <vector>
 
-namespace glimmer {
+namespace glimmer::convert {
 
 struct JournalFile {
   std::string name;  // as OutputFiles calls it; "" for a single file
@@ -60,4 +60,4 @@ class Journal {
   int fd_ = -1;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

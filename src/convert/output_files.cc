@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "convert/replaceable.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -449,4 +449,4 @@ void OutputFiles::open_finished() {
   }
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

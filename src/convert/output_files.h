@@ -17,7 +17,7 @@
 #include "convert/journal.h"
 #include "convert/target.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 class OutputFiles {
  public:
@@ -88,4 +88,4 @@ class OutputFiles {
   bool finished_ = false;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -1,15 +1,17 @@
 #include "convert/recipe.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <regex>
 
 #include "base/error.h"
+#include "base/name_table.h"
 #include "base/quoted_name.h"
 #include "model/summary.h"
 #include "quant/fitting.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 constexpr std::string_view kKvB = ".self_attn.kv_b_proj.weight";
@@ -101,11 +103,18 @@ const QuantType& float_type(const Target& target) { return require_quant_type(ho
 
 enum class Recipe { kBalanced, kUniform, kExperts };
 
+struct NamedRecipe {
+  std::string_view name;
+  Recipe recipe;
+};
+constexpr std::array<NamedRecipe, 3> kRecipes = {
+    {{"balanced", Recipe::kBalanced}, {"uniform", Recipe::kUniform}, {"experts", Recipe::kExperts}}};
+
 Recipe parse_recipe(std::string_view name) {
-  if (name.empty() || name == "balanced") return Recipe::kBalanced;
-  if (name == "uniform") return Recipe::kUniform;
-  if (name == "experts") return Recipe::kExperts;
-  fail(ErrorCode::kUsage, "--recipe: unknown recipe {}; known: balanced, uniform, experts", quoted_name(name));
+  if (name.empty()) return Recipe::kBalanced;
+  if (const NamedRecipe* found = find_named(kRecipes, name, &NamedRecipe::name)) return found->recipe;
+  fail(ErrorCode::kUsage, "--recipe: unknown recipe {}; known: {}", quoted_name(name),
+       list_names(kRecipes, &NamedRecipe::name));
 }
 
 TensorRole role_in_any_layer(const ConvertMatrix& matrix) {
@@ -254,4 +263,4 @@ void choose_types(const ModelConfig& config, const Target& target, const RecipeO
   for (const auto& [what, count] : replaced) notes.push_back(fmt::format("{} tensors become {}", count, what));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

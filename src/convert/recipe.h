@@ -6,7 +6,7 @@
 
 #include "convert/target.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 // The matrices of a model as the target wants them, none with a type yet: kv_b_proj whole or in its halves, empty
 // tensors left out. `notes` gets what is left out otherwise (integer tensors, say). Throws kUnsupported on a tensor of
@@ -37,4 +37,4 @@ void choose_types(const ModelConfig& config, const Target& target, const RecipeO
 // Whether a tensor is never quantised.
 bool is_never_quantized(const ConvertMatrix& matrix);
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

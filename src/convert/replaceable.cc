@@ -16,7 +16,7 @@
 #include "base/mapped_file.h"
 #include "base/quoted_name.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -254,4 +254,4 @@ void ReadFiles::check_not_among(const fs::path& path) const {
   }
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace glimmer {
+namespace glimmer::convert {
 
 inline constexpr std::string_view kConvertMarker = ".glimmer-convert";
 
@@ -53,4 +53,4 @@ class ReadFiles {
   std::vector<Known> above_;    // every folder in which one of them lies
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "format/safetensors_layout.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 // A tensor of the file, and whose part it is.
@@ -126,4 +126,4 @@ std::string_view torch_dtype_name(const QuantType& type) {
   return type.name == "f16" ? "float16" : "bfloat16";
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -3,7 +3,7 @@
 
 #include "convert/target.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 // Matrices that are one tensor on disk: one, or a stack of equals.
 struct SafetensorsUnit {
@@ -31,4 +31,4 @@ Json config_without_quantization(const Json& config);
 // "bfloat16", "float16", "float32": for config.json's dtype.
 std::string_view torch_dtype_name(const QuantType& type);
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -10,7 +10,7 @@
 
 #include "base/mapped_file.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 std::string hex(XXH128_hash_t hash) { return fmt::format("{:016x}{:016x}", hash.high64, hash.low64); }
@@ -57,4 +57,4 @@ std::string file_hash(const std::filesystem::path& path) {
   return hex(hash);
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -7,7 +7,7 @@
 
 #include "convert/target.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 // 32 hex digits of all stored bytes that a matrix is made of. Reads them.
 std::string source_hash(const ConvertMatrix& matrix);
@@ -15,4 +15,4 @@ std::string source_hash(const ConvertMatrix& matrix);
 std::string text_hash(std::string_view text);
 std::string file_hash(const std::filesystem::path& path);  // throws kNotFound, kIo
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

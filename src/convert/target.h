@@ -17,7 +17,7 @@
 #include "quant/quant_type.h"
 #include "source/model_source.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 // Rows of a stored matrix; transposed, its columns become the rows.
 struct ConvertPiece {
@@ -93,4 +93,4 @@ struct Target {
 std::span<const Target* const> all_targets();
 const Target& require_target(std::string_view format);  // throws kUsage, listing the known
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

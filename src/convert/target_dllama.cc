@@ -17,7 +17,7 @@
 #include "model/generation_config.h"
 #include "source/dllama_tokenizer_json.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 // q4_0 and q8_0 are the same bytes as q40 and q80, rounded as ggml does.
@@ -420,4 +420,4 @@ extern const Target kDllamaTarget = {.format = "dllama",
                                      .vector_type = vector_type,
                                      .plan = plan};
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -20,7 +20,7 @@
 #include "source/gguf_source.h"
 #include "source/gguf_tokenizer.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 constexpr std::string_view kLmHead = "lm_head.weight";
@@ -290,4 +290,4 @@ extern const Target kGgufTarget = {
     .plan = plan,
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -6,7 +6,7 @@
 #include "convert/safetensors_folder.h"
 #include "convert/targets.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 bool is_float(const QuantType& type) { return type.name == "f32" || type.name == "f16" || type.name == "bf16"; }
@@ -81,4 +81,4 @@ extern const Target kHfTarget = {.format = "hf",
                                  .vector_type = vector_type,
                                  .plan = plan};
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -9,7 +9,7 @@
 #include "convert/safetensors_folder.h"
 #include "convert/targets.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 constexpr std::string_view kWeight = ".weight";
@@ -169,4 +169,4 @@ extern const Target kMlxTarget = {.format = "mlx",
                                   .vector_type = vector_type,
                                   .plan = plan};
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -5,9 +5,10 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/name_table.h"
 #include "base/quoted_name.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 constexpr std::array kTargets = {
@@ -22,12 +23,8 @@ constexpr std::array kTargets = {
 std::span<const Target* const> all_targets() { return kTargets; }
 
 const Target& require_target(std::string_view format) {
-  std::string known;
-  for (const Target* target : kTargets) {
-    if (target->format == format) return *target;
-    known.append(known.empty() ? "" : ", ").append(target->format);
-  }
-  fail(ErrorCode::kUsage, "unknown format {}; known: {}", quoted_name(format), known);
+  if (const auto found = find_named(kTargets, format, &Target::format)) return **found;
+  fail(ErrorCode::kUsage, "unknown format {}; known: {}", quoted_name(format), list_names(kTargets, &Target::format));
 }
 
 void permute_rows(ConvertMatrix& matrix, const std::vector<int32_t>& rows) {
@@ -42,4 +39,4 @@ void permute_rows(ConvertMatrix& matrix, const std::vector<int32_t>& rows) {
   data.first_row = 0;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

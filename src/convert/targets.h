@@ -3,11 +3,11 @@
 
 #include "convert/target.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 
 extern const Target kGgufTarget;    // target_gguf.cc
 extern const Target kHfTarget;      // target_hf.cc
 extern const Target kMlxTarget;     // target_mlx.cc
 extern const Target kDllamaTarget;  // target_dllama.cc
 
-}  // namespace glimmer
+}  // namespace glimmer::convert

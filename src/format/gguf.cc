@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/name_table.h"
 #include "base/utf8.h"
 
 namespace glimmer {
@@ -90,11 +91,7 @@ constexpr std::array<GgmlType, 42> kGgmlTypes = {{
 }};
 
 std::string known_ggml_types() {
-  std::string names;
-  for (const GgmlType& row : kGgmlTypes) {
-    if (row.dtype) names.append(names.empty() ? "" : ", ").append(row.name);
-  }
-  return names;
+  return list_names(kGgmlTypes, [](const GgmlType& row) { return row.dtype ? row.name : ""; });
 }
 
 size_t element_bytes(GgufType type) { return kTypes[static_cast<size_t>(type)].size_bytes; }

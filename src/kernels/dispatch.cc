@@ -8,6 +8,7 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "base/name_table.h"
 #include "kernels/cpu/supported.h"
 #include "kernels/tables.h"
 
@@ -57,18 +58,16 @@ const KernelTable& best_table() {
 }
 
 const KernelTable& table_by_name(std::string_view name) {
-  std::string known;
-  for (const KernelTable* table : kTables) {
-    if (table->name == name) {
-      if (!table->supported()) {
-        fail(ErrorCode::kUnsupported, "backend '{}' needs {}; this processor is {}", name, table->requires_cpu,
-             cpu_features().model_name);
-      }
-      return *table;
-    }
-    known.append(known.empty() ? "" : ", ").append(table->name);
+  const auto found = find_named(kTables, name, &KernelTable::name);
+  if (found == nullptr) {
+    fail(ErrorCode::kUsage, "unknown backend '{}'; known: {}", name, list_names(kTables, &KernelTable::name));
   }
-  fail(ErrorCode::kUsage, "unknown backend '{}'; known: {}", name, known);
+  const KernelTable& table = **found;
+  if (!table.supported()) {
+    fail(ErrorCode::kUnsupported, "backend '{}' needs {}; this processor is {}", name, table.requires_cpu,
+         cpu_features().model_name);
+  }
+  return table;
 }
 
 }  // namespace glimmer::kernels

@@ -32,7 +32,7 @@ inline constexpr int64_t kInt8Pad = 64;  // kInt8 rows are padded to a multiple 
 //   kBF16  Kp values, zeros from K on
 //   kInt8  K codes, zeros up to a multiple of 64, then for each block a scale (f32), then for each a sum of codes (i32)
 //   kInt8Groups  Kp codes (zeros from K on), then Kp / 128 scales (f32), then Kp / 16 sums of codes (f32)
-struct Activations {
+struct EncodedRows {
   ActivationType type = ActivationType::kF32;
   const std::byte* data = nullptr;  // aligned to 64 bytes but for kF32
   int64_t row_bytes = 0;
@@ -77,7 +77,7 @@ inline constexpr int64_t kRowsReadAtOnce = 16;
 //          part. All tables agree to the bit.
 // The bias is added to the total at the end.
 struct Linear {
-  Activations x;  // [T, K]
+  EncodedRows x;  // [T, K]
   WeightMatrix w;
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [T, N], rows y_stride apart

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "model/activations.h"
 #include "model/family.h"
 #include "model/layers/decoder_layer.h"
+#include "model/pass_memory.h"
 #include "model/rope_frequencies.h"
 #include "ops/elementwise.h"
 
@@ -34,7 +34,7 @@ Forward::Forward(const Model& model, Context& context, int64_t chunk_tokens)
       context_(context),
       chunk_tokens_(chunk_tokens),
       inv_freq_(rope_frequencies(model.config().rope_parameters)),
-      activations_(std::make_unique<Activations>(model.config(), chunk_tokens)) {}
+      memory_(std::make_unique<PassMemory>(model.config(), chunk_tokens)) {}
 
 Forward::~Forward() = default;
 
@@ -46,9 +46,9 @@ ConstTensorView Forward::run(std::span<const int32_t> tokens, KvCache& kv, Logit
 ConstTensorView Forward::run(std::span<const SequenceTokens> batch, LogitsFor logits_for) {
   const ModelConfig& config = model_.config();
   const Weights& weights = model_.weights();
-  Activations& a = *activations_;
+  PassMemory& a = *memory_;
   const int64_t count = begin(batch);
-  const TensorView hidden = Activations::rows(a.hidden, count);
+  const TensorView hidden = PassMemory::rows(a.hidden, count);
   const RopeParameters& rope = config.rope_parameters;
   for (size_t i = 0; i < batch.size(); ++i) {
     const AttentionSequence& s = sequences_[i];
@@ -102,8 +102,8 @@ ConstTensorView Forward::logits(LogitsFor logits_for) {
   if (logits_for == LogitsFor::kAllTokens) {
     return logits_of_tokens(0, sequences_.back().first_row + sequences_.back().tokens);
   }
-  Activations& a = *activations_;
-  const TensorView hidden = Activations::rows(a.attn_out, static_cast<int64_t>(sequences_.size()));
+  PassMemory& a = *memory_;
+  const TensorView hidden = PassMemory::rows(a.attn_out, static_cast<int64_t>(sequences_.size()));
   std::vector<int64_t> last;
   for (const AttentionSequence& s : sequences_) last.push_back(s.first_row + s.tokens - 1);
   gather_rows(context_, a.hidden.view(), last, hidden);
@@ -115,19 +115,18 @@ ConstTensorView Forward::logits_of_tokens(int64_t first, int64_t count) {
   GLIMMER_CHECK(first >= 0 && count >= 1 && first + count <= tokens, "rows {} to {} of {}", first, first + count,
                 tokens);
   const int64_t hidden_size = model_.config().hidden_size;
-  return logits_of(
-      TensorView{activations_->hidden.as<float>() + first * hidden_size, DType::kF32, {count, hidden_size}});
+  return logits_of(TensorView{memory_->hidden.as<float>() + first * hidden_size, DType::kF32, {count, hidden_size}});
 }
 
 ConstTensorView Forward::logits_of(TensorView hidden) {
   const ModelConfig& config = model_.config();
-  Activations& a = *activations_;
+  PassMemory& a = *memory_;
   const int64_t rows = hidden.shape[0];
   if (a.logits.shape().rank() == 0 || a.logits.shape()[0] < rows) {
     a.logits = Tensor(DType::kF32, {rows, config.vocab_size});
   }
-  const TensorView normed = Activations::rows(a.normed, rows);
-  const TensorView out = Activations::rows(a.logits, rows);
+  const TensorView normed = PassMemory::rows(a.normed, rows);
+  const TensorView out = PassMemory::rows(a.logits, rows);
   rms_norm(context_, hidden, model_.weights().norm, config.rms_norm_eps, normed);
   context_.record("norm", normed);
   linear(context_, model_.weights().lm_head, normed, out);

@@ -11,7 +11,7 @@
 
 namespace glimmer {
 
-struct Activations;
+struct PassMemory;
 
 // For the last token of each sequence, or for all tokens.
 enum class LogitsFor { kLastToken, kAllTokens, kNone };
@@ -61,7 +61,7 @@ class Forward {
   Context& context_;
   int64_t chunk_tokens_;
   std::vector<float> inv_freq_;
-  std::unique_ptr<Activations> activations_;
+  std::unique_ptr<PassMemory> memory_;
   std::vector<AttentionSequence> sequences_;  // of the batch that runs, or ran last
 };
 

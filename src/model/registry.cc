@@ -2,6 +2,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/name_table.h"
 #include "base/quoted_name.h"
 #include "model/families/families.h"
 
@@ -17,13 +18,9 @@ constexpr std::array<const Family*, 7> kFamilies = {
 std::span<const Family* const> all_families() { return kFamilies; }
 
 const Family& family_of(std::string_view model_type, std::string_view source) {
-  std::string known;
-  for (const Family* family : kFamilies) {
-    if (family->model_type == model_type) return *family;
-    known.append(known.empty() ? "" : ", ").append(family->model_type);
-  }
+  if (const auto found = find_named(kFamilies, model_type, &Family::model_type)) return **found;
   fail(ErrorCode::kUnsupported, "{}: model_type {} is not supported; known: {}", source, quoted_name(model_type),
-       known);
+       list_names(kFamilies, &Family::model_type));
 }
 
 }  // namespace glimmer

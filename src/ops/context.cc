@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/name_table.h"
 
 namespace glimmer {
 namespace {
@@ -26,23 +27,16 @@ std::string_view kv_type_name(KvType type) {
 }
 
 KvType kv_type_by_name(std::string_view name) {
-  std::string names;
-  for (const NamedKvType& known : kKvTypes) {
-    if (known.name == name) return known.type;
-    names.append(names.empty() ? "" : ", ").append(known.name);
-  }
-  fail(ErrorCode::kUsage, "there is no type '{}' of keys and values; known: {}", name, names);
+  if (const NamedKvType* found = find_named(kKvTypes, name, &NamedKvType::name)) return found->type;
+  fail(ErrorCode::kUsage, "there is no type '{}' of keys and values; known: {}", name,
+       list_names(kKvTypes, &NamedKvType::name));
 }
 
 std::string_view precision_name(Precision precision) { return precision == Precision::kFast ? "fast" : "exact"; }
 
 Precision precision_by_name(std::string_view name) {
-  std::string known;
-  for (const Precision precision : kPrecisions) {
-    if (precision_name(precision) == name) return precision;
-    known.append(known.empty() ? "" : ", ").append(precision_name(precision));
-  }
-  fail(ErrorCode::kUsage, "there is no precision '{}'; known: {}", name, known);
+  if (const Precision* found = find_named(kPrecisions, name, precision_name)) return *found;
+  fail(ErrorCode::kUsage, "there is no precision '{}'; known: {}", name, list_names(kPrecisions, precision_name));
 }
 
 Context::Context(const Options& options)

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/name_table.h"
 #include "base/quoted_name.h"
 #include "quant/types.h"
 
@@ -28,6 +29,8 @@ const std::array kRows = {
     Row{&kNvfp4Type, std::nullopt},    Row{&kMlxMxfp4Type, std::nullopt},
 };
 
+std::string_view name_of(const Row& row) { return row.type->name; }
+
 }  // namespace
 
 std::span<const QuantType* const> all_quant_types() {
@@ -40,17 +43,13 @@ std::span<const QuantType* const> all_quant_types() {
 }
 
 const QuantType* find_quant_type(std::string_view name) {
-  for (const Row& row : kRows) {
-    if (row.type->name == name) return row.type;
-  }
-  return nullptr;
+  const Row* found = find_named(kRows, name, name_of);
+  return found == nullptr ? nullptr : found->type;
 }
 
 const QuantType& require_quant_type(std::string_view name) {
   if (const QuantType* type = find_quant_type(name); type != nullptr) return *type;
-  std::string known;
-  for (const Row& row : kRows) known.append(known.empty() ? "" : ", ").append(row.type->name);
-  fail(ErrorCode::kUsage, "unknown type {}; known: {}", quoted_name(name), known);
+  fail(ErrorCode::kUsage, "unknown type {}; known: {}", quoted_name(name), list_names(kRows, name_of));
 }
 
 const QuantType* quant_type_of(DType dtype) {

@@ -2,7 +2,7 @@
 
 #include "base/utf8.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void Answer::add(const AnswerDelta& delta) {
   switch (delta.kind) {
@@ -48,4 +48,4 @@ std::vector<TokenRecord> Answer::logprobs() const {
 
 std::string token_text(const TokenChoice& token) { return to_valid_utf8(token.bytes); }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

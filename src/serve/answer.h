@@ -12,7 +12,7 @@
 #include "serve/api_error.h"
 #include "text/output_delta.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // A token of the answer's text, where logprobs are asked for.
 struct TokenChoice {
@@ -77,9 +77,9 @@ struct Answer {
 
 // Writes the events of a streamed answer; each function appends to `out`. The deltas of an answer, joined, equal the
 // object that the API returns without streaming.
-class AnswerStream {
+class EventWriter {
  public:
-  virtual ~AnswerStream() = default;
+  virtual ~EventWriter() = default;
   virtual void begin(const AnswerUsage& usage, std::string& out) = 0;  // of the prompt only
   virtual void delta(int64_t index, const AnswerDelta& delta, std::string& out) = 0;
   virtual void finish(int64_t index, const AnswerFinish& finish, std::string& out) = 0;
@@ -91,8 +91,8 @@ class AnswerStream {
 struct AnswerFormat {
   ErrorShape errors = ErrorShape::kOpenAi;
   std::string_view call_id_prefix = "call_";
-  std::string heartbeat;                 // of streams
-  std::unique_ptr<AnswerStream> stream;  // of a job that streams
+  std::string heartbeat;                // of streams
+  std::unique_ptr<EventWriter> stream;  // of a job that streams
   std::function<Json(const std::vector<Answer>& answers, const AnswerUsage& usage)> object;
   bool reads_output = true;  // false: the model's text as it is, thinking, calls and all
 };
@@ -100,4 +100,4 @@ struct AnswerFormat {
 // Token text as JSON may hold it: an incomplete character becomes U+FFFD.
 std::string token_text(const TokenChoice& token);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

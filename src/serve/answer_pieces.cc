@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 #include "text/argument_value.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kWholeBytes = 64 << 10;  // up to here the answer is sent whole, with a Content-Length
@@ -76,4 +76,4 @@ NextPiece string_pieces(std::shared_ptr<const std::string> text) {
   };
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

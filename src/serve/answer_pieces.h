@@ -10,7 +10,7 @@
 
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // Appends the next piece, some KiB of it; false when there is nothing behind that.
 using NextPiece = std::function<bool(std::string& out)>;
@@ -27,4 +27,4 @@ NextPiece json_piece(std::string text);
 // The text as a JSON string without its quotes; ill-formed UTF-8 becomes U+FFFD.
 NextPiece string_pieces(std::shared_ptr<const std::string> text);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kMaxRemarks = 64;
@@ -103,4 +103,4 @@ void AnswerReader::emit_content(const std::string& text) {
   emit_(std::move(out));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -17,7 +17,7 @@
 #include "text/stop_matcher.h"
 #include "text/stream_decoder.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 class AnswerReader {
  public:
@@ -65,4 +65,4 @@ class AnswerReader {
   std::optional<AnswerFinish> finish_;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -8,7 +8,7 @@
 #include "serve/service.h"
 #include "serve/sse.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 // Clients send a thinking block back with its signature, and drop one without. This constant is never checked.
@@ -48,7 +48,7 @@ Json message_head(const AnswerIdentity& identity) {
           {"content", Json::array()}, {"stop_reason", nullptr}, {"stop_sequence", nullptr}};
 }
 
-class MessageStream : public AnswerStream {
+class MessageStream : public EventWriter {
  public:
   MessageStream(AnswerIdentity identity, const MessageFormatOptions& options)
       : identity_(std::move(identity)), options_(options) {}
@@ -181,7 +181,7 @@ ReadRequest read_request(const Service& service, const std::string& text) {
 
 const std::string_view kAnthropicPing = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
 
-std::unique_ptr<AnswerStream> message_stream(const AnswerIdentity& identity, const MessageFormatOptions& options) {
+std::unique_ptr<EventWriter> message_stream(const AnswerIdentity& identity, const MessageFormatOptions& options) {
   return std::make_unique<MessageStream>(identity, options);
 }
 
@@ -231,4 +231,4 @@ Json message_response_schema() {
 
 Json count_tokens_response_schema() { return answer_schema({{"input_tokens", "integer"}}); }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -5,7 +5,7 @@
 #include "serve/exchange.h"
 #include "serve/openai_format.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void anthropic_messages(Service& service, std::shared_ptr<Exchange> exchange);
 void anthropic_count_tokens(Service& service, std::shared_ptr<Exchange> exchange);
@@ -13,7 +13,7 @@ void anthropic_count_tokens(Service& service, std::shared_ptr<Exchange> exchange
 struct MessageFormatOptions {
   bool omit_thinking = false;
 };
-std::unique_ptr<AnswerStream> message_stream(const AnswerIdentity& identity, const MessageFormatOptions& options);
+std::unique_ptr<EventWriter> message_stream(const AnswerIdentity& identity, const MessageFormatOptions& options);
 Json message_object(const AnswerIdentity& identity, const MessageFormatOptions& options, const Answer& answer,
                     const AnswerUsage& usage);
 
@@ -24,4 +24,4 @@ Json message_response_schema();
 Json count_tokens_request_schema();
 Json count_tokens_response_schema();
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "engine/engine.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 ApiError out_of_memory() {
@@ -94,4 +94,4 @@ void respond_error(Exchange& exchange, ErrorShape shape, const ApiError& error) 
   exchange.respond(error.status, "application/json", error_body(shape, error, exchange.id()), std::move(headers));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

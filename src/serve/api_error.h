@@ -9,7 +9,7 @@
 
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 enum class ErrorShape {
   kOpenAi,     // {"error": {"message", "type", "param", "code"}}
@@ -37,4 +37,4 @@ std::string error_body(ErrorShape shape, const ApiError& error, std::string_view
 // Answers with the error and records it for the log. If a stream has begun, only records it.
 void respond_error(Exchange& exchange, ErrorShape shape, const ApiError& error);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

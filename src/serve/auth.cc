@@ -7,7 +7,7 @@
 #include "base/mapped_file.h"
 #include "serve/http_text.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kMinKeyBytes = 8;
@@ -89,4 +89,4 @@ std::vector<std::string> read_key_file(const std::filesystem::path& path) {
   return keys;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -10,7 +10,7 @@
 
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 class ApiKeys {
  public:
@@ -39,4 +39,4 @@ class ApiKeys {
 // there is no key in it.
 std::vector<std::string> read_key_file(const std::filesystem::path& path);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "serve/service.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kSmallBody = 16 << 10;   // about 3 ms of work, which an I/O thread may do itself
@@ -157,4 +157,4 @@ void run_in_background(Service& service, const std::shared_ptr<Exchange>& exchan
        }});
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -18,7 +18,7 @@
 
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 class Background {
  public:
@@ -75,4 +75,4 @@ void run_aside(Service& service, const std::shared_ptr<Exchange>& exchange, Work
 // The same for work of `size_bytes`, whatever the size of the request.
 void run_in_background(Service& service, const std::shared_ptr<Exchange>& exchange, int64_t size_bytes, Work work);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

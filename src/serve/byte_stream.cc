@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 namespace asio = boost::asio;
@@ -128,4 +128,4 @@ std::unique_ptr<StreamFactory> plain_streams() { return std::make_unique<PlainSt
 
 std::unique_ptr<StreamFactory> tls_streams(const TlsFiles& files) { return std::make_unique<TlsStreams>(files); }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -10,7 +10,7 @@
 
 #include "serve/tls.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 class ByteStream {
  public:
@@ -39,4 +39,4 @@ class StreamFactory {
 std::unique_ptr<StreamFactory> plain_streams();
 std::unique_ptr<StreamFactory> tls_streams(const TlsFiles& files);  // throws kIo naming the file
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

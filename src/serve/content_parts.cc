@@ -6,7 +6,7 @@
 
 #include "base/quoted_name.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 enum class PartKind { kText, kReasoning, kHidden, kMedia, kFile, kSearchResult };
@@ -245,4 +245,4 @@ std::string left_out_note(std::string_view what) {
   return fmt::format("[{} left out: the model reads text only]", what);
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

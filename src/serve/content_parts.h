@@ -13,7 +13,7 @@
 
 #include "serve/schema_common.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct ContentText {
   std::string text;
@@ -47,4 +47,4 @@ void append_text(std::string& text, std::string_view more, std::string_view sepa
 // Where something was that the model cannot read.
 std::string left_out_note(std::string_view what);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct Service;  // service.h: the model and the engine that endpoints work with
 struct Route;    // routes.h
@@ -135,4 +135,4 @@ class Exchange {
 
 using Endpoint = void (*)(Service& service, std::shared_ptr<Exchange> exchange);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -11,7 +11,7 @@
 #include "base/json_numbers.h"
 #include "base/quoted_name.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 struct TypeName {
@@ -267,4 +267,4 @@ Json schema_of(const FieldTable& table) {
   return schema;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

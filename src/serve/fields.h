@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "serve/api_error.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // A set of JSON types, as bits.
 enum FieldTypes : unsigned {
@@ -97,4 +97,4 @@ std::string element_path(const std::string& path, size_t index);
 // The table as a JSON schema, with what becomes of each field as "x-glimmer-use".
 Json schema_of(const FieldTable& table);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

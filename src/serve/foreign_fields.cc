@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr std::string_view kStructured = "it needs structured output, which this server does not have yet";
@@ -185,4 +185,4 @@ void add_foreign_fields(FieldTable& table) {
   add_foreign_server_fields(table);
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -5,7 +5,7 @@
 
 #include "serve/fields.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // Appended for those names that the table has no row of its own for:
 //   what would bind the answer to a form: guided_json, grammar, response_format, ... Refused;
@@ -14,4 +14,4 @@ namespace glimmer {
 //   caches and slots: ignored; what changes the prompt or the form of the answer: refused.
 void add_foreign_fields(FieldTable& table);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

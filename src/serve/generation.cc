@@ -10,7 +10,7 @@
 #include "serve/service.h"
 #include "serve/sse.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kMaxLoggedName = 128;
@@ -430,4 +430,4 @@ void check_context(int64_t prompt_tokens, int64_t max_context_tokens, ErrorShape
   throw error;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -11,7 +11,7 @@
 #include "serve/generation_job.h"
 #include "serve/served_model.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // What a request is read to.
 struct ReadRequest {
@@ -28,4 +28,4 @@ void answer_by_generation(Service& service, std::shared_ptr<Exchange> exchange, 
 // ApiError 400 if the prompt leaves no room for an answer in the context.
 void check_context(int64_t prompt_tokens, int64_t max_context_tokens, ErrorShape shape);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "engine/sampling_defaults.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct ChatToolCall {
   std::string id;
@@ -62,4 +62,4 @@ struct GenerationJob {
   Chat& chat() { return std::get<Chat>(input); }
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -4,7 +4,7 @@
 
 #include "base/utf8.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 // The mark is U+FDD0, a noncharacter, which texts do not use. If one occurs all the same, it is escaped.
@@ -104,4 +104,4 @@ GuardedPrompt TextGuard::open(std::string_view rendered) {
   }
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

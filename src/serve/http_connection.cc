@@ -11,7 +11,7 @@
 #include "serve/http_exchange.h"
 #include "serve/http_text.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 namespace http = boost::beast::http;
@@ -752,4 +752,4 @@ void IoLoop::run(const std::function<void()>& again) noexcept {
   }
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

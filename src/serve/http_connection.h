@@ -13,7 +13,7 @@
 #include "serve/byte_stream.h"
 #include "serve/http_server.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 class Connection;
 
@@ -65,4 +65,4 @@ class IoLoop {
 std::shared_ptr<Connection> make_connection(IoLoop& loop, std::unique_ptr<ByteStream> stream, std::string client,
                                             bool crowded);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

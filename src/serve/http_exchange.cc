@@ -2,7 +2,7 @@
 
 #include <boost/asio/post.hpp>
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 class HttpExchange final : public Exchange {
@@ -91,4 +91,4 @@ std::shared_ptr<Exchange> make_exchange(boost::asio::io_context& context, std::w
   return std::make_shared<HttpExchange>(context, std::move(owner), std::move(state));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -7,7 +7,7 @@
 
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // State of one request, shared by connection and endpoint.
 struct ExchangeState {
@@ -43,4 +43,4 @@ class ExchangeOwner {
 std::shared_ptr<Exchange> make_exchange(boost::asio::io_context& context, std::weak_ptr<ExchangeOwner> owner,
                                         std::shared_ptr<ExchangeState> state);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

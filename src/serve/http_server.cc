@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "serve/http_connection.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 namespace asio = boost::asio;
@@ -297,4 +297,4 @@ TransportCounts HttpServer::counts() const { return impl_->counts(); }
 
 bool is_loopback_host(const std::string& host) { return resolve(host, 0).address().is_loopback(); }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

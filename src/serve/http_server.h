@@ -16,7 +16,7 @@
 #include "serve/limits.h"
 #include "serve/tls.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct HttpAnswer {
   int status = 200;
@@ -100,4 +100,4 @@ class HttpServer {
 // Whether this host is, or resolves to, an address that only this machine can reach. Throws kIo if it does not resolve.
 bool is_loopback_host(const std::string& host);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

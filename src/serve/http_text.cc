@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
@@ -203,4 +203,4 @@ std::string response_head(const ResponseHead& head, const HttpHeaders& headers) 
   return out;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

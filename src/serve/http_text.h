@@ -9,7 +9,7 @@
 
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 std::string_view status_phrase(int status);
 std::string http_date(std::time_t time);        // "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -46,4 +46,4 @@ struct ResponseHead {
 };
 std::string response_head(const ResponseHead& head, const HttpHeaders& headers);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // Limits of connections and HTTP messages.
 struct TransportLimits {
@@ -38,4 +38,4 @@ struct ApiLimits {
   MediaPolicy media = MediaPolicy::kNote;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 // Writes one family after the other: "# HELP", "# TYPE", samples.
@@ -169,4 +169,4 @@ std::string Metrics::text(const MetricsSource& source) const {
   return out.take();
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -13,7 +13,7 @@
 #include "serve/http_server.h"
 #include "serve/routes.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct MetricsSource {
   TransportCounts transport;
@@ -49,4 +49,4 @@ class Metrics {
   double start_time_s_ = 0;
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -7,7 +7,7 @@
 #include "serve/served_model.h"
 #include "serve/service.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 std::string rfc3339(int64_t unix_time) {
@@ -80,4 +80,4 @@ Json model_list_schema() {
           {"required", {"object", "data"}}};
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

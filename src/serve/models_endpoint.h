@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void list_models(Service& service, std::shared_ptr<Exchange> exchange);
 void show_model(Service& service, std::shared_ptr<Exchange> exchange);
@@ -12,4 +12,4 @@ void show_model(Service& service, std::shared_ptr<Exchange> exchange);
 Json model_list_schema();
 Json model_schema();
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

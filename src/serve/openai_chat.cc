@@ -5,7 +5,7 @@
 #include "serve/service.h"
 #include "serve/sse.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 Json logprobs_json(const ChatFormatOptions& options, const std::vector<TokenRecord>& records) {
@@ -13,7 +13,7 @@ Json logprobs_json(const ChatFormatOptions& options, const std::vector<TokenReco
   return {{"content", openai_logprobs(records)}, {"refusal", nullptr}};
 }
 
-class ChatStream : public AnswerStream {
+class ChatStream : public EventWriter {
  public:
   ChatStream(AnswerIdentity identity, const ChatFormatOptions& options)
       : identity_(std::move(identity)), options_(options) {}
@@ -132,7 +132,7 @@ ReadRequest read_request(const Service& service, const std::string& text) {
 
 }  // namespace
 
-std::unique_ptr<AnswerStream> chat_stream(const AnswerIdentity& identity, const ChatFormatOptions& options) {
+std::unique_ptr<EventWriter> chat_stream(const AnswerIdentity& identity, const ChatFormatOptions& options) {
   return std::make_unique<ChatStream>(identity, options);
 }
 
@@ -164,4 +164,4 @@ Json chat_completion_response_schema() {
                         {"usage", "object"}});
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

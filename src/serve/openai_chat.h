@@ -5,7 +5,7 @@
 #include "serve/exchange.h"
 #include "serve/openai_format.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void chat_completions(Service& service, std::shared_ptr<Exchange> exchange);
 
@@ -14,11 +14,11 @@ struct ChatFormatOptions {
   bool include_usage = false;
   bool logprobs = false;
 };
-std::unique_ptr<AnswerStream> chat_stream(const AnswerIdentity& identity, const ChatFormatOptions& options);
+std::unique_ptr<EventWriter> chat_stream(const AnswerIdentity& identity, const ChatFormatOptions& options);
 Json chat_object(const AnswerIdentity& identity, const ChatFormatOptions& options, const std::vector<Answer>& answers,
                  const AnswerUsage& usage);
 
 Json chat_completion_request_schema();
 Json chat_completion_response_schema();
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -10,7 +10,7 @@
 #include "serve/service.h"
 #include "serve/sse.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 // A unique name for a token, as a key of the map: bytes that are no character are spelt as OpenAI does.
@@ -71,7 +71,7 @@ std::string echo_of(const CompletionFormatOptions& options, size_t index) {
   return index < options.echoes.size() ? options.echoes[index] : std::string();
 }
 
-class CompletionStream : public AnswerStream {
+class CompletionStream : public EventWriter {
  public:
   CompletionStream(AnswerIdentity identity, CompletionFormatOptions options)
       : identity_(std::move(identity)), options_(std::move(options)) {}
@@ -168,8 +168,7 @@ ReadRequest read_request(const Service& service, const std::string& text) {
 
 }  // namespace
 
-std::unique_ptr<AnswerStream> completion_stream(const AnswerIdentity& identity,
-                                                const CompletionFormatOptions& options) {
+std::unique_ptr<EventWriter> completion_stream(const AnswerIdentity& identity, const CompletionFormatOptions& options) {
   return std::make_unique<CompletionStream>(identity, options);
 }
 
@@ -203,4 +202,4 @@ Json completion_response_schema() {
                         {"usage", "object"}});
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

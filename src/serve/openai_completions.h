@@ -4,7 +4,7 @@
 #include "serve/exchange.h"
 #include "serve/openai_format.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void completions(Service& service, std::shared_ptr<Exchange> exchange);
 
@@ -13,11 +13,11 @@ struct CompletionFormatOptions {
   bool include_usage = false;
   bool logprobs = false;
 };
-std::unique_ptr<AnswerStream> completion_stream(const AnswerIdentity& identity, const CompletionFormatOptions& options);
+std::unique_ptr<EventWriter> completion_stream(const AnswerIdentity& identity, const CompletionFormatOptions& options);
 Json completion_object(const AnswerIdentity& identity, const CompletionFormatOptions& options,
                        const std::vector<Answer>& answers, const AnswerUsage& usage);
 
 Json completion_request_schema();
 Json completion_response_schema();
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

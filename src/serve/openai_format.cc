@@ -4,7 +4,7 @@
 
 #include "serve/served_model.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 Json token_json(const TokenChoice& token) {
@@ -62,4 +62,4 @@ Json answer_schema(const Json& types) {
   return {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}};
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

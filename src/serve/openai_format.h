@@ -5,7 +5,7 @@
 
 #include "serve/answer.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // What identifies an answer in all of its chunks.
 struct AnswerIdentity {
@@ -25,4 +25,4 @@ Json openai_logprobs(const std::vector<TokenRecord>& records);
 // The schema of an answer with these members, all of them there: {"id": "string", "choices": "array", ...}.
 Json answer_schema(const Json& types);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -6,7 +6,7 @@
 #include "serve/service.h"
 #include "serve/sse.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 Json usage_json(const AnswerUsage& usage) {
@@ -103,7 +103,7 @@ void set_finish(Json& response, const AnswerFinish& finish, const AnswerUsage& u
   response["usage"] = usage_json(usage);
 }
 
-class ResponseStream : public AnswerStream {
+class ResponseStream : public EventWriter {
  public:
   ResponseStream(AnswerIdentity identity, ResponseFormatOptions options)
       : identity_(std::move(identity)), options_(std::move(options)) {}
@@ -272,7 +272,7 @@ ReadRequest read_request(const Service& service, const std::string& text) {
 
 }  // namespace
 
-std::unique_ptr<AnswerStream> response_stream(const AnswerIdentity& identity, const ResponseFormatOptions& options) {
+std::unique_ptr<EventWriter> response_stream(const AnswerIdentity& identity, const ResponseFormatOptions& options) {
   return std::make_unique<ResponseStream>(identity, options);
 }
 
@@ -305,4 +305,4 @@ Json response_response_schema() {
                         {"usage", "object"}});
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -5,7 +5,7 @@
 #include "serve/openai_format.h"
 #include "serve/schema_responses.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void responses(Service& service, std::shared_ptr<Exchange> exchange);
 
@@ -16,11 +16,11 @@ struct ResponseFormatOptions {
   // Makes the ids of items, from "msg_", "rs_" or "fc_".
   std::function<std::string(std::string_view prefix)> new_id;
 };
-std::unique_ptr<AnswerStream> response_stream(const AnswerIdentity& identity, const ResponseFormatOptions& options);
+std::unique_ptr<EventWriter> response_stream(const AnswerIdentity& identity, const ResponseFormatOptions& options);
 Json response_object(const AnswerIdentity& identity, const ResponseFormatOptions& options, const Answer& answer,
                      const AnswerUsage& usage);
 
 Json response_request_schema();
 Json response_response_schema();
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -2,7 +2,7 @@
 
 #include "serve/http_text.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 Json json_content(const char* schema) {
@@ -81,4 +81,4 @@ Json openapi(std::span<const Route> table, bool needs_key) {
               {"x-api-key", {{"type", "apiKey"}, {"in", "header"}, {"name", "x-api-key"}}}}}}}};
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

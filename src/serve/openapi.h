@@ -6,8 +6,8 @@
 #include "base/json.h"
 #include "serve/routes.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 Json openapi(std::span<const Route> table, bool needs_key);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

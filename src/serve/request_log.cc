@@ -8,7 +8,7 @@
 #include "base/printable_text.h"
 #include "base/utf8.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kMaxFieldBytes = 1024;  // per field from outside, except prompts
@@ -117,4 +117,4 @@ void RequestLog::event(std::string_view name, const Json& fields) {
   writer_.write(log_line(format_, now_text(), all));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

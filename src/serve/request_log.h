@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "serve/http_server.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 enum class LogFormat {
   kText,  // time, level, key=value ...
@@ -37,4 +37,4 @@ class RequestLog {
 Json log_fields(const RequestRecord& record);
 std::string log_line(LogFormat format, std::string_view time, const Json& fields);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

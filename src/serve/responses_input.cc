@@ -7,7 +7,7 @@
 #include "base/quoted_name.h"
 #include "serve/content_parts.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 const FieldTable& head_table() {
@@ -274,4 +274,4 @@ void read_response_input(const Json& items, SchemaContext& context, Chat& chat) 
   for (size_t i = 0; i < items.size(); ++i) reader.read(items[i], element_path("input", i));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

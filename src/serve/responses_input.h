@@ -13,7 +13,7 @@
 
 #include "serve/schema_common.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // What a function of {"type": "namespace", "name", "tools"} is called towards the model, by both names; the answer
 // tells them apart again.
@@ -22,4 +22,4 @@ std::string namespaced_tool_name(const std::string& name_space, const std::strin
 // Of a list that is not empty. Throws ApiError 400 naming the item.
 void read_response_input(const Json& items, SchemaContext& context, Chat& chat);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

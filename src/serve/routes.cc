@@ -14,7 +14,7 @@
 #include "serve/system_endpoints.h"
 #include "serve/text_endpoints.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 const std::array kRoutes = {
@@ -190,4 +190,4 @@ ErrorShape error_shape_of(std::string_view path) {
   return anthropic ? ErrorShape::kAnthropic : ErrorShape::kOpenAi;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -9,7 +9,7 @@
 #include "serve/api_error.h"
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 class Site;
 
@@ -47,4 +47,4 @@ std::string near_path(std::span<const Route> table, std::string_view path);
 // The shape of errors of a path, whether it exists or not.
 ErrorShape error_shape_of(std::string_view path);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -8,7 +8,7 @@
 #include "serve/content_parts.h"
 #include "serve/foreign_fields.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 const FieldTable& message_table() {
@@ -416,4 +416,4 @@ Chat read_count_tokens(const Json& json, SchemaContext& context) {
   return chat;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

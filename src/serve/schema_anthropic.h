@@ -4,7 +4,7 @@
 
 #include "serve/schema_common.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 const FieldTable& message_request_table();
 const FieldTable& count_tokens_table();
@@ -18,4 +18,4 @@ struct MessageJob {
 MessageJob read_message_request(const Json& body, SchemaContext& context);
 Chat read_count_tokens(const Json& body, SchemaContext& context);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

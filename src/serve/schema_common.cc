@@ -9,7 +9,7 @@
 #include "base/json_numbers.h"
 #include "base/quoted_name.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kMaxToolName = 128;
@@ -390,4 +390,4 @@ void not_yet_structured(const std::string& path, std::string_view what) {
   bad_field(path, fmt::format("{} needs structured output, which this server does not have yet", what));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

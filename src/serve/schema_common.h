@@ -10,7 +10,7 @@
 #include "serve/generation_job.h"
 #include "serve/limits.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // State while one request is read.
 struct SchemaContext {
@@ -99,4 +99,4 @@ Json tool_arguments(const std::string& path, const Json* arguments, SchemaContex
 
 [[noreturn]] void not_yet_structured(const std::string& path, std::string_view what);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

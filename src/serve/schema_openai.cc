@@ -8,7 +8,7 @@
 #include "serve/content_parts.h"
 #include "serve/foreign_fields.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 const FieldTable& message_table() {
@@ -400,4 +400,4 @@ GenerationJob read_completion(const Json& json, SchemaContext& context) {
   return job;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

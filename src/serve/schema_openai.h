@@ -5,7 +5,7 @@
 
 #include "serve/schema_common.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 const FieldTable& chat_completion_table();
 const FieldTable& completion_table();
@@ -21,4 +21,4 @@ std::vector<int32_t> read_token_ids(const Json& list, const std::string& path, c
 void read_chat_messages(const Json& messages, const std::string& path, SchemaContext& context, Chat& chat);
 void read_chat_tools(const Json& tools, const std::string& path, SchemaContext& context, Chat& chat);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -8,7 +8,7 @@
 #include "serve/foreign_fields.h"
 #include "serve/responses_input.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr std::string_view kStateless = "this server stores nothing, send the whole conversation as input";
@@ -306,4 +306,4 @@ ResponseJob read_response(const Json& json, SchemaContext& context) {
   return out;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

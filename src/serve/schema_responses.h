@@ -6,7 +6,7 @@
 
 #include "serve/schema_common.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 const FieldTable& response_table();
 
@@ -28,4 +28,4 @@ struct ResponseJob {
 // Throws ApiError 400 naming the field.
 ResponseJob read_response(const Json& body, SchemaContext& context);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

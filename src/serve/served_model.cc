@@ -11,7 +11,7 @@
 #include "serve/tool_results.h"
 #include "text/output_parser.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr std::string_view kReasoningTags[] = {"<think>", "</think>"};
@@ -244,4 +244,4 @@ std::string random_id(std::string_view prefix) {
   return out;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

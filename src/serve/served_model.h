@@ -16,7 +16,7 @@
 #include "text/tool_call_format.h"
 #include "text/tool_turns.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct PreparedPrompt {
   std::string text;  // empty for a prompt that came as ids
@@ -91,4 +91,4 @@ uint64_t random_seed();
 // "chatcmpl-" and the like, with 24 random characters behind it.
 std::string random_id(std::string_view prefix);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

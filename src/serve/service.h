@@ -4,9 +4,12 @@
 #include "serve/limits.h"
 
 namespace glimmer {
+class Engine;
+}  // namespace glimmer
+
+namespace glimmer::serve {
 
 class Background;
-class Engine;
 class ServedModel;
 
 struct Service {
@@ -18,4 +21,4 @@ struct Service {
   Background* background = nullptr;  // for large requests; null: they are read where the others are
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

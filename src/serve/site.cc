@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "serve/http_text.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr int kRetrySoonS = 5;  // Retry-After of a 503
@@ -200,4 +200,4 @@ void Site::done(const RequestRecord& record) {
   }
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -13,7 +13,7 @@
 #include "serve/request_log.h"
 #include "serve/routes.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct SiteOptions {
   std::vector<std::string> api_keys;      // none: everyone may ask
@@ -68,4 +68,4 @@ class Site final : public HttpApplication {
   std::atomic<bool> draining_{false};
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

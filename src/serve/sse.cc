@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void append_sse(std::string& out, std::string_view event, std::string_view data) {
   if (!event.empty()) out.append("event: ").append(event).append("\n");
@@ -14,4 +14,4 @@ void append_sse(std::string& out, std::string_view event, std::string_view data)
   out += "\n";
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -7,7 +7,7 @@
 #include "serve/service.h"
 #include "serve/site.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void answer_health(Site&, Exchange& exchange) {
   exchange.respond(200, "application/json", dump_json({{"status", "ok"}}));
@@ -35,4 +35,4 @@ void answer_openapi(Site& site, Exchange& exchange) {
   exchange.respond(200, "application/json", dump_json(openapi(site.table(), site.needs_key())));
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -3,7 +3,7 @@
 
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 class Site;
 
@@ -12,4 +12,4 @@ void answer_ready(Site& site, Exchange& exchange);    // 200 or 503
 void answer_metrics(Site& site, Exchange& exchange);  // metrics.h
 void answer_openapi(Site& site, Exchange& exchange);  // openapi.h
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

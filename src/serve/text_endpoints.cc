@@ -13,7 +13,7 @@
 #include "text/argument_value.h"
 #include "text/stream_decoder.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 FieldTable chat_rows() {
@@ -226,4 +226,4 @@ Json apply_template_response_schema() {
   return {{"type", "object"}, {"properties", {{"prompt", type_json("string")}}}, {"required", {"prompt"}}};
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "serve/exchange.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void tokenize(Service& service, std::shared_ptr<Exchange> exchange);
 void detokenize(Service& service, std::shared_ptr<Exchange> exchange);
@@ -18,4 +18,4 @@ Json detokenize_response_schema();
 Json apply_template_request_schema();
 Json apply_template_response_schema();
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

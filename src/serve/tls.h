@@ -3,11 +3,11 @@
 
 #include <filesystem>
 
-namespace glimmer {
+namespace glimmer::serve {
 
 struct TlsFiles {
   std::filesystem::path certificate;  // PEM, the server's own first, then those between it and the root
   std::filesystem::path key;          // PEM, without a passphrase
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

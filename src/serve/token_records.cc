@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace glimmer {
+namespace glimmer::serve {
 
 void TokenRecords::add(TokenRecord record) { tokens_.push_back({text_.size(), std::move(record)}); }
 
@@ -46,4 +46,4 @@ std::vector<TokenRecord> TokenRecords::take(size_t content_bytes) {
   return out;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

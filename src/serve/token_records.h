@@ -9,7 +9,7 @@
 
 #include "serve/answer.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // The text of the tokens goes through a parser, which leaves tags and white space out, and a matcher of stop strings,
 // which holds text back; both pass on pieces of it as they are, in order. Here each piece finds its tokens again.
@@ -46,4 +46,4 @@ class TokenRecords {
   size_t content_bytes_ = 0;   // of all pieces
 };
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

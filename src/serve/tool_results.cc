@@ -7,7 +7,7 @@
 
 #include "base/quoted_name.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 constexpr size_t kMaxRemarks = 8;
@@ -91,4 +91,4 @@ std::vector<std::string> order_tool_results(std::vector<ChatMessage>& messages) 
   return remarks;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

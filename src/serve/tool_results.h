@@ -6,7 +6,7 @@
 
 #include "serve/generation_job.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 // GLM's templates write no ids: to the model the n-th result is the n-th call's. Clients that run calls in parallel
 // send results as they come, so within each turn (from an assistant's calls to the next assistant's message) results
@@ -16,4 +16,4 @@ namespace glimmer {
 // without a result among others that have one.
 std::vector<std::string> order_tool_results(std::vector<ChatMessage>& messages);
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

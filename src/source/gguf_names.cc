@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/name_table.h"
 #include "base/quoted_name.h"
 
 namespace glimmer {
@@ -134,30 +135,20 @@ std::pair<std::string, int64_t> without_expert(std::string_view rest) {
   return {fmt::format("{}*.{}", kExperts, after), *expert};
 }
 
-std::string known(std::string_view GgufArchitecture::*field) {
-  std::string names;
-  for (const GgufArchitecture& row : kArchitectures) names.append(names.empty() ? "" : ", ").append(row.*field);
-  return names;
-}
-
 }  // namespace
 
 std::span<const GgufArchitecture> gguf_architectures() { return kArchitectures; }
 
 const GgufArchitecture& require_gguf_architecture(std::string_view name, std::string_view source) {
-  for (const GgufArchitecture& row : kArchitectures) {
-    if (row.name == name) return row;
-  }
+  if (const auto found = find_named(kArchitectures, name, &GgufArchitecture::name)) return *found;
   fail(ErrorCode::kUnsupported, "{}: metadata \"general.architecture\": {} is not supported; known: {}", source,
-       quoted_name(name), known(&GgufArchitecture::name));
+       quoted_name(name), list_names(kArchitectures, &GgufArchitecture::name));
 }
 
 const GgufArchitecture& gguf_architecture_of(std::string_view model_type, std::string_view source) {
-  for (const GgufArchitecture& row : kArchitectures) {
-    if (row.model_type == model_type) return row;
-  }
+  if (const auto found = find_named(kArchitectures, model_type, &GgufArchitecture::model_type)) return *found;
   fail(ErrorCode::kUnsupported, "{}: model_type {} has no architecture in GGUF; known: {}", source,
-       quoted_name(model_type), known(&GgufArchitecture::model_type));
+       quoted_name(model_type), list_names(kArchitectures, &GgufArchitecture::model_type));
 }
 
 std::optional<GgufName> canonical_name_of(const GgufArchitecture& architecture, std::string_view gguf_name) {

@@ -1,7 +1,8 @@
 #include "source/gguf_pre_type.h"
 
-#include <algorithm>
 #include <array>
+
+#include "base/name_table.h"
 
 namespace glimmer {
 namespace {
@@ -28,15 +29,8 @@ constexpr std::array kPreTypes = {
 
 std::span<const GgufPreType> gguf_pre_types() { return kPreTypes; }
 
-const GgufPreType* find_gguf_pre_type(std::string_view name) {
-  const auto found = std::find_if(kPreTypes.begin(), kPreTypes.end(), [&](const auto& t) { return t.name == name; });
-  return found == kPreTypes.end() ? nullptr : &*found;
-}
+const GgufPreType* find_gguf_pre_type(std::string_view name) { return find_named(kPreTypes, name, &GgufPreType::name); }
 
-std::string known_gguf_pre_types() {
-  std::string names;
-  for (const GgufPreType& type : kPreTypes) names.append(names.empty() ? "" : ", ").append(type.name);
-  return names;
-}
+std::string known_gguf_pre_types() { return list_names(kPreTypes, &GgufPreType::name); }
 
 }  // namespace glimmer

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/name_table.h"
 #include "quant/nf4.h"
 
 namespace glimmer {
@@ -29,12 +30,9 @@ template <typename... Args>
 }
 
 void expect_dtype(const TensorInfo& tensor, std::initializer_list<DType> dtypes) {
-  std::string known;
-  for (const DType dtype : dtypes) {
-    if (tensor.dtype == dtype) return;
-    known.append(known.empty() ? "" : ", ").append(dtype_name(dtype));
-  }
-  fail_tensor(ErrorCode::kInvalid, tensor, "dtype {}, expected {}", dtype_name(tensor.dtype), known);
+  if (std::find(dtypes.begin(), dtypes.end(), tensor.dtype) != dtypes.end()) return;
+  fail_tensor(ErrorCode::kInvalid, tensor, "dtype {}, expected {}", dtype_name(tensor.dtype),
+              list_names(dtypes, dtype_name));
 }
 
 // So that products of extents, and rows as 32-bit numbers, cannot overflow; an empty matrix cannot be packed.

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/name_table.h"
 #include "base/quoted_name.h"
 #include "base/thread_pool.h"
 #include "quant/fitting.h"
@@ -102,10 +103,9 @@ std::vector<const QuantType*> writable_types() {
 const QuantType& require_writable_type(std::string_view name) {
   const QuantType* type = find_quant_type(name);
   if (type != nullptr && type->encode != nullptr) return *type;
-  std::string known;
-  for (const QuantType* writable : writable_types()) known.append(known.empty() ? "" : ", ").append(writable->name);
   fail(ErrorCode::kUsage, "--type {}: {}; known: {}", quoted_name(name),
-       type == nullptr ? "there is no such type" : "this type is only read", known);
+       type == nullptr ? "there is no such type" : "this type is only read",
+       list_names(writable_types(), &QuantType::name));
 }
 
 SyntheticSource::SyntheticSource(Options options, std::span<const NamedShape> tensors)

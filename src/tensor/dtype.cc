@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "base/name_table.h"
 
 namespace glimmer {
 namespace {
@@ -83,13 +84,8 @@ std::optional<DType> parse_dtype(std::string_view name) {
 }
 
 std::string_view known_dtype_names() {
-  static const std::string names = [] {
-    std::string joined;
-    for (const Row& row : kRows) {
-      if (row.block_values == 1) joined.append(joined.empty() ? "" : ", ").append(row.name);
-    }
-    return joined;
-  }();
+  static const std::string names =
+      list_names(kRows, [](const Row& row) { return row.block_values == 1 ? row.name : ""; });
   return names;
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json_numbers.h"
 #include "base/mapped_file.h"
+#include "base/name_table.h"
 #include "base/utf8.h"
 #include "text/jinja/budget.h"
 #include "text/jinja/interpreter.h"
@@ -228,10 +229,8 @@ ChatTemplate ChatTemplate::load(const SideFiles& files, TemplateOptions options)
   }
   const auto main = templates.find("default");
   if (main == templates.end()) {
-    std::string names;
-    for (const auto& [name, named] : templates) names += (names.empty() ? "" : ", ") + name;
     fail(ErrorCode::kInvalid, "{}: several chat templates and none is named \"default\"; found: {}", files.model,
-         names);
+         list_names(templates, &NamedTemplates::value_type::first));
   }
   auto impl = std::make_unique<Impl>();
   impl->main = main->second;

@@ -16,7 +16,7 @@
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 using ::testing::AllOf;
@@ -435,4 +435,4 @@ TEST(Recipe, TheLastExpressionThatFitsWins) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 using ::testing::HasSubstr;
@@ -165,4 +165,4 @@ TEST_F(OutOfRangeTest, HalfPrecisionRoundsDownToItsLargest) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

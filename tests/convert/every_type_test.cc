@@ -12,7 +12,7 @@
 #include "support/temp_dir.h"
 #include "text/tokenizer.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -169,4 +169,4 @@ TEST_F(EveryType, TheTableIsWhole) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 using ::testing::ElementsAre;
@@ -54,4 +54,4 @@ TEST(Journal, TakesNothingBehindALineThatCannotStandThere) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

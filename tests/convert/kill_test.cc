@@ -88,7 +88,7 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
 
 }  // extern "C"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -205,4 +205,4 @@ TEST(Kill, AFolderThatReplacesAnother) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -10,7 +10,7 @@
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 using ::testing::HasSubstr;
@@ -187,4 +187,4 @@ TEST_F(Replaceable, AmongWhatAnInterruptedRunLeftOthersFilesStay) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -14,7 +14,7 @@
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -287,4 +287,4 @@ TEST(DllamaTarget, RefusesATensorThatConfigSpeaksOfAndIsNotThere) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -14,7 +14,7 @@
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 using ::testing::HasSubstr;
@@ -193,4 +193,4 @@ TEST(GgufTarget, SaysWhatItHasNoRoomFor) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

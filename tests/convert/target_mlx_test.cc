@@ -12,7 +12,7 @@
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
-namespace glimmer {
+namespace glimmer::convert {
 namespace {
 
 using ::testing::AllOf;
@@ -185,4 +185,4 @@ TEST(TargetMlx, ExpertsOfALayerMustBeAlike) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::convert

@@ -225,7 +225,7 @@ class Encoded {
       std::memcpy(bytes_.data() + t * row_bytes_, x.data() + t * columns, static_cast<size_t>(4 * columns));
     }
   }
-  Activations value;
+  EncodedRows value;
 
  private:
   int64_t row_bytes_;
@@ -233,14 +233,14 @@ class Encoded {
 };
 
 // The last rows of x, so that the memory after them is guarded whatever T is.
-Activations last_tokens(Activations x, int64_t tokens, int64_t T) {
+EncodedRows last_tokens(EncodedRows x, int64_t tokens, int64_t T) {
   x.data += (tokens - T) * x.row_bytes;
   return x;
 }
 
 constexpr float kUntouched = 12345.0F;
 
-std::vector<float> product(const KernelTable& table, const Activations& x, const WeightMatrix& w,
+std::vector<float> product(const KernelTable& table, const EncodedRows& x, const WeightMatrix& w,
                            const std::vector<float>& bias, int64_t T, int64_t panel_begin, int64_t panel_end) {
   std::vector<float> y(static_cast<size_t>(T * w.rows), kUntouched);
   table.linear(
@@ -295,7 +295,7 @@ class LinearCheck {
     const int64_t panels = panel_count(w_);
     for (const int64_t T : batches) {
       const int64_t first = tokens_ - T;
-      const Activations x = last_tokens(x_.value, tokens_, T);
+      const EncodedRows x = last_tokens(x_.value, tokens_, T);
       for (const auto& [begin, end] : {std::pair{int64_t{0}, panels}, {int64_t{0}, int64_t{1}}, {1, panels - 1}}) {
         const std::vector<float> got = product(table_, x, w_, bias_, T, begin, end);
         for (int64_t i = 0; i < T * w_.rows; ++i) {
@@ -390,7 +390,7 @@ TEST_P(LayoutParity, LinearReadsNothingThatACallLeftBefore) {
       const double bound = type == ActivationType::kF32 ? 1e-3 : 0;  // exact otherwise
       for (const int64_t T : {1, 4, 15, 16, 17, 31, 32, 33, 127, 128, 129, 130}) {
         for (const int64_t panels : {1, 2, 3, 5}) {
-          const Activations last = last_tokens(all.value, kTokens, T);
+          const EncodedRows last = last_tokens(all.value, kTokens, T);
           poison_stack();
           const std::vector<float> got = product(table(), last, weights.matrix, {}, T, 0, panels);
           int64_t wrong = 0;

@@ -117,7 +117,7 @@ std::string to_string(const WeightMatrix& m) {
 // x [T, K] in a type.
 struct Encoded {
   std::vector<std::byte> memory;
-  Activations x;
+  EncodedRows x;
 
   Encoded(ActivationType type, const std::vector<float>& values, int64_t T, int64_t K) {
     x.type = type;
@@ -133,7 +133,7 @@ struct Encoded {
   }
 };
 
-std::vector<float> product(const Activations& x, int64_t T, const WeightMatrix& w, const float* bias = nullptr) {
+std::vector<float> product(const EncodedRows& x, int64_t T, const WeightMatrix& w, const float* bias = nullptr) {
   std::vector<float> y(static_cast<size_t>(T * w.rows));
   ref().linear({.x = x, .w = w, .bias = bias, .y = y.data(), .y_stride = w.rows, .T = T}, 0, panel_count(w));
   return y;
@@ -431,7 +431,7 @@ TEST(RefLinear, PanelsAndTokensStandForThemselves) {
     for (int64_t t = 0; t < kTokens; ++t) {
       for (int64_t panel = 0; panel < 3; ++panel) {
         std::vector<float> y(kRows, 5.0F);
-        Activations one = x.x;
+        EncodedRows one = x.x;
         one.data += t * one.row_bytes;
         ref().linear({.x = one, .w = w, .y = y.data(), .y_stride = kRows, .T = 1}, panel, panel + 1);
         for (int64_t n = 0; n < kRows; ++n) EXPECT_EQ(y[n], n / 16 == panel ? whole[t * kRows + n] : 5.0F);
@@ -440,7 +440,7 @@ TEST(RefLinear, PanelsAndTokensStandForThemselves) {
   }
 }
 
-TEST(Activations, RowsAreAnOddNumberOfLines) {
+TEST(EncodedRows, RowsAreAnOddNumberOfLines) {
   for (const ActivationType type : {ActivationType::kBF16, ActivationType::kInt8}) {
     for (const int64_t K : {1, 128, 129, 2048, 5120}) {
       const int64_t bytes = activation_row_bytes(type, K);

@@ -6,7 +6,7 @@
 
 #include "serve/demo_model.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using ::testing::HasSubstr;
@@ -211,4 +211,4 @@ TEST_F(AnswerReaderTest, RemarksOnMalformedOutput) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 HttpRequest request_with(HttpHeaders headers) {
@@ -49,4 +49,4 @@ TEST(ApiKeys, RefusesKeysThatAreNone) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -5,7 +5,7 @@
 #include "serve/served_model.h"
 #include "support/paths.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 inline const ServedModel& demo_model() {
   static const ServedModel model = [] {
@@ -24,4 +24,4 @@ inline const ServedModel& demo_model() {
   return model;
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -7,7 +7,7 @@
 #include "serve/routes.h"
 #include "serve/sse.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 TEST(HttpText, Targets) {
@@ -150,4 +150,4 @@ TEST(Routes, EachOfTheServerCanAnswerAndIsDescribed) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "serve/metrics.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 struct Logged {
@@ -131,4 +131,4 @@ TEST(Metrics, CountsByEndpointMethodAndStatus) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -13,7 +13,7 @@
 #include "serve/schema_openai.h"
 #include "serve/schema_responses.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 
 inline constexpr int64_t kVocab = 4096;
 
@@ -89,4 +89,4 @@ inline Refusal refusal(std::string_view name, const Json& fields, const ApiLimit
   return {};
 }
 
-}  // namespace glimmer
+}  // namespace glimmer::serve

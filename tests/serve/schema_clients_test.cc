@@ -6,7 +6,7 @@
 
 #include "serve/schema_apis.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using ::testing::Contains;
@@ -535,4 +535,4 @@ TEST(Blocks, OfTheServersToolsAreCallsAndResults) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -6,7 +6,7 @@
 
 #include "serve/schema_apis.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using ::testing::Contains;
@@ -539,4 +539,4 @@ TEST(Schema, RefusesMoreValuesThanAllowed) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

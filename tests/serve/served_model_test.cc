@@ -9,7 +9,7 @@
 #include "serve/api_error.h"
 #include "serve/demo_model.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using ::testing::ElementsAre;
@@ -287,4 +287,4 @@ TEST(ServedModel, WritesCallsAsMetadataWhereTheTemplateReadsThemSo) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using ::testing::ElementsAre;
@@ -94,4 +94,4 @@ TEST_F(TokenRecordsTest, SurvivesAPieceThatIsNotThere) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

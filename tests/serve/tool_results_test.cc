@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using ::testing::ElementsAre;
@@ -118,4 +118,4 @@ TEST(ToolResults, RemarksAreBounded) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -24,10 +24,10 @@ void forward_glm4_layer(LayerPass& pass) {
   Context& ctx = pass.ctx;
   const LayerWeights& w = pass.weights;
   const double eps = pass.config.rms_norm_eps;
-  const TensorView hidden = Activations::rows(pass.a.hidden, pass.tokens);
-  const TensorView normed = Activations::rows(pass.a.normed, pass.tokens);
-  const TensorView attn_out = Activations::rows(pass.a.attn_out, pass.tokens);
-  const TensorView mlp_out = Activations::rows(pass.a.mlp_out, pass.tokens);
+  const TensorView hidden = PassMemory::rows(pass.a.hidden, pass.tokens);
+  const TensorView normed = PassMemory::rows(pass.a.normed, pass.tokens);
+  const TensorView attn_out = PassMemory::rows(pass.a.attn_out, pass.tokens);
+  const TensorView mlp_out = PassMemory::rows(pass.a.mlp_out, pass.tokens);
 
   rms_norm(ctx, hidden, w.input_layernorm, eps, normed);
   pass.record("input_layernorm", normed);

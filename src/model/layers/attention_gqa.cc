@@ -38,9 +38,9 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
   linear(ctx, {{.weight = &w.q_proj, .x = x, .y = q, .tokens = tokens},
                {.weight = &w.k_proj, .x = x, .y = k, .tokens = tokens},
                {.weight = &w.v_proj, .x = x, .y = v, .tokens = tokens}});
-  pass.record("self_attn.q_proj", Activations::rows(pass.a.q, tokens));
-  pass.record("self_attn.k_proj", Activations::rows(pass.a.k, tokens));
-  pass.record("self_attn.v_proj", Activations::rows(pass.a.v, tokens));
+  pass.record("self_attn.q_proj", PassMemory::rows(pass.a.q, tokens));
+  pass.record("self_attn.k_proj", PassMemory::rows(pass.a.k, tokens));
+  pass.record("self_attn.v_proj", PassMemory::rows(pass.a.v, tokens));
 
   if (c.use_qk_norm) {
     const auto head_norm = [&](float* heads, int64_t count, ConstTensorView weight) {
@@ -56,8 +56,8 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
     };
     head_norm(q, c.num_attention_heads, w.q_norm);
     head_norm(k, c.num_key_value_heads, w.k_norm);
-    pass.record("self_attn.q_norm", Activations::rows(pass.a.q, tokens));
-    pass.record("self_attn.k_norm", Activations::rows(pass.a.k, tokens));
+    pass.record("self_attn.q_norm", PassMemory::rows(pass.a.q, tokens));
+    pass.record("self_attn.k_norm", PassMemory::rows(pass.a.k, tokens));
   }
   const auto rotate = [&](float* heads, int64_t count) {
     rope(ctx, {.table = pass.rope,
@@ -80,7 +80,7 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
                   .heads = c.num_attention_heads,
                   .scale = static_cast<float>(c.attention_scale),
                   .sequences = pass.sequences});
-  linear(ctx, w.o_proj, Activations::rows(pass.a.attn, tokens), Activations::rows(pass.a.attn_out, tokens));
+  linear(ctx, w.o_proj, PassMemory::rows(pass.a.attn, tokens), PassMemory::rows(pass.a.attn_out, tokens));
 }
 
 }  // namespace glimmer

@@ -19,7 +19,7 @@ void project(LayerPass& pass, const MlaWeights& w) {
   float* latent = pass.a.latent.as<float>();
   const LinearCall kv_a{.weight = &w.kv_a_proj_with_mqa, .x = x, .y = latent, .tokens = tokens};
   if (w.q_proj.empty()) {
-    const TensorView q_a = Activations::rows(pass.a.q_a, tokens);
+    const TensorView q_a = PassMemory::rows(pass.a.q_a, tokens);
     linear(ctx, {{.weight = &w.q_a_proj, .x = x, .y = q_a.as<float>(), .tokens = tokens}, kv_a});
     pass.record("self_attn.q_a_proj", q_a);
     rms_norm(ctx, q_a, w.q_a_layernorm, c.lora_norm_eps, q_a);
@@ -27,7 +27,7 @@ void project(LayerPass& pass, const MlaWeights& w) {
   } else {
     linear(ctx, {kv_a});
   }
-  pass.record("self_attn.kv_a_proj_with_mqa", Activations::rows(pass.a.latent, tokens));
+  pass.record("self_attn.kv_a_proj_with_mqa", PassMemory::rows(pass.a.latent, tokens));
   rms_norm(ctx, {.x = latent,
                  .out = latent,
                  .weight = w.kv_a_layernorm.as<float>(),
@@ -112,8 +112,8 @@ void attention_mla(LayerPass& pass, const MlaWeights& w) {
                       .k_b = w.k_b,
                       .v_b = w.v_b,
                       .o_proj = &w.o_proj,
-                      .x = Activations::rows(has_q_a ? pass.a.q_a : pass.a.normed, pass.tokens),
-                      .out = Activations::rows(pass.a.attn_out, pass.tokens),
+                      .x = PassMemory::rows(has_q_a ? pass.a.q_a : pass.a.normed, pass.tokens),
+                      .out = PassMemory::rows(pass.a.attn_out, pass.tokens),
                       .rope = pass.rope,
                       .scale = static_cast<float>(c.attention_scale),
                       .sequences = pass.sequences,

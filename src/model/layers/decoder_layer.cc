@@ -46,7 +46,7 @@ void self_attention(LayerPass& pass) {
   } else {
     attention_gqa(pass, std::get<GqaWeights>(pass.weights.self_attn));
   }
-  pass.record("self_attn", Activations::rows(pass.a.attn_out, pass.tokens));
+  pass.record("self_attn", PassMemory::rows(pass.a.attn_out, pass.tokens));
 }
 
 void feed_forward(LayerPass& pass) {
@@ -55,25 +55,25 @@ void feed_forward(LayerPass& pass) {
   } else {
     mlp(pass, std::get<MlpWeights>(pass.weights.mlp));
   }
-  pass.record("mlp", Activations::rows(pass.a.mlp_out, pass.tokens));
+  pass.record("mlp", PassMemory::rows(pass.a.mlp_out, pass.tokens));
 }
 
 void forward_pre_norm_layer(LayerPass& pass) {
   Context& ctx = pass.ctx;
   const LayerWeights& w = pass.weights;
   const double eps = pass.config.rms_norm_eps;
-  const TensorView hidden = Activations::rows(pass.a.hidden, pass.tokens);
-  const TensorView normed = Activations::rows(pass.a.normed, pass.tokens);
+  const TensorView hidden = PassMemory::rows(pass.a.hidden, pass.tokens);
+  const TensorView normed = PassMemory::rows(pass.a.normed, pass.tokens);
 
   rms_norm(ctx, hidden, w.input_layernorm, eps, normed);
   pass.record("input_layernorm", normed);
   self_attention(pass);
-  add_residual(ctx, Activations::rows(pass.a.attn_out, pass.tokens), hidden);
+  add_residual(ctx, PassMemory::rows(pass.a.attn_out, pass.tokens), hidden);
 
   rms_norm(ctx, hidden, w.post_attention_layernorm, eps, normed);
   pass.record("post_attention_layernorm", normed);
   feed_forward(pass);
-  add_residual(ctx, Activations::rows(pass.a.mlp_out, pass.tokens), hidden);
+  add_residual(ctx, PassMemory::rows(pass.a.mlp_out, pass.tokens), hidden);
   pass.record("", hidden);
 }
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "model/activations.h"
 #include "model/config.h"
+#include "model/pass_memory.h"
 #include "model/weights.h"
 #include "ops/attention.h"
 #include "ops/context.h"
@@ -17,7 +17,7 @@ struct LayerPass {
   Context& ctx;
   const ModelConfig& config;
   const LayerWeights& weights;
-  Activations& a;
+  PassMemory& a;
   std::span<const AttentionSequence> sequences;  // with this layer's keys and values
   RopeTable rope;
   int64_t layer = 0;

@@ -55,17 +55,17 @@ MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
 }
 
 void mlp(LayerPass& pass, const MlpWeights& w) {
-  run_mlp(pass, w, Activations::rows(pass.a.normed, pass.tokens), Activations::rows(pass.a.mlp_out, pass.tokens));
+  run_mlp(pass, w, PassMemory::rows(pass.a.normed, pass.tokens), PassMemory::rows(pass.a.mlp_out, pass.tokens));
 }
 
 void moe(LayerPass& pass, const MoeWeights& w) {
   Context& ctx = pass.ctx;
   const ModelConfig& c = pass.config;
-  const TensorView x = Activations::rows(pass.a.normed, pass.tokens);
-  const TensorView router_logits = Activations::rows(pass.a.router_logits, pass.tokens);
-  const TensorView topk_weights = Activations::rows(pass.a.topk_weights, pass.tokens);
-  const TensorView topk_experts = Activations::rows(pass.a.topk_experts, pass.tokens);
-  const TensorView out = Activations::rows(pass.a.mlp_out, pass.tokens);
+  const TensorView x = PassMemory::rows(pass.a.normed, pass.tokens);
+  const TensorView router_logits = PassMemory::rows(pass.a.router_logits, pass.tokens);
+  const TensorView topk_weights = PassMemory::rows(pass.a.topk_weights, pass.tokens);
+  const TensorView topk_experts = PassMemory::rows(pass.a.topk_experts, pass.tokens);
+  const TensorView out = PassMemory::rows(pass.a.mlp_out, pass.tokens);
 
   linear(ctx, w.gate, x, router_logits);
   pass.record("mlp.router_logits", router_logits);
@@ -94,7 +94,7 @@ void moe(LayerPass& pass, const MoeWeights& w) {
   moe_experts(ctx, call);
   pass.record("mlp.experts", out);
   if (has_shared) {
-    const TensorView shared = Activations::rows(pass.a.shared_out, pass.tokens);
+    const TensorView shared = PassMemory::rows(pass.a.shared_out, pass.tokens);
     run_mlp(pass, w.shared_experts, x, shared);
     pass.record("mlp.shared_experts", shared);
     add_residual(ctx, shared, out);

@@ -26,7 +26,7 @@ void linear(Pass& ctx, std::span<const LinearCall> calls);
 // A matmul whose input is already in the type that its kernel takes.
 struct EncodedLinearCall {
   const LinearWeight* weight = nullptr;
-  kernels::Activations x;  // [tokens, in_features]
+  kernels::EncodedRows x;  // [tokens, in_features]
   float* y = nullptr;      // [tokens, out_features]
   int64_t tokens = 0;
   int64_t y_stride = 0;

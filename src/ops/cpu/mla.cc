@@ -231,7 +231,7 @@ class Mla {
     const int64_t columns = call_.o_proj->in_features();
     std::byte* encoded = room_for(workspace_.attn_encoded, tokens_,
                                   [&](int64_t tokens) { return encoded_bytes(type, columns, tokens); });
-    const kernels::Activations x{type, encoded, kernels::activation_row_bytes(type, columns)};
+    const kernels::EncodedRows x{type, encoded, kernels::activation_row_bytes(type, columns)};
     linear(ctx_, v_b, [&](const OutputBlock& block) {
       const int64_t first = static_cast<int64_t>(block.call) * v_dim_;
       // The encoder addresses columns from the start of the row, so x is set back by the block's first column.

@@ -11,8 +11,8 @@
 namespace glimmer::cpu {
 namespace {
 
-using kernels::Activations;
 using kernels::ActivationType;
+using kernels::EncodedRows;
 using kernels::kInt8Block;
 
 constexpr int64_t kFloatBytes = sizeof(float);
@@ -39,8 +39,8 @@ int64_t rows_bytes(ActivationType type, int64_t columns, int64_t rows) {
 // A call, with its inputs and outputs placed.
 struct Network {
   const MlpCall* call = nullptr;
-  Activations gate_in;
-  Activations up_in;
+  EncodedRows gate_in;
+  EncodedRows up_in;
   ActivationType down_type = ActivationType::kF32;
   std::byte* acts = nullptr;  // silu(gate) * up of its rows, of down_type
   float* values = nullptr;    // the same in f32, if they are stored in f32 first or only
@@ -253,7 +253,7 @@ class FusedMlps {
     const int64_t panels = (columns + kPanelRows - 1) / kPanelRows;
     float* gate = memory;
     float* up = memory + tokens * columns;
-    const auto multiply = [&](const LinearWeight& weight, const Activations& x, float* y) {
+    const auto multiply = [&](const LinearWeight& weight, const EncodedRows& x, float* y) {
       ctx_.kernels().linear({.x = {x.type, x.data + first * x.row_bytes, x.row_bytes},
                              .w = panels_of(weight, first_panel, first_panel + panels),
                              .bias = weight.bias == nullptr ? nullptr : weight.bias + first_column,

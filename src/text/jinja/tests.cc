@@ -3,6 +3,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/name_table.h"
 #include "text/jinja/callable.h"
 #include "text/jinja/method_tables.h"
 #include "text/jinja/operators.h"
@@ -160,16 +161,10 @@ constexpr NamedFunction kTests[] = {
 }  // namespace
 
 Function find_test(std::string_view name) {
-  for (const NamedFunction& test : kTests) {
-    if (test.name == name) return test.function;
-  }
-  return nullptr;
+  const NamedFunction* found = find_named(kTests, name, &NamedFunction::name);
+  return found == nullptr ? nullptr : found->function;
 }
 
-std::string known_tests() {
-  std::string names;
-  for (const NamedFunction& test : kTests) names += fmt::format("{}{}", names.empty() ? "" : ", ", test.name);
-  return names;
-}
+std::string known_tests() { return list_names(kTests, &NamedFunction::name); }
 
 }  // namespace glimmer::jinja

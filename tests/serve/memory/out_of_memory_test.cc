@@ -28,7 +28,7 @@
 #include "source/synthetic_source.h"
 #include "support/temp_dir.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -272,7 +272,7 @@ TEST_F(OutOfMemory, EndsTheRequestAndNothingElse) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve
 
 int main(int argc, char** argv) {
   glimmer::testing::exempt_this_thread();

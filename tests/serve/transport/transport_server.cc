@@ -23,14 +23,14 @@
 #include "serve/sse.h"
 #include "serve/system_endpoints.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using Shared = std::shared_ptr<Exchange>;
 
 std::atomic<int64_t> closed{0};
 
-int64_t number_of(const std::string& text) { return parse_int(text, "the path"); }
+int64_t number_of(const std::string& text) { return apps::parse_int(text, "the path"); }
 
 void echo(Service&, Shared exchange) {
   const HttpRequest& request = exchange->request();
@@ -170,16 +170,16 @@ const std::array kTable = {
     Route{.method = "POST", .path = "/v1/messages", .endpoint = refuse, .errors = ErrorShape::kAnthropic},
 };
 
-int run(Arguments arguments) {
-  ServeFlags serve;
+int run(apps::Arguments arguments) {
+  apps::ServeFlags serve;
   bool never_ready = false;
-  Flags flags("serve", "A server that tries the transport.");
+  apps::Flags flags("serve", "A server that tries the transport.");
   serve.add(flags);
   flags.add_switch("--never-ready", never_ready, "As while a model is being loaded");
   if (!flags.parse(arguments)) return 0;
   serve.resolve();
-  ignore_broken_pipes();
-  const ShutdownSignals signals;
+  apps::ignore_broken_pipes();
+  const apps::ShutdownSignals signals;
   RequestLog log(log_format_by_name(serve.log_format));
   Site site(serve.site_options(), kTable, log);
   HttpServer http(serve.http, site);
@@ -188,18 +188,18 @@ int run(Arguments arguments) {
   alignas(std::max_align_t) static std::array<char, 64> nothing;
   Service service{*reinterpret_cast<Engine*>(nothing.data()), *reinterpret_cast<ServedModel*>(nothing.data()), {}};
   if (!never_ready) site.open(service);
-  announce(fmt::format("listening on {}\n", http.url()));
+  apps::announce(fmt::format("listening on {}\n", http.url()));
   const auto nothing_to_do = [] {};
-  serve_until_signal({http, site, log, *serve.drain_timeout_s, nothing_to_do, nothing_to_do});
+  apps::serve_until_signal({http, site, log, *serve.drain_timeout_s, nothing_to_do, nothing_to_do});
   return 0;
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve
 
 int main(int argc, char** argv) {
   try {
-    return glimmer::run({argv + 1, static_cast<size_t>(argc - 1)});
+    return glimmer::serve::run({argv + 1, static_cast<size_t>(argc - 1)});
   } catch (const glimmer::Error& error) {
     std::fprintf(stderr, "glimmer: error: %s\n", error.what());
     return error.code() == glimmer::ErrorCode::kUsage ? 2 : 1;

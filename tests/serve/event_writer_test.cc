@@ -10,7 +10,7 @@
 #include "serve/openai_completions.h"
 #include "serve/openai_responses.h"
 
-namespace glimmer {
+namespace glimmer::serve {
 namespace {
 
 using ::testing::ElementsAre;
@@ -61,7 +61,7 @@ std::vector<AnswerDelta> full_answer() {
   return out;
 }
 
-std::string stream_text(AnswerStream& stream, const std::vector<AnswerDelta>& deltas, const AnswerFinish& finish) {
+std::string stream_text(EventWriter& stream, const std::vector<AnswerDelta>& deltas, const AnswerFinish& finish) {
   std::string out;
   stream.begin({.prompt_tokens = 10}, out);
   for (const AnswerDelta& delta : deltas) stream.delta(0, delta, out);
@@ -444,4 +444,4 @@ TEST(AnswerStreams, PutTogetherAreTheObject) {
 }
 
 }  // namespace
-}  // namespace glimmer
+}  // namespace glimmer::serve

@@ -1,10 +1,10 @@
-#include "model/activations.h"
+#include "model/pass_memory.h"
 
 #include <algorithm>
 
 namespace glimmer {
 
-Activations::Activations(const ModelConfig& c, int64_t chunk_tokens) {
+PassMemory::PassMemory(const ModelConfig& c, int64_t chunk_tokens) {
   const auto f32 = [&](int64_t columns) { return Tensor(DType::kF32, {chunk_tokens, columns}); };
   hidden = f32(c.hidden_size);
   normed = f32(c.hidden_size);
@@ -31,7 +31,7 @@ Activations::Activations(const ModelConfig& c, int64_t chunk_tokens) {
   }
 }
 
-TensorView Activations::rows(Tensor& tensor, int64_t tokens) {
+TensorView PassMemory::rows(Tensor& tensor, int64_t tokens) {
   GLIMMER_CHECK(tokens <= tensor.shape()[0], "{} rows of {}", tokens, tensor.shape().to_string());
   return {tensor.view().data, tensor.dtype(), {tokens, tensor.shape()[1]}};
 }

@@ -6,8 +6,8 @@
 
 namespace glimmer {
 
-struct Activations {
-  Activations(const ModelConfig& config, int64_t chunk_tokens);
+struct PassMemory {
+  PassMemory(const ModelConfig& config, int64_t chunk_tokens);
 
   // The first `tokens` rows.
   static TensorView rows(Tensor& tensor, int64_t tokens);
