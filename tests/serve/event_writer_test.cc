@@ -421,7 +421,7 @@ TEST(Responses, TellCallsOfNamespacesByBothNames) {
   EXPECT_EQ(told, 2);
 }
 
-TEST(AnswerStreams, PutTogetherAreTheObject) {
+TEST(EventWriters, PutTogetherAreTheObject) {
   std::mt19937 random(7);
   for (int i = 0; i < 300; ++i) {
     const std::vector<AnswerDelta> deltas = random_answer(random);
