@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/token_filter.h"
 #include "engine/random.h"
 
 namespace glimmer {
@@ -17,20 +18,6 @@ void check_range(const char* name, double value, double low, double high) {
   if (!(value >= low && value <= high)) {
     fail(ErrorCode::kUsage, "{} is {}, but must be in [{}, {}]", name, value, low, high);
   }
-}
-
-// Index of the largest value, the first among equals. Throws kInvalid on a value that is not finite.
-int32_t index_of_max(std::span<const float> logits) {
-  size_t best = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (!std::isfinite(logits[i])) {
-      fail(ErrorCode::kInvalid,
-           "the model's logit of token {} is {}: weights or arithmetic are broken (compare with --backend ref)", i,
-           logits[i]);
-    }
-    if (logits[i] > logits[best]) best = i;
-  }
-  return static_cast<int32_t>(best);
 }
 
 // e^x for x <= 0 with a relative error of about 1e-7; below -87 it returns e^-87, which is negligible. Plain
@@ -89,26 +76,65 @@ void Sampler::observe_prompt(std::span<const int32_t> ids) {
   for (const int32_t id : ids) seen_[id].in_prompt = true;
 }
 
-int32_t Sampler::sample(std::span<const float> logits) {
-  GLIMMER_CHECK(static_cast<int64_t>(logits.size()) == vocab_size_, "{} logits for a vocabulary of {}", logits.size(),
-                vocab_size_);
-  const int32_t id = pick(logits);
+void Sampler::accept(int32_t id) {
+  GLIMMER_CHECK(id >= 0 && id < vocab_size_, "token {} of {}", id, vocab_size_);
   ++seen_[id].generated;
-  ++drawn_;
+  ++accepted_;
+}
+
+int32_t Sampler::sample(std::span<const float> logits) {
+  const int32_t id = choose(logits, accepted_);
+  accept(id);
   return id;
 }
 
-int32_t Sampler::pick(std::span<const float> logits) {
-  int32_t best = index_of_max(logits);
-  const bool penalized =
+int32_t Sampler::choose(std::span<const float> logits, int64_t position, std::span<const uint64_t> allowed) {
+  GLIMMER_CHECK(static_cast<int64_t>(logits.size()) == vocab_size_, "{} logits for a vocabulary of {}", logits.size(),
+                vocab_size_);
+  list(allowed);
+  const bool penalizes =
       params_.repetition_penalty != 1 || params_.presence_penalty != 0 || params_.frequency_penalty != 0;
-  if (penalized || !params_.logit_bias.empty()) {
+  if (penalizes || !params_.logit_bias.empty() || !ids_.empty()) {
     adjusted_.assign(logits.begin(), logits.end());
     penalize(adjusted_);
+    // Ids ascend, so that each is at or behind the place that it gets.
+    for (size_t i = 0; i < ids_.size(); ++i) adjusted_[i] = adjusted_[static_cast<size_t>(ids_[i])];
+    if (!ids_.empty()) adjusted_.resize(ids_.size());
     logits = adjusted_;
-    best = index_of_max(logits);
   }
-  return params_.greedy() ? best : draw(logits, logits[best]);
+  const size_t best = index_of_max(logits);
+  return id_at(params_.greedy() ? best : draw(logits, logits[best], position));
+}
+
+void Sampler::list(std::span<const uint64_t> allowed) {
+  ids_.clear();
+  if (allowed.empty()) return;
+  GLIMMER_CHECK(static_cast<int64_t>(allowed.size()) == token_words(vocab_size_), "{} words for a vocabulary of {}",
+                allowed.size(), vocab_size_);
+  for (size_t word = 0; word < allowed.size(); ++word) {
+    for (uint64_t left = allowed[word]; left != 0; left &= left - 1) {
+      const auto id = static_cast<int64_t>(word) * kTokensPerWord + std::countr_zero(left);
+      if (id < vocab_size_) ids_.push_back(static_cast<int32_t>(id));
+    }
+  }
+  if (ids_.empty()) {
+    fail(ErrorCode::kInvalid,
+         "no token may come next: what constrains the output allows none of the {} in the vocabulary", vocab_size_);
+  }
+}
+
+// Index of the largest value, the first among equals. Throws kInvalid on a value that is not finite.
+size_t Sampler::index_of_max(std::span<const float> logits) const {
+  size_t best = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!std::isfinite(logits[i])) {
+      fail(ErrorCode::kInvalid,
+           "the model's logit of token {} is {}: weights or arithmetic are broken (compare with --backend ref)",
+           id_at(i), logits[i]);
+    }
+    if (logits[i] > logits[best]) best = i;
+  }
+  return best;
 }
 
 void Sampler::penalize(std::span<float> logits) const {
@@ -124,7 +150,7 @@ void Sampler::penalize(std::span<float> logits) const {
   for (const auto& [id, bias] : params_.logit_bias) logits[id] += static_cast<float>(bias);
 }
 
-int32_t Sampler::draw(std::span<const float> logits, float max_logit) {
+size_t Sampler::draw(std::span<const float> logits, float max_logit, int64_t position) {
   weigh(logits, max_logit);
   const Cut last = cut(logits, max_logit);
   const auto size = static_cast<int32_t>(logits.size());
@@ -133,10 +159,10 @@ int32_t Sampler::draw(std::span<const float> logits, float max_logit) {
     if (!last.keeps(logits[i], i)) weights_[i] = 0;
     total += weights_[i];
   }
-  const double target = random_unit(params_.seed, drawn_) * total;
+  const double target = random_unit(params_.seed, static_cast<uint64_t>(position)) * total;
   double sum = 0;
-  int32_t drawn = 0;
-  for (int32_t i = 0; i < size && sum <= target; ++i) {
+  size_t drawn = 0;
+  for (size_t i = 0; i < logits.size() && sum <= target; ++i) {
     if (weights_[i] > 0) drawn = i;  // the last one, should rounding have raised the target to the total
     sum += weights_[i];
   }
@@ -160,7 +186,7 @@ Sampler::Cut Sampler::cut(std::span<const float> logits, float max_logit) {
     if (logit < lowest) logit = std::nextafter(logit, max_logit);
     tighten({logit, std::numeric_limits<int32_t>::max()});
   }
-  const bool cuts_count = params_.top_k > 0 && params_.top_k < vocab_size_;
+  const bool cuts_count = params_.top_k > 0 && params_.top_k < static_cast<int64_t>(logits.size());
   if (!cuts_count && params_.top_p == 1) return last;
   fill_bins(logits, max_logit);
   double kept_weight = 0;

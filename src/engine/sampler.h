@@ -5,11 +5,13 @@
 //   2. frequency_penalty   on every id in the output: logit -= f * times it was generated
 //      presence_penalty    on every id in the output: logit -= p
 //   3. logit_bias          logit += bias
-//   4. temperature         0: the largest logit, ties to the lowest id, and done; else logit /= temperature
-//   5. top_k               keeps the k largest
-//   6. top_p               keeps the fewest of the largest whose probabilities sum to at least top_p
-//   7. min_p               keeps those with at least min_p times the largest probability
-//   8. a draw: u = random_unit(seed, tokens generated so far); of the kept, by ascending id, the first whose cumulative
+//   4. a mask              only the tokens that it allows are looked at from here on, as if there were no others
+//   5. temperature         0: the largest logit, ties to the lowest id, and done; else logit /= temperature
+//   6. top_k               keeps the k largest
+//   7. top_p               keeps the fewest of the largest whose probabilities sum to at least top_p
+//   8. min_p               keeps those with at least min_p times the largest probability
+//   9. a draw: u = random_unit(seed, position: tokens generated so far); of the kept, by ascending id, the first whose
+//   cumulative
 //      probability exceeds u
 // Equal logits rank by ascending id throughout. So the same seed and logits give the same tokens on any thread count.
 // Nothing is sorted but the few candidates at the edge of a cut: a vocabulary of 150,000 takes one to two milliseconds.
@@ -40,16 +42,21 @@ struct SamplingParams {
 // Throws kUsage naming the parameter, its range and what was given; ids of logit_bias must be below vocab_size.
 void validate(const SamplingParams& params, int64_t vocab_size);
 
-// One sequence's sampler: it remembers what the sequence holds, for the penalties and for the place in the random
-// stream.
+// One sequence's sampler: it remembers what the sequence holds, for the penalties.
 class Sampler {
  public:
   Sampler(const SamplingParams& params, int64_t vocab_size);  // validates
 
   void observe_prompt(std::span<const int32_t> ids);  // ids in [0, vocab_size)
 
-  // Draws the next token from logits [vocab_size], and counts it as generated. Throws kInvalid when a logit
-  // is NaN or infinite, naming the id.
+  // The token at `position` of the output, from logits [vocab_size]. Nothing is remembered until accept() says that it
+  // has become part of the output. `allowed` is empty, or has the bits of the tokens to choose among
+  // (base/token_filter.h). Throws kInvalid when the logit of a token that is allowed is NaN or infinite, naming the id,
+  // and when none is.
+  int32_t choose(std::span<const float> logits, int64_t position, std::span<const uint64_t> allowed = {});
+  void accept(int32_t id);  // in [0, vocab_size)
+
+  // Chooses the token that follows those accepted so far, and accepts it.
   int32_t sample(std::span<const float> logits);
 
   const SamplingParams& params() const { return params_; }
@@ -73,9 +80,11 @@ class Sampler {
     int64_t generated = 0;
   };
 
-  int32_t pick(std::span<const float> logits);
+  void list(std::span<const uint64_t> allowed);
+  int32_t id_at(size_t index) const { return ids_.empty() ? static_cast<int32_t>(index) : ids_[index]; }
+  size_t index_of_max(std::span<const float> logits) const;
   void penalize(std::span<float> logits) const;
-  int32_t draw(std::span<const float> logits, float max_logit);
+  size_t draw(std::span<const float> logits, float max_logit, int64_t position);
   void weigh(std::span<const float> logits, float max_logit);
   void fill_bins(std::span<const float> logits, float max_logit);
   Cut cut(std::span<const float> logits, float max_logit);
@@ -85,8 +94,9 @@ class Sampler {
 
   SamplingParams params_;
   int64_t vocab_size_;
-  uint64_t drawn_ = 0;
+  int64_t accepted_ = 0;
   std::unordered_map<int32_t, Seen> seen_;
+  std::vector<int32_t> ids_;  // that are allowed, ascending; empty: all. What follows has a place for each of them
   std::vector<float> adjusted_;
   std::vector<float> weights_;   // of each token: its probability, but for the common factor
   std::vector<int32_t> bin_of_;  // of each token

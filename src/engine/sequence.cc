@@ -75,13 +75,30 @@ std::span<const int32_t> Sequence::pending(int64_t max_tokens) const {
   return tokens().subspan(static_cast<size_t>(kv_.size_tokens()), count);
 }
 
+bool Sequence::is_stop_id(int32_t id) const {
+  const auto& stop_ids = options_.stop_ids;
+  return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end();
+}
+
+// What the filter lets through now, and the stop ids where it lets the sequence end, there alone. Empty: all tokens.
+std::span<const uint64_t> Sequence::allowed() {
+  if (!options_.filter) return {};
+  allowed_.assign(static_cast<size_t>(token_words(config_.vocab_size)), 0);
+  options_.filter->allow(allowed_);
+  for (const int32_t id : options_.stop_ids) {
+    if (id >= 0 && id < config_.vocab_size) set_token(allowed_, id, options_.filter->may_end());
+  }
+  return allowed_;
+}
+
 int32_t Sequence::advance(std::span<const float> logits) {
   GLIMMER_CHECK(!finished() && generates(), "advance of a finished sequence");
   GLIMMER_CHECK(sampler_.has_value() && pending_count() == 0, "advance with {} tokens pending", pending_count());
-  const int32_t token = sampler_->sample(logits);
+  const int32_t token = sampler_->choose(logits, static_cast<int64_t>(generated().size()), allowed());
+  sampler_->accept(token);
+  if (options_.filter) options_.filter->accept(token);
   tokens_.push_back(token);
-  const auto& stop_ids = options_.stop_ids;
-  if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) {
+  if (is_stop_id(token)) {
     finish_reason_ = FinishReason::kStopToken;
   } else if (context_full() || static_cast<int64_t>(generated().size()) == options_.max_new_tokens) {
     finish_reason_ = FinishReason::kLength;

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/token_filter.h"
 #include "engine/sampler.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
@@ -37,6 +38,7 @@ struct GenerationOptions {
   SamplingParams sampling;
   std::optional<int64_t> max_new_tokens;  // absent: until the context is full
   std::vector<int32_t> stop_ids;          // empty: nothing stops it (ignore_eos)
+  std::shared_ptr<TokenFilter> filter;    // what tokens may come; of this generation alone. Null: all
   bool runs_prompt = false;               // even if max_new_tokens is 0
 };
 
@@ -76,6 +78,9 @@ class Sequence {
   const KvCache& kv() const { return kv_; }
 
  private:
+  bool is_stop_id(int32_t id) const;
+  std::span<const uint64_t> allowed();
+
   const ModelConfig& config_;
   KvCache kv_;
   std::vector<int32_t> tokens_;
@@ -83,6 +88,7 @@ class Sequence {
   int64_t reused_count_ = 0;
   GenerationOptions options_;
   std::optional<Sampler> sampler_;
+  std::vector<uint64_t> allowed_;  // by the filter, next
   std::optional<FinishReason> finish_reason_;
 };
 

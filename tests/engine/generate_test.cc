@@ -2,12 +2,15 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "support/paths.h"
 
 namespace glimmer {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
@@ -211,6 +214,94 @@ TEST(Sequence, AFailedStartLeavesItAsItWas) {
   EXPECT_THROW(sequence.start({}, {}), Error);
   EXPECT_THAT(sequence.tokens(), ElementsAreArray(before));
   EXPECT_EQ(sequence.finish_reason(), FinishReason::kLength);
+}
+
+// Lets through the ids of one remainder after another, and the end after `least` tokens.
+class Remainders : public TokenFilter {
+ public:
+  Remainders(int32_t divisor, int64_t vocab_size, size_t least = 0)
+      : divisor_(divisor), vocab_size_(vocab_size), least_(least) {}
+
+  void allow(std::span<uint64_t> bits) override {
+    EXPECT_EQ(std::count(bits.begin(), bits.end(), 0), static_cast<int64_t>(bits.size())) << "zero on entry";
+    for (auto id = static_cast<int32_t>(accepted.size()) % divisor_; id < vocab_size_; id += divisor_) {
+      set_token(bits, id, true);
+    }
+  }
+  bool may_end() const override { return accepted.size() >= least_; }
+  void accept(int32_t id) override { accepted.push_back(id); }
+
+  std::vector<int32_t> accepted;
+
+ private:
+  int32_t divisor_;
+  int64_t vocab_size_;
+  size_t least_;
+};
+
+TEST(Generate, AFilterSaysWhatMayCome) {
+  Engine engine;
+  const int64_t vocab_size = engine.model.config().vocab_size;
+  for (GenerationOptions options : {tokens(20), sampled(20)}) {
+    const auto filter = std::make_shared<Remainders>(5, vocab_size);
+    options.filter = filter;
+    const std::vector<int32_t> ids = generate(engine, options);
+    ASSERT_EQ(ids.size(), 20U);
+    for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(ids[i] % 5, static_cast<int32_t>(i % 5));
+    EXPECT_EQ(filter->accepted, ids);
+  }
+}
+
+TEST(Generate, AFilterThatLetsAllThroughChangesNothing) {
+  Engine engine;
+  GenerationOptions options = sampled(20);
+  const std::vector<int32_t> expected = generate(engine, options);
+  options.filter = std::make_shared<Remainders>(1, engine.model.config().vocab_size);
+  EXPECT_EQ(generate(engine, options), expected);
+}
+
+TEST(Generate, StopIdsComeWhereTheFilterMayEnd) {
+  Engine engine;
+  const int64_t vocab_size = engine.model.config().vocab_size;
+  GenerationOptions options = tokens(20);
+  for (int32_t id = 0; id < vocab_size; ++id) {
+    if (id % 2 == 0) options.stop_ids.push_back(id);  // one of them is sure to be the likeliest soon
+  }
+  options.filter = std::make_shared<Remainders>(1, vocab_size, 6);
+  const std::vector<int32_t> ids = generate(engine, options);
+  ASSERT_GT(ids.size(), 6U);
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(ids[i] % 2, 1) << "of a token that is no stop id";
+
+  // The filter itself need not know of stop ids: where it lets nothing else through, one comes.
+  class End : public TokenFilter {
+   public:
+    void allow(std::span<uint64_t>) override {}
+    bool may_end() const override { return true; }
+    void accept(int32_t) override {}
+  };
+  options.filter = std::make_shared<End>();
+  options.stop_ids = {7};
+  EXPECT_THAT(generate(engine, options), ElementsAre(7));
+}
+
+TEST(Generate, AFilterThatLetsNothingThroughIsAnError) {
+  class Nothing : public TokenFilter {
+   public:
+    void allow(std::span<uint64_t>) override {}
+    bool may_end() const override { return false; }
+    void accept(int32_t) override {}
+  };
+  Engine engine;
+  GenerationOptions options = tokens(5);
+  options.stop_ids = {1};
+  options.filter = std::make_shared<Nothing>();
+  try {
+    generate(engine, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalid);
+    EXPECT_THAT(error.what(), HasSubstr("no token may come next"));
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/token_filter.h"
 #include "engine/random.h"
 
 namespace glimmer {
@@ -284,6 +285,115 @@ TEST(Sampler, ParametersOutOfRangeAreUsageErrors) {
   EXPECT_THAT(validation_error({.frequency_penalty = -3}), HasSubstr("frequency_penalty"));
   EXPECT_THAT(validation_error({.logit_bias = {{10, 1}}}), HasSubstr("token 10"));
   EXPECT_THAT(validation_error({.logit_bias = {{1, 101}}}), HasSubstr("logit_bias"));
+}
+
+std::vector<uint64_t> bits_of(const std::vector<int32_t>& ids, int64_t vocab_size) {
+  std::vector<uint64_t> bits(static_cast<size_t>(token_words(vocab_size)));
+  for (const int32_t id : ids) set_token(bits, id, true);
+  return bits;
+}
+
+TEST(Sampler, ChoosesAmongTheAllowedOnly) {
+  const std::vector<float> logits = {5, 4, 3, 2, 1};
+  Sampler greedy({}, 5);
+  EXPECT_EQ(greedy.choose(logits, 0), 0);
+  EXPECT_EQ(greedy.choose(logits, 0, bits_of({1, 3}, 5)), 1);
+  EXPECT_EQ(greedy.choose(logits, 0, bits_of({4}, 5)), 4);
+  EXPECT_EQ(greedy.choose({std::vector<float>{1, 2, 2, 2, 1}}, 0, bits_of({2, 3, 4}, 5)), 2) << "ties to the lowest id";
+}
+
+// As if the vocabulary had no others: cuts count them alone, and probabilities sum to 1 over them.
+TEST(Sampler, DrawsFromTheAllowedAsIfThereWereNoOthers) {
+  constexpr int64_t kVocab = 200;
+  std::vector<float> logits(kVocab);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(random_unit(3, i)) * 6;
+  std::vector<int32_t> ids;
+  std::vector<float> few;
+  for (int32_t id = 5; id < kVocab; id += 7) {
+    ids.push_back(id);
+    few.push_back(logits[static_cast<size_t>(id)]);
+  }
+  const std::vector<SamplingParams> kinds = {{.temperature = 1, .seed = 5},
+                                             {.temperature = 0.7, .top_k = 4, .seed = 5},
+                                             {.temperature = 1.5, .top_p = 0.6, .seed = 5},
+                                             {.temperature = 1, .top_k = 20, .top_p = 0.9, .min_p = 0.1, .seed = 5}};
+  for (const SamplingParams& params : kinds) {
+    Sampler masked(params, kVocab);
+    Sampler small(params, static_cast<int64_t>(few.size()));
+    for (int64_t position = 0; position < 300; ++position) {
+      const auto expected = static_cast<size_t>(small.choose(few, position));
+      ASSERT_EQ(masked.choose(logits, position, bits_of(ids, kVocab)), ids[expected]);
+    }
+  }
+}
+
+TEST(Sampler, AllAllowedIsNoMask) {
+  std::vector<float> logits(130);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(random_unit(4, i)) * 8;
+  std::vector<int32_t> all(logits.size());
+  std::iota(all.begin(), all.end(), 0);
+  std::vector<uint64_t> bits = bits_of(all, 130);
+  bits.back() = ~uint64_t{0};  // beyond the vocabulary too
+  const SamplingParams params{.temperature = 0.9, .top_k = 50, .top_p = 0.8, .presence_penalty = 1, .seed = 9};
+  Sampler masked(params, 130);
+  Sampler free(params, 130);
+  for (int64_t position = 0; position < 100; ++position) {
+    const int32_t id = free.choose(logits, position);
+    ASSERT_EQ(masked.choose(logits, position, bits), id);
+    free.accept(id);
+    masked.accept(id);
+  }
+}
+
+TEST(Sampler, LogitsOfTokensThatAreNotAllowedMayBeAnything) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> logits = {inf, 1, std::nanf(""), 2, -inf};
+  for (const double temperature : {0.0, 1e-3}) {
+    Sampler sampler({.temperature = temperature, .repetition_penalty = 2}, 5);
+    sampler.observe_prompt(std::vector<int32_t>{0, 2, 4});
+    EXPECT_EQ(sampler.choose(logits, 0, bits_of({1, 3}, 5)), 3);
+    try {
+      sampler.choose(logits, 0, bits_of({1, 3, 4}, 5));
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalid);
+      EXPECT_THAT(error.what(), HasSubstr("token 4 is -inf"));
+    }
+  }
+}
+
+TEST(Sampler, NoneAllowedIsAnErrorThatSaysSo) {
+  Sampler sampler({.temperature = 1}, 70);
+  std::vector<uint64_t> bits(2);
+  bits[1] = ~uint64_t{0} << 6;  // of tokens beyond the vocabulary
+  try {
+    sampler.choose(std::vector<float>(70), 0, bits);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalid);
+    EXPECT_THAT(error.what(), HasSubstr("no token may come next"));
+  }
+  EXPECT_LT(sampler.choose(std::vector<float>(70), 0), 70) << "and the next choice has no mask";
+}
+
+TEST(Sampler, ChoosingRemembersNothing) {
+  const std::vector<float> logits = {1, 0.9F, 0};
+  Sampler sampler({.presence_penalty = 0.5}, 3);
+  EXPECT_EQ(sampler.choose(logits, 0), 0);
+  EXPECT_EQ(sampler.choose(logits, 1), 0) << "the first was not accepted";
+  sampler.accept(0);
+  EXPECT_EQ(sampler.choose(logits, 1), 1);
+  EXPECT_EQ(sampler.choose(logits, 2), 1);
+}
+
+TEST(Sampler, DrawsByPosition) {
+  const std::vector<float> logits = logits_of({0.3, 0.3, 0.4});
+  const SamplingParams params{.temperature = 1, .seed = 8};
+  Sampler in_order(params, 3);
+  Sampler backwards(params, 3);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 50; ++i) ids.push_back(in_order.sample(logits));
+  for (int64_t i = 49; i >= 0; --i) EXPECT_EQ(backwards.choose(logits, i), ids[static_cast<size_t>(i)]);
 }
 
 }  // namespace
