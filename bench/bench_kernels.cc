@@ -157,22 +157,28 @@ class AttentionBench {
   static constexpr int64_t kQk = 576;
   static constexpr int64_t kV = 512;
 
-  AttentionBench(Context& ctx, int64_t past_tokens, int64_t tokens) : ctx_(ctx), past_(past_tokens), tokens_(tokens) {
-    layout_ = {.type = ctx.kv_type(), .kv_heads = 1, .qk_dim = kQk, .v_dim = kV, .values_in_keys = true};
-    const int64_t blocks = (past_ + tokens_ + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock;
-    memory_ = Buffer(static_cast<size_t>(blocks * layout_.block_bytes()));
-    for (int64_t i = 0; i < blocks; ++i) blocks_.push_back(memory_.as<std::byte>() + i * layout_.block_bytes());
+  AttentionBench(Context& ctx, int64_t past_tokens, int64_t tokens)
+      : ctx_(ctx),
+        past_(past_tokens),
+        tokens_(tokens),
+        pages_((past_ + tokens_ + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock),
+        memory_({.type = ctx.kv_type(), .kv_heads = 1, .qk_dim = kQk, .v_dim = kV, .values_in_keys = true}, 1, pages_) {
+    for (PageId page = 0; page < pages_; ++page) {
+      memory_.provide(page);
+      ids_.push_back(page);
+    }
     std::vector<float> keys(static_cast<size_t>((past_ + tokens_) * kQk));
     for (size_t i = 0; i < keys.size(); ++i) keys[i] = std::sin(static_cast<float>(i) * 1.7F);
-    const AttentionSequence all{.kv = {layout_, blocks_.data(), 0}, .tokens = past_ + tokens_};
-    store_kv(ctx_, {.k = keys.data(), .k_stride = kQk}, {&all, 1});
+    Batch all;
+    all.sequences.push_back({.tokens = past_ + tokens_, .pages = ids_});
+    store_kv(ctx_, {.k = keys.data(), .k_stride = kQk, .batch = &all, .kv = memory_.layer(0)});
+    batch_.sequences.push_back({.tokens = tokens_, .past_tokens = past_, .pages = ids_});
     q_.resize(static_cast<size_t>(tokens_ * kHeads * kQk));
     for (size_t i = 0; i < q_.size(); ++i) q_[i] = std::cos(static_cast<float>(i) * 0.3F);
     out_.resize(static_cast<size_t>(tokens_ * kHeads * kV));
   }
 
   const std::vector<float>& run() {
-    const AttentionSequence sequence{.kv = {layout_, blocks_.data(), 0}, .tokens = tokens_, .past_tokens = past_};
     attention(ctx_, {.q = q_.data(),
                      .q_token_stride = kHeads * kQk,
                      .q_head_stride = kQk,
@@ -181,7 +187,8 @@ class AttentionBench {
                      .out_head_stride = kV,
                      .heads = kHeads,
                      .scale = 1.0F / 16,
-                     .sequences = {&sequence, 1}});
+                     .batch = &batch_,
+                     .kv = memory_.layer(0)});
     return out_;
   }
 
@@ -189,17 +196,18 @@ class AttentionBench {
     const double seconds = best_seconds([&] { run(); }, 5);
     const double pairs = static_cast<double>(tokens_ * past_) + 0.5 * static_cast<double>(tokens_ * (tokens_ + 1));
     print_line(fmt::format("attention {} after {}", tokens_, past_), seconds,
-               static_cast<double>((past_ + tokens_) * kQk * layout_.value_bytes()), 2.0 * pairs * kHeads * (kQk + kV),
-               roof.read_gb_s, roof.bf16_gflop_s);
+               static_cast<double>((past_ + tokens_) * kQk * memory_.layout().value_bytes()),
+               2.0 * pairs * kHeads * (kQk + kV), roof.read_gb_s, roof.bf16_gflop_s);
   }
 
  private:
   Context& ctx_;
   int64_t past_;
   int64_t tokens_;
-  KvLayout layout_;
-  Buffer memory_;
-  std::vector<std::byte*> blocks_;
+  int64_t pages_;
+  KvMemory memory_;
+  std::vector<PageId> ids_;
+  Batch batch_;
   std::vector<float> q_;
   std::vector<float> out_;
 };

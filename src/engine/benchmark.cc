@@ -61,10 +61,10 @@ void fill_cache(KvCache& kv, const ModelConfig& config, int64_t tokens, const st
   kv.reserve(tokens);
   const int64_t blocks = (tokens + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock;
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    const KvBlocks kept = kv.layer(layer);
+    const KvLayer kept = kv.layer(layer);
     for (int64_t block = 0; block < blocks; ++block) {
       const auto bytes = static_cast<size_t>(kept.layout.block_bytes());
-      std::byte* at = kept.blocks[block] + kept.offset_bytes;
+      std::byte* at = kept.page(kv.page_ids()[static_cast<size_t>(block)]);
       for (size_t done = 0; done < bytes; done += values.size()) {
         std::memcpy(at + done, values.data(), std::min(values.size(), bytes - done));
       }
@@ -72,6 +72,8 @@ void fill_cache(KvCache& kv, const ModelConfig& config, int64_t tokens, const st
   }
   kv.append(tokens - kv.size_tokens());
 }
+
+int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / KvPool::kPageTokens; }
 
 int64_t largest(const std::vector<int64_t>& values) {
   return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
@@ -114,11 +116,14 @@ class Runner {
     const Needs needs = needs_of(options);
     const KvType type = options.context.kept_kv_type();
     const std::vector<std::byte> values = random_cache_values(type, options.seed);
+    const int64_t decoded = needs.filled + options.decode_tokens;
+    const auto pool =
+        std::make_shared<KvPool>(model.config(), type, pages_of(needs.tokens) + (needs.caches - 1) * pages_of(decoded));
     for (int64_t i = 0; i < needs.caches; ++i) {
       check_cancelled();
-      KvCache& kv = caches_.emplace_back(model.config(), type);
+      KvCache& kv = caches_.emplace_back(pool);
       fill_cache(kv, model.config(), needs.filled, values);
-      kv.reserve(i == 0 ? needs.tokens : needs.filled + options.decode_tokens);
+      kv.reserve(i == 0 ? needs.tokens : decoded);
     }
   }
 

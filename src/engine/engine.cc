@@ -45,9 +45,10 @@ void check_options(const EngineOptions& options) {
 
 // In all, counting shared pages once.
 int64_t pages_held_by(const std::vector<Request>& requests) {
-  std::vector<const KvPage*> pages;
+  std::vector<PageId> pages;
   for (const Request& request : requests) {
-    for (const KvPageRef& page : request->sequence.kv().pages()) pages.push_back(page.get());
+    const std::span<const PageId> its = request->sequence.kv().page_ids();
+    pages.insert(pages.end(), its.begin(), its.end());
   }
   std::sort(pages.begin(), pages.end());
   return std::unique(pages.begin(), pages.end()) - pages.begin();
@@ -70,10 +71,10 @@ std::shared_ptr<KvPool> make_pool(const Model& model, const Context& context, co
   return std::make_shared<KvPool>(model.config(), type, pages_that_fit(options, sizes));
 }
 
-std::unique_ptr<KvStore> make_store(const EngineOptions& options, const KvPool& pool) {
+std::unique_ptr<KvStore> make_store(const EngineOptions& options, const std::shared_ptr<KvPool>& pool) {
   if (options.kv_dir.empty()) return nullptr;
-  const std::string fingerprint = fmt::format("{}|{}", options.kv_fingerprint, static_cast<int>(pool.layout().type));
-  return std::make_unique<KvStore>(options.kv_dir, options.kv_dir_bytes, pool.page_bytes(), fingerprint);
+  const std::string fingerprint = fmt::format("{}|{}", options.kv_fingerprint, static_cast<int>(pool->layout().type));
+  return std::make_unique<KvStore>(options.kv_dir, options.kv_dir_bytes, pool, fingerprint);
 }
 
 }  // namespace
@@ -92,7 +93,7 @@ class Engine::Impl {
         config_(model.config()),
         context_(context),
         pool_(make_pool(model, context, options)),
-        store_(make_store(options, *pool_)),
+        store_(make_store(options, pool_)),
         cache_(pool_, store_.get()),
         forward_(model, context, std::max(options.idle_chunk_tokens, options.chunk_tokens + options.max_sequences)) {
     stats_.pages_total = pool_->max_pages();

@@ -20,15 +20,18 @@ std::span<const std::byte> bytes_of(std::string_view text) { return std::as_byte
 
 }  // namespace
 
-KvStore::KvStore(std::filesystem::path folder, int64_t max_bytes, int64_t page_bytes, std::string_view fingerprint)
+KvStore::KvStore(std::filesystem::path folder, int64_t max_bytes, std::shared_ptr<KvPool> pool,
+                 std::string_view fingerprint)
     : folder_(std::move(folder)),
       max_bytes_(max_bytes),
-      page_bytes_(page_bytes),
+      pool_(std::move(pool)),
       fingerprint_(fingerprint),
       secret_(folder_.key()),
       hash_(secret_),
       writer_hash_(secret_),
-      file_(static_cast<size_t>(kv_page_file_bytes(KvPool::kPageTokens, page_bytes))) {
+      file_(static_cast<size_t>(kv_page_file_bytes(KvPool::kPageTokens, pool_->page_bytes()))),
+      content_(static_cast<size_t>(pool_->page_bytes())),
+      writer_content_(content_.size()) {
   for (const KvFolder::Page& page : folder_.list()) {  // what an earlier process left
     files_[page.key] = {.size_bytes = page.size_bytes, .last_use = ++clock_};
     total_bytes_ += page.size_bytes;
@@ -56,17 +59,17 @@ KvKey KvStore::child_key(const KvKey& parent, std::span<const int32_t> tokens) c
 }
 
 // Why it cannot be used; empty if the page is filled.
-std::string_view KvStore::take_file(const KvKey& key, std::span<const int32_t> tokens, KvPage& page, bool& is_absent) {
+std::string_view KvStore::take_file(const KvKey& key, std::span<const int32_t> tokens, PageId page, bool& is_absent) {
   const KvFolder::ReadResult result = folder_.read(key, file_);
   is_absent = result.found == KvFolder::Found::kAbsent;
   if (is_absent) return "it is gone";
   if (result.found == KvFolder::Found::kUnfit) return result.fault;
-  const KvPageFound found = find_kv_page(file_, {key, tokens, page_bytes_}, hash_);
-  if (found.fault.empty()) std::memcpy(page.data(), found.page.data(), found.page.size());
+  const KvPageFound found = find_kv_page(file_, {key, tokens, pool_->page_bytes()}, hash_);
+  if (found.fault.empty()) pool_->write(page, found.page);
   return found.fault;
 }
 
-bool KvStore::read(const KvKey& key, std::span<const int32_t> tokens, KvPage& page) {
+bool KvStore::read(const KvKey& key, std::span<const int32_t> tokens, PageId page) {
   try {
     return try_read(key, tokens, page);
   } catch (const std::bad_alloc&) {
@@ -74,7 +77,7 @@ bool KvStore::read(const KvKey& key, std::span<const int32_t> tokens, KvPage& pa
   }
 }
 
-bool KvStore::try_read(const KvKey& key, std::span<const int32_t> tokens, KvPage& page) {
+bool KvStore::try_read(const KvKey& key, std::span<const int32_t> tokens, PageId page) {
   bool is_absent = false;
   const std::string_view fault = take_file(key, tokens, page, is_absent);
   if (fault.empty()) {
@@ -92,10 +95,12 @@ bool KvStore::try_read(const KvKey& key, std::span<const int32_t> tokens, KvPage
   return false;
 }
 
-bool KvStore::write_file(const KvKey& key, std::span<const int32_t> tokens, const KvPage& page, KeyedHash& hash) {
-  const std::span<const std::byte> content(page.data(), static_cast<size_t>(page_bytes_));
+bool KvStore::write_file(const KvKey& key, std::span<const int32_t> tokens, PageId page, std::span<std::byte> content,
+                         KeyedHash& hash) {
+  pool_->read(page, content);
   const KvPageHeader header = kv_page_header({key, tokens, content}, hash);
-  const std::array parts = {std::as_bytes(std::span(&header, 1)), std::as_bytes(tokens), content};
+  const std::array parts = {std::as_bytes(std::span(&header, 1)), std::as_bytes(tokens),
+                            std::span<const std::byte>(content)};
   const char* fault = folder_.write(key, parts);
   if (fault != nullptr && !warned_.exchange(true)) {
     log_warning("{}: keys and values cannot be written, and are not kept: {}", folder_.path_of(key), fault);
@@ -143,9 +148,9 @@ void KvStore::add(const KvKey& key) {
   file = {.size_bytes = size_bytes, .last_use = ++clock_, .is_sound = true};
 }
 
-void KvStore::write(const KvKey& key, std::span<const int32_t> tokens, const KvPage& page) {
+void KvStore::write(const KvKey& key, std::span<const int32_t> tokens, PageId page) {
   try {
-    if (!has_sound(key) && write_file(key, tokens, page, hash_)) add(key);
+    if (!has_sound(key) && write_file(key, tokens, page, content_, hash_)) add(key);
   } catch (const std::bad_alloc&) {
     return;  // the page is not kept
   }
@@ -200,7 +205,7 @@ void KvStore::run() {
     if (!is_waiting()) return;
     bool written = false;
     try {
-      written = write_file(job.key, job.tokens, *job.page, writer_hash_);
+      written = write_file(job.key, job.tokens, *job.page, writer_content_, writer_hash_);
     } catch (...) {
       // As with a full disk.
     }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -27,9 +28,9 @@ namespace glimmer {
 
 class KvStore {
  public:
-  // `fingerprint` tells models and types of pages apart. Makes the folder if it is not there. Throws kIo, with the
-  // path, when it cannot be made, listed or written to.
-  KvStore(std::filesystem::path folder, int64_t max_bytes, int64_t page_bytes, std::string_view fingerprint);
+  // Of the pages of `pool`. `fingerprint` tells models and types of pages apart. Makes the folder if it is not there.
+  // Throws kIo, with the path, when it cannot be made, listed or written to.
+  KvStore(std::filesystem::path folder, int64_t max_bytes, std::shared_ptr<KvPool> pool, std::string_view fingerprint);
   ~KvStore();  // after what was to be written
   KvStore(const KvStore&) = delete;
   KvStore& operator=(const KvStore&) = delete;
@@ -40,9 +41,9 @@ class KvStore {
 
   bool contains(const KvKey& key) const { return files_.contains(key); }
   // Fills the page; false if it is not what was written (then it is forgotten), or memory is out.
-  bool read(const KvKey& key, std::span<const int32_t> tokens, KvPage& page);
+  bool read(const KvKey& key, std::span<const int32_t> tokens, PageId page);
   // Nothing for a page that is known to be there. What cannot be written is left out, with a warning the first time.
-  void write(const KvKey& key, std::span<const int32_t> tokens, const KvPage& page);
+  void write(const KvKey& key, std::span<const int32_t> tokens, PageId page);
   // The same on a thread of the store's own, unless that has too much to do. Holds a reference until collect().
   void write_later(const KvKey& key, std::span<const int32_t> tokens, const KvPageRef& page);
   void collect();  // lets go of the pages that are written
@@ -68,9 +69,10 @@ class KvStore {
   };
 
   bool has_sound(const KvKey& key) const;
-  std::string_view take_file(const KvKey& key, std::span<const int32_t> tokens, KvPage& page, bool& is_absent);
-  bool try_read(const KvKey& key, std::span<const int32_t> tokens, KvPage& page);
-  bool write_file(const KvKey& key, std::span<const int32_t> tokens, const KvPage& page, KeyedHash& hash);
+  std::string_view take_file(const KvKey& key, std::span<const int32_t> tokens, PageId page, bool& is_absent);
+  bool try_read(const KvKey& key, std::span<const int32_t> tokens, PageId page);
+  bool write_file(const KvKey& key, std::span<const int32_t> tokens, PageId page, std::span<std::byte> content,
+                  KeyedHash& hash);
   void add(const KvKey& key);
   void make_room(int64_t bytes);
   void drop(const KvKey& key);
@@ -78,12 +80,14 @@ class KvStore {
 
   KvFolder folder_;
   int64_t max_bytes_;
-  int64_t page_bytes_;
+  std::shared_ptr<KvPool> pool_;
   std::string fingerprint_;
   KeyedHash::Key secret_;
   mutable KeyedHash hash_;  // of the owner's thread
   KeyedHash writer_hash_;   // of the store's
   std::vector<std::byte> file_;
+  std::vector<std::byte> content_;         // of a page, on the owner's thread
+  std::vector<std::byte> writer_content_;  // on the store's
   std::map<KvKey, File> files_;
   int64_t total_bytes_ = 0;
   uint64_t clock_ = 0;

@@ -43,77 +43,77 @@ ConstTensorView Forward::run(std::span<const int32_t> tokens, KvCache& kv, Logit
   return run(std::span(&sequence, 1), logits_for);
 }
 
-ConstTensorView Forward::run(std::span<const SequenceTokens> batch, LogitsFor logits_for) {
+ConstTensorView Forward::run(std::span<const SequenceTokens> sequences, LogitsFor logits_for) {
   const ModelConfig& config = model_.config();
   const Weights& weights = model_.weights();
   PassMemory& a = *memory_;
-  const int64_t count = begin(batch);
-  const TensorView hidden = PassMemory::rows(a.hidden, count);
+  begin(sequences);
+  const TensorView hidden = PassMemory::rows(a.hidden, batch_.rows());
   const RopeParameters& rope = config.rope_parameters;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    const AttentionSequence& s = sequences_[i];
-    const int64_t at = s.first_row * (rope.rotary_dim / 2);
-    fill_rope(context_, {.inv_freq = inv_freq_,
-                         .attention_factor = static_cast<float>(rope.attention_factor),
-                         .first_position = s.past_tokens,
-                         .tokens = s.tokens,
-                         .cos = a.rope_cos.as<float>() + at,
-                         .sin = a.rope_sin.as<float>() + at});
-    const TensorView rows{
-        hidden.as<float>() + s.first_row * config.hidden_size, DType::kF32, {s.tokens, config.hidden_size}};
-    embed(context_, weights.embed_tokens, batch[i].tokens, rows);
-  }
+  fill_rope(context_, {.inv_freq = inv_freq_,
+                       .attention_factor = static_cast<float>(rope.attention_factor),
+                       .positions = batch_.positions,
+                       .cos = a.rope_cos.as<float>(),
+                       .sin = a.rope_sin.as<float>()});
+  embed(context_, weights.embed_tokens, batch_.tokens, hidden);
   context_.record("embed_tokens", hidden);
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     if (context_.cancelled()) fail(ErrorCode::kCancelled, "interrupted in layer {}", layer);
-    for (size_t i = 0; i < batch.size(); ++i) sequences_[i].kv = batch[i].kv->layer(layer);
     LayerPass pass{.ctx = context_,
                    .config = config,
                    .weights = weights.layers[layer],
                    .a = a,
-                   .sequences = sequences_,
+                   .batch = batch_,
+                   .kv = sequences.front().kv->layer(layer),
                    .rope = {a.rope_cos.as<float>(), a.rope_sin.as<float>(), rope.rotary_dim, rope.pairing},
                    .layer = layer,
-                   .tokens = count};
+                   .tokens = batch_.rows()};
     model_.family().forward_layer(pass);
   }
-  for (const SequenceTokens& s : batch) s.kv->append(static_cast<int64_t>(s.tokens.size()));
+  for (const SequenceTokens& s : sequences) s.kv->append(static_cast<int64_t>(s.tokens.size()));
   return logits(logits_for);
 }
 
-// Checks a batch, reserves room in its caches, and lays out its rows.
-int64_t Forward::begin(std::span<const SequenceTokens> batch) {
-  int64_t count = 0;
-  sequences_.clear();
-  for (const SequenceTokens& s : batch) {
+// Checks the sequences, makes room in their caches, and describes the batch.
+void Forward::begin(std::span<const SequenceTokens> sequences) {
+  int64_t rows = 0;
+  batch_.sequences.clear();
+  batch_.tokens.clear();
+  batch_.positions.clear();
+  for (const SequenceTokens& s : sequences) {
     const auto tokens = static_cast<int64_t>(s.tokens.size());
-    GLIMMER_CHECK(tokens >= 1 && s.kv->type() == batch.front().kv->type(), "{} tokens", tokens);
+    GLIMMER_CHECK(tokens >= 1 && s.kv->shares_pool_with(*sequences.front().kv), "{} tokens", tokens);
     check_tokens(model_.config(), s.tokens, s.kv->size_tokens());
-    sequences_.push_back({.first_row = count, .tokens = tokens, .past_tokens = s.kv->size_tokens()});
-    count += tokens;
+    rows += tokens;
   }
-  GLIMMER_CHECK(count >= 1 && count <= chunk_tokens_, "{} tokens, chunk of {}", count, chunk_tokens_);
-  for (const SequenceTokens& s : batch) s.kv->reserve(s.kv->size_tokens() + static_cast<int64_t>(s.tokens.size()));
-  return count;
+  GLIMMER_CHECK(rows >= 1 && rows <= chunk_tokens_, "{} tokens, chunk of {}", rows, chunk_tokens_);
+  for (const SequenceTokens& s : sequences) {
+    const auto tokens = static_cast<int64_t>(s.tokens.size());
+    const int64_t past = s.kv->size_tokens();
+    s.kv->reserve(past + tokens);
+    batch_.sequences.push_back(
+        {.first_row = batch_.rows(), .tokens = tokens, .past_tokens = past, .pages = s.kv->page_ids()});
+    batch_.tokens.insert(batch_.tokens.end(), s.tokens.begin(), s.tokens.end());
+    for (int64_t t = 0; t < tokens; ++t) batch_.positions.push_back(static_cast<int32_t>(past + t));
+  }
 }
 
 ConstTensorView Forward::logits(LogitsFor logits_for) {
-  if (logits_for == LogitsFor::kNone || sequences_.empty()) return {};
+  if (logits_for == LogitsFor::kNone || batch_.sequences.empty()) return {};
   if (logits_for == LogitsFor::kAllTokens) {
-    return logits_of_tokens(0, sequences_.back().first_row + sequences_.back().tokens);
+    return logits_of_tokens(0, batch_.rows());
   }
   PassMemory& a = *memory_;
-  const TensorView hidden = PassMemory::rows(a.attn_out, static_cast<int64_t>(sequences_.size()));
+  const TensorView hidden = PassMemory::rows(a.attn_out, static_cast<int64_t>(batch_.sequences.size()));
   std::vector<int64_t> last;
-  for (const AttentionSequence& s : sequences_) last.push_back(s.first_row + s.tokens - 1);
+  for (const BatchSequence& s : batch_.sequences) last.push_back(s.first_row + s.tokens - 1);
   gather_rows(context_, a.hidden.view(), last, hidden);
   return logits_of(hidden);
 }
 
 ConstTensorView Forward::logits_of_tokens(int64_t first, int64_t count) {
-  const int64_t tokens = sequences_.empty() ? 0 : sequences_.back().first_row + sequences_.back().tokens;
-  GLIMMER_CHECK(first >= 0 && count >= 1 && first + count <= tokens, "rows {} to {} of {}", first, first + count,
-                tokens);
+  GLIMMER_CHECK(first >= 0 && count >= 1 && first + count <= batch_.rows(), "rows {} to {} of {}", first, first + count,
+                batch_.rows());
   const int64_t hidden_size = model_.config().hidden_size;
   return logits_of(TensorView{memory_->hidden.as<float>() + first * hidden_size, DType::kF32, {count, hidden_size}});
 }

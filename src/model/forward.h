@@ -7,6 +7,7 @@
 
 #include "model/kv_cache.h"
 #include "model/model.h"
+#include "ops/batch.h"
 #include "ops/context.h"
 
 namespace glimmer {
@@ -37,7 +38,7 @@ class Forward {
   // A sequence's logits do not depend on what else is in the batch, nor on how its tokens were divided among calls.
   // Throws kInvalid for an id outside [0, vocab_size) and kLimit when a sequence would outgrow
   // max_position_embeddings, and kCancelled when the context is cancelled; the caches then hold what they held.
-  ConstTensorView run(std::span<const SequenceTokens> batch, LogitsFor logits_for = LogitsFor::kLastToken);
+  ConstTensorView run(std::span<const SequenceTokens> sequences, LogitsFor logits_for = LogitsFor::kLastToken);
   // The same of one sequence.
   ConstTensorView run(std::span<const int32_t> tokens, KvCache& kv, LogitsFor logits_for = LogitsFor::kLastToken);
 
@@ -54,7 +55,7 @@ class Forward {
   int64_t chunk_tokens() const { return chunk_tokens_; }
 
  private:
-  int64_t begin(std::span<const SequenceTokens> batch);
+  void begin(std::span<const SequenceTokens> sequences);
   ConstTensorView logits_of(TensorView hidden);
 
   const Model& model_;
@@ -62,7 +63,7 @@ class Forward {
   int64_t chunk_tokens_;
   std::vector<float> inv_freq_;
   std::unique_ptr<PassMemory> memory_;
-  std::vector<AttentionSequence> sequences_;  // of the batch that runs, or ran last
+  Batch batch_;  // that runs, or ran last
 };
 
 }  // namespace glimmer

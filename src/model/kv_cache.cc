@@ -19,11 +19,6 @@ int64_t KvCache::bytes_per_token(const ModelConfig& config, KvType type) {
   return kv_layout_of(config, type).block_bytes() / KvPool::kPageTokens * config.num_hidden_layers;
 }
 
-KvBlocks KvCache::layer(int64_t layer) const {
-  const KvLayout& layout = pool_->layout();
-  return {.layout = layout, .blocks = blocks_.data(), .offset_bytes = layer * layout.block_bytes()};
-}
-
 int64_t KvCache::pages_to_reserve(int64_t tokens) const {
   return std::max<int64_t>(0, pages_of(tokens) - static_cast<int64_t>(pages_.size()));
 }
@@ -33,14 +28,14 @@ void KvCache::reserve(int64_t tokens) {
   const auto wanted = static_cast<size_t>(pages_of(tokens));
   try {
     pages_.reserve(wanted);
-    blocks_.reserve(wanted);
+    page_ids_.reserve(wanted);
     while (pages_.size() < wanted) {
       pages_.push_back(pool_->allocate());
-      blocks_.push_back(pages_.back()->data());
+      page_ids_.push_back(*pages_.back());
     }
   } catch (...) {
     pages_.resize(before);
-    blocks_.resize(before);
+    page_ids_.resize(before);
     throw;
   }
 }
@@ -48,21 +43,21 @@ void KvCache::reserve(int64_t tokens) {
 void KvCache::adopt(std::vector<KvPageRef> pages, int64_t tokens) {
   GLIMMER_CHECK(pages_.empty() && size_tokens_ == 0, "adopt with {} tokens there", size_tokens_);
   GLIMMER_CHECK(static_cast<int64_t>(pages.size()) == pages_of(tokens), "{} pages of {} tokens", pages.size(), tokens);
-  blocks_.reserve(pages.size());
+  page_ids_.reserve(pages.size());
   pages_ = std::move(pages);
-  for (const KvPageRef& page : pages_) blocks_.push_back(page->data());
+  for (const KvPageRef& page : pages_) page_ids_.push_back(*page);
   size_tokens_ = tokens;
 }
 
 void KvCache::replace_page(int64_t index, KvPageRef page) {
   GLIMMER_CHECK((index + 1) * KvPool::kPageTokens <= size_tokens_, "page {} of {} tokens", index, size_tokens_);
-  blocks_[static_cast<size_t>(index)] = page->data();
+  page_ids_[static_cast<size_t>(index)] = *page;
   pages_[static_cast<size_t>(index)] = std::move(page);
 }
 
 void KvCache::clear() {
   pages_.clear();
-  blocks_.clear();
+  page_ids_.clear();
   size_tokens_ = 0;
 }
 

@@ -12,17 +12,18 @@ namespace glimmer {
 
 class KvCache {
  public:
-  // With a pool of its own, without a limit on pages.
+  // With a pool of its own, of as many pages as max_position_embeddings tokens need.
   explicit KvCache(const ModelConfig& config, KvType type = KvType::kF32);
   explicit KvCache(std::shared_ptr<KvPool> pool);
 
   int64_t size_tokens() const { return size_tokens_; }
+  // As the sequences of a batch must.
+  bool shares_pool_with(const KvCache& other) const { return pool_ == other.pool_; }
   KvType type() const { return pool_->layout().type; }
   // Per token, over all layers.
   static int64_t bytes_per_token(const ModelConfig& config, KvType type);
 
-  // One layer's blocks, valid until the next reserve().
-  KvBlocks layer(int64_t layer) const;
+  KvLayer layer(int64_t layer) const { return pool_->layer(layer); }
 
   // Makes room for `tokens` in all, keeping what is there. Throws kLimit when pages or memory are out; it then holds
   // what it held.
@@ -34,8 +35,9 @@ class KvCache {
   // For a cache that is empty: the first `tokens` tokens lie in these pages. All pages but the last are full, and none
   // but this cache appends to the last.
   void adopt(std::vector<KvPageRef> pages, int64_t tokens);
-  // Its pages in order; those beyond size_tokens() are still unused.
+  // Its pages in order; those beyond size_tokens() are still unused. Valid until the next change.
   std::span<const KvPageRef> pages() const { return pages_; }
+  std::span<const PageId> page_ids() const { return page_ids_; }
   // Replaces a full page by another with the same contents.
   void replace_page(int64_t index, KvPageRef page);
   void clear();  // releases all pages
@@ -44,7 +46,7 @@ class KvCache {
   std::shared_ptr<KvPool> pool_;
   int64_t size_tokens_ = 0;
   std::vector<KvPageRef> pages_;
-  std::vector<std::byte*> blocks_;  // where they lie
+  std::vector<PageId> page_ids_;  // the same, as a pass takes them
 };
 
 }  // namespace glimmer

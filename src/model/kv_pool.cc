@@ -1,24 +1,18 @@
 #include "model/kv_pool.h"
 
 #include <algorithm>
-#include <cstring>
+#include <limits>
+#include <vector>
 
-#include "base/check.h"
 #include "base/error.h"
 
 namespace glimmer {
 
-namespace {
-
-// Small KV pages are allocated in slabs of this size, so that they too are on huge pages.
-constexpr int64_t kSlabBytes = static_cast<int64_t>(2 * kMappedBufferBytes);
-
-}  // namespace
-
 struct KvPool::Shared {
+  KvMemory memory;
   int64_t pages = 0;  // that are referred to
-  std::vector<Buffer> slabs;
-  std::vector<std::byte*> free;
+  PageId next = 0;    // the first that was never used
+  std::vector<PageId> free;
 };
 
 KvLayout kv_layout_of(const ModelConfig& c, KvType type) {
@@ -32,53 +26,48 @@ KvLayout kv_layout_of(const ModelConfig& c, KvType type) {
   return {.type = type, .kv_heads = c.num_key_value_heads, .qk_dim = c.head_dim, .v_dim = c.head_dim};
 }
 
-KvPool::KvPool(const ModelConfig& config, KvType type, int64_t max_pages)
-    : layout_(kv_layout_of(config, type)),
-      layers_(config.num_hidden_layers),
-      max_pages_(max_pages),
-      shared_(std::make_shared<Shared>()) {}
+KvPool::KvPool(const ModelConfig& config, KvType type)
+    : KvPool(config, type, (config.max_position_embeddings + kPageTokens - 1) / kPageTokens) {}
 
+// Numbers are of 32 bits: at 64 tokens a page that is more than any memory holds.
+KvPool::KvPool(const ModelConfig& config, KvType type, int64_t max_pages)
+    : max_pages_(std::min<int64_t>(max_pages, std::numeric_limits<PageId>::max())),
+      shared_(new Shared{.memory = KvMemory(kv_layout_of(config, type), config.num_hidden_layers, max_pages_)}) {}
+
+const KvLayout& KvPool::layout() const { return shared_->memory.layout(); }
+int64_t KvPool::layers() const { return shared_->memory.layers(); }
+int64_t KvPool::page_bytes() const { return shared_->memory.page_bytes(); }
 int64_t KvPool::pages() const { return shared_->pages; }
+KvLayer KvPool::layer(int64_t layer) const { return shared_->memory.layer(layer); }
 
 KvPageRef KvPool::allocate() {
-  if (shared_->pages >= max_pages_) {
+  Shared& shared = *shared_;
+  if (shared.pages >= max_pages_) {
     fail(ErrorCode::kLimit, "all {} pages of keys and values are in use ({} tokens each)", max_pages_, kPageTokens);
   }
-  if (shared_->free.empty()) add_slab();
-  auto* const page = new KvPage(shared_->free.back());
-  shared_->free.pop_back();
-  ++shared_->pages;
+  const bool is_new = shared.free.empty();
+  if (is_new) {
+    shared.memory.provide(shared.next);
+    const auto wanted = static_cast<size_t>(shared.next) + 1;
+    if (shared.free.capacity() < wanted) shared.free.reserve(2 * wanted);  // giving back must not throw
+  }
+  auto* const page = new PageId(is_new ? shared.next : shared.free.back());
+  if (is_new) {
+    ++shared.next;
+  } else {
+    shared.free.pop_back();
+  }
+  ++shared.pages;
   // Should the reference itself find no memory, it gives the page back the same way.
-  return {page, [shared = shared_](KvPage* gone) {
+  return {page, [shared = shared_](const PageId* gone) {
             --shared->pages;
-            shared->free.push_back(gone->data());
+            shared->free.push_back(*gone);
             delete gone;
           }};
 }
 
-void KvPool::add_slab() {
-  const int64_t count = std::clamp<int64_t>(kSlabBytes / page_bytes(), 1, max_pages_ - shared_->pages);
-  Buffer slab(static_cast<size_t>(count * page_bytes()));
-  shared_->free.reserve(static_cast<size_t>(shared_->pages + count));  // giving back must not throw
-  shared_->slabs.push_back(std::move(slab));
-  for (int64_t i = count - 1; i >= 0; --i) {
-    shared_->free.push_back(shared_->slabs.back().as<std::byte>() + i * page_bytes());
-  }
-}
-
-void KvPool::copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const {
-  GLIMMER_CHECK(tokens >= 0 && tokens <= kPageTokens, "{} tokens", tokens);
-  const auto copy = [&](int64_t offset, int64_t row_bytes) {
-    std::memcpy(to.data() + offset, from.data() + offset, static_cast<size_t>(tokens * row_bytes));
-  };
-  const int64_t value_bytes = layout_.value_bytes();
-  for (int64_t head = 0; head < layers_ * layout_.kv_heads; ++head) {
-    const int64_t at = head * layout_.head_bytes();
-    copy(at, layout_.qk_dim * value_bytes);
-    if (!layout_.values_in_keys) copy(at + layout_.v_offset_bytes(), layout_.v_dim * value_bytes);
-    copy(at + layout_.k_scales_offset_bytes(), layout_.k_groups() * 4);
-    copy(at + layout_.v_scales_offset_bytes(), layout_.v_groups() * 4);
-  }
-}
+void KvPool::copy_rows(PageId from, int64_t tokens, PageId to) { shared_->memory.copy_rows(from, tokens, to); }
+void KvPool::read(PageId page, std::span<std::byte> out) const { shared_->memory.read(page, out); }
+void KvPool::write(PageId page, std::span<const std::byte> content) { shared_->memory.write(page, content); }
 
 }  // namespace glimmer

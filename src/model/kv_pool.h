@@ -1,18 +1,16 @@
 // Pool of KV pages, from which KvCaches are built and which several may share.
 //
-// A page holds kAttentionBlock tokens of a sequence in all layers, and never moves. Pages are reference-counted; when
-// the last reference goes, the memory returns to the pool for the next page. References of one pool belong to one
-// thread.
+// A page holds kAttentionBlock tokens of a sequence in all layers, and never moves. Pages are reference-counted
+// numbers; when the last reference goes, the number returns to the pool for the next page. References of one pool
+// belong to one thread.
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <memory>
-#include <vector>
+#include <span>
 
 #include "model/config.h"
-#include "ops/attention.h"
-#include "tensor/buffer.h"
+#include "ops/kv_memory.h"
 
 namespace glimmer {
 
@@ -22,42 +20,35 @@ namespace glimmer {
 //   value too.
 KvLayout kv_layout_of(const ModelConfig& config, KvType type);
 
-class KvPage {
- public:
-  explicit KvPage(std::byte* memory) : memory_(memory) {}
-  std::byte* data() { return memory_; }
-  const std::byte* data() const { return memory_; }
-
- private:
-  std::byte* memory_;
-};
-using KvPageRef = std::shared_ptr<KvPage>;
+// use_count() says who shares a page.
+using KvPageRef = std::shared_ptr<const PageId>;
 
 class KvPool {
  public:
   static constexpr int64_t kPageTokens = kernels::kAttentionBlock;
-  static constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
 
-  KvPool(const ModelConfig& config, KvType type, int64_t max_pages = kUnlimited);
+  // By default as many pages as one sequence of max_position_embeddings needs.
+  KvPool(const ModelConfig& config, KvType type);
+  KvPool(const ModelConfig& config, KvType type, int64_t max_pages);
 
-  const KvLayout& layout() const { return layout_; }
-  int64_t layers() const { return layers_; }
-  int64_t page_bytes() const { return layers_ * layout_.block_bytes(); }
+  const KvLayout& layout() const;
+  int64_t layers() const;
+  int64_t page_bytes() const;
   int64_t max_pages() const { return max_pages_; }
   int64_t pages() const;  // that are referred to
   int64_t free_pages() const { return max_pages_ - pages(); }
 
   // An uninitialised page. Throws kLimit when max_pages are in use, kMemory when memory is out.
   KvPageRef allocate();
-  // Copies the first `tokens` of a page to another.
-  void copy_rows(const KvPage& from, int64_t tokens, KvPage& to) const;
+  KvLayer layer(int64_t layer) const;
+  // As KvMemory. read() and write() may be called from any thread that holds a reference to the page.
+  void copy_rows(PageId from, int64_t tokens, PageId to);
+  void read(PageId page, std::span<std::byte> out) const;
+  void write(PageId page, std::span<const std::byte> content);
 
  private:
-  struct Shared;  // the free list; pages may outlive the pool
-  void add_slab();
+  struct Shared;  // the free list and the memory; pages may outlive the pool
 
-  KvLayout layout_;
-  int64_t layers_ = 0;
   int64_t max_pages_ = 0;
   std::shared_ptr<Shared> shared_;
 };

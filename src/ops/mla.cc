@@ -16,12 +16,10 @@ void mla_attention(Context& ctx, const MlaCall& call) {
   GLIMMER_CHECK(call.x.shape == Shape({call.tokens(), call.q_proj->in_features()}) &&
                     call.out.shape == Shape({call.tokens(), call.o_proj->out_features()}),
                 "mla: x {}, out {}", call.x.shape.to_string(), call.out.shape.to_string());
-  for (const AttentionSequence& s : call.sequences) {
-    GLIMMER_CHECK(s.kv.layout.values_in_keys && s.kv.layout.qk_dim == call.row_values() &&
-                      s.kv.layout.v_dim == call.kv_lora_rank(),
-                  "mla: cached rows of {} and {} values, expected {} and {}", s.kv.layout.qk_dim, s.kv.layout.v_dim,
-                  call.row_values(), call.kv_lora_rank());
-  }
+  const KvLayout& layout = call.kv.layout;
+  GLIMMER_CHECK(layout.values_in_keys && layout.qk_dim == call.row_values() && layout.v_dim == call.kv_lora_rank(),
+                "mla: cached rows of {} and {} values, expected {} and {}", layout.qk_dim, layout.v_dim,
+                call.row_values(), call.kv_lora_rank());
   ctx.device().ops().mla(ctx, call);
 }
 

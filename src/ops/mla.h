@@ -28,8 +28,9 @@ struct MlaCall {
   TensorView out;                        // [tokens, hidden_size] f32
   RopeTable rope;                        // of the tokens; its rotary_dim is qk_rope_head_dim
   float scale = 0;
-  std::span<const AttentionSequence> sequences;  // the new tokens' rows are in the cache already
-  std::string_view q_name;                       // name under which a tap records q_proj's output
+  const Batch* batch = nullptr;
+  KvLayer kv;               // the new tokens' rows are in it already
+  std::string_view q_name;  // name under which a tap records q_proj's output
 
   int64_t tokens() const { return x.shape[0]; }
   int64_t heads() const { return static_cast<int64_t>(k_b.size()); }

@@ -12,11 +12,9 @@ namespace glimmer {
 class Context;
 struct AddCall;
 struct AttentionCall;
-struct AttentionSequence;
 struct EmbedCall;
 struct FillRopeCall;
 struct GatherRowsCall;
-struct KvRows;
 struct LinearCall;
 struct MlaCall;
 struct MlpCall;
@@ -24,6 +22,7 @@ struct MoeCall;
 struct RmsNormCall;
 struct RopeCall;
 struct RouteCall;
+struct StoreKvCall;
 
 struct OpTable {
   void (*embed)(Context& ctx, const EmbedCall& call);
@@ -33,7 +32,7 @@ struct OpTable {
   void (*linear)(Context& ctx, std::span<const LinearCall> calls);
   void (*fill_rope)(Context& ctx, const FillRopeCall& call);
   void (*rope)(Context& ctx, const RopeCall& call);
-  void (*store_kv)(Context& ctx, const KvRows& rows, std::span<const AttentionSequence> sequences);
+  void (*store_kv)(Context& ctx, const StoreKvCall& call);
   void (*attention)(Context& ctx, const AttentionCall& call);
   void (*mla)(Context& ctx, const MlaCall& call);
   void (*mlps)(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x);

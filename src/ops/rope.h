@@ -23,13 +23,11 @@ struct RopeTable {
   }
 };
 
-// Fills cos, sin [tokens, inv_freq.size()] for positions first_position .. first_position + tokens - 1; both are
-// multiplied by attention_factor.
+// Fills cos, sin [positions.size(), inv_freq.size()]; both are multiplied by attention_factor.
 struct FillRopeCall {
   std::span<const float> inv_freq;
   float attention_factor = 1;
-  int64_t first_position = 0;
-  int64_t tokens = 0;
+  std::span<const int32_t> positions;
   float* cos = nullptr;
   float* sin = nullptr;
 };

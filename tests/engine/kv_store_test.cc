@@ -24,23 +24,41 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-constexpr int64_t kPageBytes = 3000;
 constexpr int64_t kPlenty = int64_t{1} << 30;
 
-struct TestPage {
-  std::vector<std::byte> memory;
-  std::vector<int32_t> tokens;
-  KvPage page{nullptr};
+// Of pages of 3,072 bytes.
+std::shared_ptr<KvPool> small_pool() {
+  static const std::shared_ptr<KvPool> kPool = [] {
+    ModelConfig config;
+    config.attention = AttentionKind::kMla;
+    config.num_hidden_layers = 1;
+    config.kv_lora_rank = 8;
+    config.qk_rope_head_dim = 4;
+    return std::make_shared<KvPool>(config, KvType::kF32, 100);
+  }();
+  return kPool;
+}
 
-  explicit TestPage(int seed = 0) : memory(kPageBytes), tokens(KvPool::kPageTokens) {
-    for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<std::byte>(i * 7 + static_cast<size_t>(seed));
+struct TestPage {
+  std::vector<int32_t> tokens;
+  KvPageRef ref = small_pool()->allocate();
+  PageId page = *ref;
+
+  explicit TestPage(int seed = 0) : tokens(KvPool::kPageTokens) {
+    std::vector<std::byte> bytes(static_cast<size_t>(small_pool()->page_bytes()));
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 7 + static_cast<size_t>(seed));
+    small_pool()->write(page, bytes);
     std::iota(tokens.begin(), tokens.end(), seed);
-    page = KvPage(memory.data());
+  }
+  std::vector<std::byte> bytes() const {
+    std::vector<std::byte> bytes(static_cast<size_t>(small_pool()->page_bytes()));
+    small_pool()->read(page, bytes);
+    return bytes;
   }
 };
 
 std::unique_ptr<KvStore> open_store(const fs::path& folder, int64_t max_bytes = kPlenty) {
-  return std::make_unique<KvStore>(folder, max_bytes, kPageBytes, "model");
+  return std::make_unique<KvStore>(folder, max_bytes, small_pool(), "model");
 }
 
 class KvStoreTest : public ::testing::Test {
@@ -65,7 +83,7 @@ class KvStoreTest : public ::testing::Test {
   bool is_used() {
     const auto store = open_store(folder_);
     TestPage to(9);
-    return store->read(key_of(*store, page_), page_.tokens, to.page) && to.memory == page_.memory;
+    return store->read(key_of(*store, page_), page_.tokens, to.page) && to.bytes() == page_.bytes();
   }
   std::vector<std::string> names() const {
     std::vector<std::string> names;
@@ -293,7 +311,7 @@ TEST_F(KvStoreTest, NoRoomLeavesNothingBehindAndIsNoEnd) {
 }
 
 TEST_F(KvStoreTest, TheLeastRecentlyUsedGoFirst) {
-  const int64_t file_bytes = kv_page_file_bytes(KvPool::kPageTokens, kPageBytes);
+  const int64_t file_bytes = kv_page_file_bytes(KvPool::kPageTokens, small_pool()->page_bytes());
   const auto store = open_store(folder_, 2 * file_bytes);
   std::vector<TestPage> pages;
   pages.reserve(3);

@@ -102,8 +102,9 @@ TEST(PrefixCache, CopiesHoldWhatThePageHeld) {
     KvCache kv(pool);
     kv.reserve(100);
     kv.append(100);
-    const auto bytes = static_cast<size_t>(pool->page_bytes());
-    for (size_t i = 0; i < bytes; ++i) kv.pages()[0]->data()[i] = static_cast<std::byte>(i * 31 % 251);
+    std::vector<std::byte> bytes(static_cast<size_t>(pool->page_bytes()));
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31 % 251);
+    pool->write(kv.page_ids()[0], bytes);
     cache.insert("", sequence_from(0, 100), kv);
     const PrefixCache::Hit hit = cache.take("", sequence_from(0, 60));
     KvCache copy(pool);
@@ -111,8 +112,8 @@ TEST(PrefixCache, CopiesHoldWhatThePageHeld) {
     const KvLayout layout = pool->layout();
     for (int64_t layer = 0; layer < 2; ++layer) {
       for (int64_t head = 0; head < layout.kv_heads; ++head) {
-        const std::byte* from = kv.layer(layer).head(0, head);
-        const std::byte* to = copy.layer(layer).head(0, head);
+        const std::byte* from = kv.layer(layer).head(kv.page_ids()[0], head);
+        const std::byte* to = copy.layer(layer).head(copy.page_ids()[0], head);
         EXPECT_EQ(std::memcmp(from, to, static_cast<size_t>(60 * layout.qk_dim * 4)), 0);
         if (layout.values_in_keys) continue;
         EXPECT_EQ(std::memcmp(from + layout.v_offset_bytes(), to + layout.v_offset_bytes(),
@@ -133,7 +134,7 @@ TEST_F(PrefixCacheTest, InsertingAgainSharesPages) {
   cache.insert("", tokens, second);
   EXPECT_EQ(pool->pages(), 2);
   EXPECT_EQ(first.pages()[1], second.pages()[1]);
-  EXPECT_EQ(second.layer(0).blocks[1], first.pages()[1]->data());
+  EXPECT_EQ(second.page_ids()[1], first.page_ids()[1]);
 }
 
 TEST_F(PrefixCacheTest, ALongerBeginningReplacesAShorter) {

@@ -176,6 +176,7 @@ TEST_P(Golden, ABatchGivesEachSequenceWhatItHasAlone) {
   for (const Precision precision : kPrecisions) {
     Context context({.backend = GetParam().backend, .threads = 2, .precision = precision});
     Forward forward(model_, context);
+    const auto pool = std::make_shared<KvPool>(model_.config(), context.kv_type(), 64);
     std::vector<KvCache> caches;
     std::vector<SequenceTokens> batch;
     std::vector<float> last;
@@ -183,7 +184,7 @@ TEST_P(Golden, ABatchGivesEachSequenceWhatItHasAlone) {
     for (const Part& part : parts) {
       const auto tokens = ids.subspan(part.past, part.tokens);
       KvCache alone = cache_of(forward);
-      caches.push_back(cache_of(forward));
+      caches.emplace_back(pool);
       for (KvCache* kv : {&alone, &caches.back()}) {
         if (part.past > 0) forward.run(ids.first(part.past), *kv, LogitsFor::kNone);
       }

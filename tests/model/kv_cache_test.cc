@@ -14,6 +14,7 @@ ModelConfig gqa() {
   ModelConfig c;
   c.attention = AttentionKind::kGqa;
   c.num_hidden_layers = 3;
+  c.max_position_embeddings = 1024;
   c.num_attention_heads = 4;
   c.num_key_value_heads = 2;
   c.head_dim = 8;
@@ -24,6 +25,7 @@ ModelConfig mla() {
   ModelConfig c;
   c.attention = AttentionKind::kMla;
   c.num_hidden_layers = 2;
+  c.max_position_embeddings = 1024;
   c.kv_lora_rank = 16;
   c.qk_rope_head_dim = 4;
   return c;
@@ -46,7 +48,8 @@ TEST(KvCache, GrowingMovesNothing) {
       const auto each_head = [&](int64_t first_block, int64_t last_block, const auto& body) {
         for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
           for (int64_t block = first_block; block < last_block; ++block) {
-            for (int64_t head = 0; head < layout.kv_heads; ++head) body(kv.layer(layer).head(block, head));
+            for (int64_t head = 0; head < layout.kv_heads; ++head)
+              body(kv.layer(layer).head(kv.page_ids()[static_cast<size_t>(block)], head));
           }
         }
       };

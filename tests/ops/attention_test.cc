@@ -49,27 +49,44 @@ struct Values {
   }
 };
 
-// Blocks whose memory holds NaN until it is written.
-class Cache {
+// Pages whose memory holds NaN until it is written, in no order.
+class Pages {
  public:
-  Cache(const Shape4& s, KvType type, int64_t tokens) {
-    kv_.layout = {
-        .type = type, .kv_heads = s.kv_heads, .qk_dim = s.qk_dim, .v_dim = s.v_dim, .values_in_keys = s.values_in_keys};
-    kv_.offset_bytes = 128;
-    for (int64_t first = 0; first < tokens; first += kAttentionBlock) {
-      const auto bytes = static_cast<size_t>(kv_.layout.block_bytes() + kv_.offset_bytes);
-      memory_.emplace_back(bytes);
-      std::memset(memory_.back().as<std::byte>(), 0xFF, bytes);
-      blocks_.push_back(memory_.back().as<std::byte>());
-    }
-    kv_.blocks = blocks_.data();
+  Pages(const Shape4& s, KvType type)
+      : memory_({.type = type,
+                 .kv_heads = s.kv_heads,
+                 .qk_dim = s.qk_dim,
+                 .v_dim = s.v_dim,
+                 .values_in_keys = s.values_in_keys},
+                2, kMost),
+        nan_(static_cast<size_t>(memory_.page_bytes()), std::byte{0xFF}) {}
+
+  KvLayer layer() const { return memory_.layer(1); }
+  PageId take() {
+    const PageId page = ++taken_ * 37 % kMost;  // 37 has no divisor in common with kMost
+    memory_.provide(page);
+    memory_.write(page, nan_);
+    return page;
   }
-  const KvBlocks& kv() const { return kv_; }
 
  private:
-  KvBlocks kv_;
-  std::vector<Buffer> memory_;
-  std::vector<std::byte*> blocks_;
+  static constexpr PageId kMost = 1024;
+  KvMemory memory_;
+  std::vector<std::byte> nan_;
+  PageId taken_ = 0;
+};
+
+class Cache {
+ public:
+  Cache(Pages& pages, int64_t tokens) : layer_(pages.layer()) {
+    for (int64_t first = 0; first < tokens; first += kAttentionBlock) ids_.push_back(pages.take());
+  }
+  const KvLayer& layer() const { return layer_; }
+  std::span<const PageId> pages() const { return ids_; }
+
+ private:
+  KvLayer layer_;
+  std::vector<PageId> ids_;
 };
 
 // Tokens [begin, end) of a sequence, whose earlier ones are in its cache.
@@ -88,7 +105,7 @@ std::vector<float> run(Context& ctx, std::span<const Piece> pieces, Work work) {
   std::vector<float> q;
   std::vector<float> k;
   std::vector<float> v;
-  std::vector<AttentionSequence> sequences;
+  Batch batch;
   int64_t rows = 0;
   for (const Piece& piece : pieces) {
     const auto append = [&](std::vector<float>& to, const std::vector<float>& from, int64_t width) {
@@ -98,15 +115,17 @@ std::vector<float> run(Context& ctx, std::span<const Piece> pieces, Work work) {
     append(k, piece.values->k, s.kv_heads * s.qk_dim);
     append(v, piece.values->v, s.kv_heads * s.v_dim);
     const int64_t tokens = piece.end - piece.begin;
-    sequences.push_back({.kv = piece.cache->kv(), .first_row = rows, .tokens = tokens, .past_tokens = piece.begin});
+    batch.sequences.push_back(
+        {.first_row = rows, .tokens = tokens, .past_tokens = piece.begin, .pages = piece.cache->pages()});
     rows += tokens;
   }
-  store_kv(ctx,
-           {.k = k.data(),
-            .k_stride = s.kv_heads * s.qk_dim,
-            .v = s.values_in_keys ? nullptr : v.data(),
-            .v_stride = s.kv_heads * s.v_dim},
-           sequences);
+  const KvLayer& kv = pieces.front().cache->layer();
+  store_kv(ctx, {.k = k.data(),
+                 .k_stride = s.kv_heads * s.qk_dim,
+                 .v = s.values_in_keys ? nullptr : v.data(),
+                 .v_stride = s.kv_heads * s.v_dim,
+                 .batch = &batch,
+                 .kv = kv});
   if (work == Work::kStore) return {};
   std::vector<float> out(static_cast<size_t>(rows * s.heads() * s.v_dim));
   attention(ctx, {.q = q.data(),
@@ -117,7 +136,8 @@ std::vector<float> run(Context& ctx, std::span<const Piece> pieces, Work work) {
                   .out_head_stride = s.v_dim,
                   .heads = s.heads(),
                   .scale = pieces.front().values->scale,
-                  .sequences = sequences});
+                  .batch = &batch,
+                  .kv = kv});
   return out;
 }
 
@@ -178,7 +198,8 @@ class Attention : public ::testing::TestWithParam<const kernels::KernelTable*> {
   void expect_plain(const Values& x, KvType type, int64_t begin, int64_t end) const {
     const Shape4& s = x.shape;
     Context ctx = context(2);
-    Cache cache(s, type, end);
+    Pages pages(s, type);
+    Cache cache(pages, end);
     store(ctx, x, cache, begin);
     const std::vector<float> out = attend(ctx, x, cache, begin, end);
     const bool rough = rounds(s, type);
@@ -237,7 +258,8 @@ TEST_P(Attention, NeitherChunksNorThreadsChangeABit) {
     const int64_t row = s.heads() * s.v_dim;
     for (const KvType type : kTypes) {
       Context one = context(1);
-      Cache whole_cache(s, type, tokens);
+      Pages pages(s, type);
+      Cache whole_cache(pages, tokens);
       const std::vector<float> whole = attend(one, x, whole_cache, 0, tokens);
       const auto expect_rows = [&](const std::vector<float>& got, int64_t begin, const std::string& what) {
         const std::vector<float> want(whole.begin() + begin * row,
@@ -246,7 +268,7 @@ TEST_P(Attention, NeitherChunksNorThreadsChangeABit) {
       };
       for (const int threads : {2, 3, 8}) {
         Context many = context(threads);
-        Cache cache(s, type, tokens);
+        Cache cache(pages, tokens);
         int64_t at = 0;
         for (const int64_t chunk : {1, 7, 248, 1, 404, 467, 1, 200, 1}) {
           const int64_t end = std::min(tokens, at + chunk);
@@ -269,7 +291,8 @@ TEST_P(Attention, AnyNumberOfThreadsFoldsALongContextAlike) {
   const Values x(s, most, 4);
   for (const KvType type : kTypes) {
     Context one = context(1);
-    Cache cache(s, type, most);
+    Pages pages(s, type);
+    Cache cache(pages, most);
     store(one, x, cache, most);
     for (const int64_t blocks : {2, 3, 5, 8, 9, 15, 16, 17, 18, 19, 30, 33, 35, 36}) {
       const int64_t token = blocks * kAttentionBlock - 7;
@@ -289,12 +312,13 @@ TEST_P(Attention, ABatchGivesEachSequenceWhatItHasAlone) {
     for (const int threads : {1, 3}) {
       Context ctx = context(threads);
       std::vector<Values> values;
+      Pages pages(s, type);
       std::vector<Cache> caches;
       std::vector<float> alone;
       unsigned seed = 10;
       for (const auto& [begin, end] : parts) {
         values.emplace_back(s, end, seed++);
-        caches.emplace_back(s, type, end);
+        caches.emplace_back(pages, end);
         store(ctx, values.back(), caches.back(), begin);
         const std::vector<float> out = attend(ctx, values.back(), caches.back(), begin, end);
         alone.insert(alone.end(), out.begin(), out.end());

@@ -70,7 +70,7 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
   rotate(q, c.num_attention_heads);
   rotate(k, c.num_key_value_heads);
 
-  store_kv(ctx, {.k = k, .k_stride = kv_size, .v = v, .v_stride = kv_size}, pass.sequences);
+  store_kv(ctx, {.k = k, .k_stride = kv_size, .v = v, .v_stride = kv_size, .batch = &pass.batch, .kv = pass.kv});
   attention(ctx, {.q = q,
                   .q_token_stride = q_size,
                   .q_head_stride = c.head_dim,
@@ -79,7 +79,8 @@ void attention_gqa(LayerPass& pass, const GqaWeights& w) {
                   .out_head_stride = c.head_dim,
                   .heads = c.num_attention_heads,
                   .scale = static_cast<float>(c.attention_scale),
-                  .sequences = pass.sequences});
+                  .batch = &pass.batch,
+                  .kv = pass.kv});
   linear(ctx, w.o_proj, PassMemory::rows(pass.a.attn, tokens), PassMemory::rows(pass.a.attn_out, tokens));
 }
 

@@ -107,7 +107,7 @@ void attention_mla(LayerPass& pass, const MlaWeights& w) {
   float* latent = pass.a.latent.as<float>();
   project(pass, w);
   rope(ctx, {.table = pass.rope, .x = latent + c.kv_lora_rank, .tokens = pass.tokens, .heads = 1, .token_stride = row});
-  store_kv(ctx, {.k = latent, .k_stride = row}, pass.sequences);
+  store_kv(ctx, {.k = latent, .k_stride = row, .batch = &pass.batch, .kv = pass.kv});
   mla_attention(ctx, {.q_proj = has_q_a ? &w.q_b_proj : &w.q_proj,
                       .k_b = w.k_b,
                       .v_b = w.v_b,
@@ -116,7 +116,8 @@ void attention_mla(LayerPass& pass, const MlaWeights& w) {
                       .out = PassMemory::rows(pass.a.attn_out, pass.tokens),
                       .rope = pass.rope,
                       .scale = static_cast<float>(c.attention_scale),
-                      .sequences = pass.sequences,
+                      .batch = &pass.batch,
+                      .kv = pass.kv,
                       .q_name = pass.name(has_q_a ? "self_attn.q_b_proj" : "self_attn.q_proj")});
 }
 

@@ -18,10 +18,11 @@ struct LayerPass {
   const ModelConfig& config;
   const LayerWeights& weights;
   PassMemory& a;
-  std::span<const AttentionSequence> sequences;  // with this layer's keys and values
+  const Batch& batch;
+  KvLayer kv;  // of this layer
   RopeTable rope;
   int64_t layer = 0;
-  int64_t tokens = 0;  // new ones of all sequences: rows
+  int64_t tokens = 0;  // rows of the batch
 
   // "layers.<layer>.<name>" if tapped, else "", as building names costs time.
   std::string name(std::string_view name) const;

@@ -44,7 +44,7 @@ void store_row(const float* x, int64_t count, KvType type, int64_t row, std::byt
 
 // A work item: some tokens of a sequence, with the query heads that share one key head.
 struct Rows {
-  const AttentionSequence* sequence = nullptr;
+  const BatchSequence* sequence = nullptr;
   int64_t kv_head = 0;
   int64_t first_token = 0;  // among the sequence's new tokens
   int64_t tokens = 0;
@@ -94,7 +94,7 @@ KvType attended_type(const KvLayout& layout) { return layout.has_codes() ? KvTyp
 class Attention {
  public:
   Attention(Pass& ctx, const CpuAttentionCall& call)
-      : ctx_(ctx), call_(call), layout_(call.sequences.front().kv.layout), group_(call.heads / layout_.kv_heads) {
+      : ctx_(ctx), call_(call), layout_(call.kv.layout), group_(call.heads / layout_.kv_heads) {
     divide_rows();
     divide_keys();
   }
@@ -124,10 +124,10 @@ class Attention {
   // The largest work items that still leave every thread several.
   void divide_rows() {
     int64_t most_tokens = 0;
-    for (const AttentionSequence& s : call_.sequences) most_tokens = std::max(most_tokens, s.tokens);
+    for (const BatchSequence& s : call_.batch->sequences) most_tokens = std::max(most_tokens, s.tokens);
     const auto tasks = [&](int64_t tokens) {
       int64_t count = 0;
-      for (const AttentionSequence& s : call_.sequences) count += layout_.kv_heads * divided_up(s.tokens, tokens);
+      for (const BatchSequence& s : call_.batch->sequences) count += layout_.kv_heads * divided_up(s.tokens, tokens);
       return count;
     };
     const int64_t least = divided_up(kLeastRows, group_);
@@ -135,7 +135,7 @@ class Attention {
     while (tokens_at_once_ > least && tasks(tokens_at_once_) < kTasksPerThread * ctx_.pool().threads()) {
       tokens_at_once_ = std::max(least, tokens_at_once_ / 2);
     }
-    for (const AttentionSequence& s : call_.sequences) {
+    for (const BatchSequence& s : call_.batch->sequences) {
       for (int64_t head = 0; head < layout_.kv_heads; ++head) {
         for (int64_t first = 0; first < s.tokens; first += tokens_at_once_) {
           const int64_t tokens = std::min(tokens_at_once_, s.tokens - first);
@@ -247,8 +247,8 @@ class Attention {
         const bool in_first_span = block / kSpanBlocks == part.first_block / kSpanBlocks;
         const bool begins = block == part.first_block || block % kSpanBlocks == 0;
         const bool has_next = block + 1 < last_block && !layout_.has_codes();
-        run_block(rows, block, has_next ? rows.sequence->kv.head(block + 1, rows.kv_head) : nullptr, !begins,
-                  in_first_span ? total : span, visible, queries, scratch, decoded);
+        run_block(rows, block, has_next ? head(rows, block + 1) : nullptr, !begins, in_first_span ? total : span,
+                  visible, queries, scratch, decoded);
         const bool ends = block + 1 == part.last_block || (block + 1) % kSpanBlocks == 0;
         if (ends && !in_first_span) {
           ctx_.kernels().attention_fold({.into = total, .other = span, .rows = count, .v_dim = layout_.v_dim});
@@ -256,6 +256,10 @@ class Attention {
       }
     }
     if (!divided_) finish(rows, own, 0, count);
+  }
+
+  const std::byte* head(const Rows& rows, int64_t block) const {
+    return call_.kv.head(rows.sequence->pages[static_cast<size_t>(block)], rows.kv_head);
   }
 
   void run_block(const Rows& rows, int64_t block, const std::byte* next_k, bool fold, const AttentionState& state,
@@ -268,7 +272,7 @@ class Attention {
       std::fill_n(visible + t * group_, group_, keys);
     }
     const int32_t keys = visible[count - 1];
-    const std::byte* k = rows.sequence->kv.head(block, rows.kv_head);
+    const std::byte* k = head(rows, block);
     const std::byte* v = k + layout_.v_offset_bytes();
     if (layout_.has_codes()) {
       auto* wide = reinterpret_cast<uint16_t*>(decoded);
@@ -376,22 +380,23 @@ class Attention {
 
 }  // namespace
 
-void store_kv(Context& context, const KvRows& rows, std::span<const AttentionSequence> sequences) {
+void store_kv(Context& context, const StoreKvCall& call) {
   constexpr int64_t kGrainTokens = 8;  // rows of some KB each: a smaller grain would cost more to hand out than to copy
   Pass ctx(context);
-  for (const AttentionSequence& s : sequences) {
-    const KvLayout& layout = s.kv.layout;
+  const KvLayout& layout = call.kv.layout;
+  for (const BatchSequence& s : call.batch->sequences) {
     ctx.pool().parallel_for(s.tokens, kGrainTokens, [&](int64_t begin, int64_t end, int) {
       for (int64_t t = begin; t < end; ++t) {
         const int64_t position = s.past_tokens + t;
         const int64_t in_block = position % kAttentionBlock;
-        const float* k = rows.k + (s.first_row + t) * rows.k_stride;
+        const float* k = call.k + (s.first_row + t) * call.k_stride;
+        const PageId page = s.pages[static_cast<size_t>(position / kAttentionBlock)];
         for (int64_t h = 0; h < layout.kv_heads; ++h) {
-          std::byte* head = s.kv.head(position / kAttentionBlock, h);
+          std::byte* head = call.kv.head(page, h);
           store_row(k + h * layout.qk_dim, layout.qk_dim, layout.type, in_block, head,
                     head + layout.k_scales_offset_bytes());
           if (layout.values_in_keys) continue;
-          store_row(rows.v + (s.first_row + t) * rows.v_stride + h * layout.v_dim, layout.v_dim, layout.type, in_block,
+          store_row(call.v + (s.first_row + t) * call.v_stride + h * layout.v_dim, layout.v_dim, layout.type, in_block,
                     head + layout.v_offset_bytes(), head + layout.v_scales_offset_bytes());
         }
       }
@@ -400,7 +405,7 @@ void store_kv(Context& context, const KvRows& rows, std::span<const AttentionSeq
 }
 
 void attention(Pass& ctx, const CpuAttentionCall& call) {
-  if (!call.sequences.empty()) Attention(ctx, call).run();
+  if (!call.batch->sequences.empty()) Attention(ctx, call).run();
 }
 
 void attention(Context& context, const AttentionCall& call) {
@@ -413,7 +418,8 @@ void attention(Context& context, const AttentionCall& call) {
                                   .out_head_stride = call.out_head_stride,
                                   .heads = call.heads,
                                   .scale = call.scale,
-                                  .sequences = call.sequences});
+                                  .batch = call.batch,
+                                  .kv = call.kv});
 }
 
 bool takes_bf16_queries(const Pass& ctx, const KvLayout& layout) {

@@ -29,7 +29,8 @@ struct CpuAttentionCall {
   EncodedHeads encoded_out;
   int64_t heads = 0;
   float scale = 0;
-  std::span<const AttentionSequence> sequences;  // all of one layout
+  const Batch* batch = nullptr;
+  KvLayer kv;
 };
 void attention(Pass& ctx, const CpuAttentionCall& call);
 

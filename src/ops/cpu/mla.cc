@@ -79,8 +79,8 @@ class Mla {
   }
   // Whether queries are stored as the bf16 that attention would round them to, [heads, tokens, ..].
   bool rounds_queries() {
-    return writes_encoded(qk_, call_.k_b.front()) && !call_.sequences.empty() &&
-           takes_bf16_queries(ctx_, call_.sequences.front().kv.layout);
+    return writes_encoded(qk_, call_.k_b.front()) && !call_.batch->sequences.empty() &&
+           takes_bf16_queries(ctx_, call_.kv.layout);
   }
 
   // Room for rows of all heads in the type that `reader`, one head's weight, takes.
@@ -167,7 +167,8 @@ class Mla {
                           .q_head_stride = row_,
                           .heads = heads_,
                           .scale = call_.scale,
-                          .sequences = call_.sequences};
+                          .batch = call_.batch,
+                          .kv = call_.kv};
     if (rounds_queries()) {
       call.q_bf16 = reinterpret_cast<const uint16_t*>(query_);
       call.q_token_stride = row_;

@@ -12,7 +12,7 @@ void add(Context& ctx, const AddCall& call);
 void linear(Context& ctx, std::span<const LinearCall> calls);
 void fill_rope(Context& ctx, const FillRopeCall& call);
 void rope(Context& ctx, const RopeCall& call);
-void store_kv(Context& ctx, const KvRows& rows, std::span<const AttentionSequence> sequences);
+void store_kv(Context& ctx, const StoreKvCall& call);
 void attention(Context& ctx, const AttentionCall& call);
 void mla(Context& ctx, const MlaCall& call);
 void mlps(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x);

@@ -51,8 +51,8 @@ void rope(Context& context, const RopeCall& call) {
 void fill_rope(Context&, const FillRopeCall& call) {
   float* cos = call.cos;
   float* sin = call.sin;
-  for (int64_t t = 0; t < call.tokens; ++t) {
-    const auto position = static_cast<float>(call.first_position + t);
+  for (const int32_t at : call.positions) {
+    const auto position = static_cast<float>(at);
     for (const float frequency : call.inv_freq) {
       const float angle = position * frequency;
       *cos++ = std::cos(angle) * call.attention_factor;
