@@ -7,6 +7,7 @@
 #include "apps/loading.h"
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "engine/local_runner.h"
 #include "source/side_files.h"
 
 namespace glimmer::apps {
@@ -159,8 +160,8 @@ int chat_command(Arguments arguments) {
 
   Context context(options.runtime.context_options());
   const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
-  Forward forward(model, context);
-  ChatSession session(forward, tokenizer, chat_template, std::move(settings));
+  LocalRunner runner(model, context);
+  ChatSession session(runner, tokenizer, chat_template, std::move(settings));
   session.set_system(options.system);
   ChatLoop loop(session, options.quiet);
   if (!stdin_is_terminal()) return talk_in_pipe(loop);

@@ -9,13 +9,13 @@
 
 namespace glimmer::apps {
 
-ChatSession::ChatSession(Forward& forward, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+ChatSession::ChatSession(Runner& runner, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                          ChatSettings settings)
-    : forward_(forward),
+    : runner_(runner),
       tokenizer_(tokenizer),
       chat_template_(chat_template),
       settings_(std::move(settings)),
-      sequence_(forward.model().config(), forward.context().kv_type()) {}
+      sequence_(runner.config(), runner.kv_type()) {}
 
 void ChatSession::set_system(const std::string& text) { system_ = text; }
 void ChatSession::set_thinking(bool enabled) { thinking_ = enabled; }
@@ -50,7 +50,7 @@ void ChatSession::generate(const std::string& prompt) {
                                     .output = {.starts_in_reasoning = prompt_opens_reasoning(prompt)},
                                     .stop = settings_.stop});
   const InterruptGuard interrupt;
-  Generator generator(forward_, &interrupt.flag());
+  Generator generator(runner_, &interrupt.flag());
   const GenerationTimings timings = generator.run(sequence_, [&](int32_t id) { return stream.take(id); });
   stream.finish(*sequence_.finish_reason());
   const bool cancelled = sequence_.finish_reason() == FinishReason::kCancelled;

@@ -21,7 +21,7 @@ struct ChatSettings {
 class ChatSession {
  public:
   // All must outlive the session.
-  ChatSession(Forward& forward, const Tokenizer& tokenizer, const ChatTemplate& chat_template, ChatSettings settings);
+  ChatSession(Runner& runner, const Tokenizer& tokenizer, const ChatTemplate& chat_template, ChatSettings settings);
 
   // Adds the user's message, and the model's answer as it is made. The part of the conversation that the last turn left
   // in the KV cache is not run again. Ctrl-C ends the answer; what there is of it stays in the conversation.
@@ -43,7 +43,7 @@ class ChatSession {
   Json messages_with_system() const;
   void generate(const std::string& prompt);
 
-  Forward& forward_;
+  Runner& runner_;
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_template_;
   ChatSettings settings_;

@@ -9,6 +9,7 @@
 #include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "engine/local_runner.h"
 
 namespace glimmer::apps {
 namespace {
@@ -107,10 +108,10 @@ int perplexity_command(Arguments arguments) {
   const InterruptGuard interrupt;
   Context context(options.runtime.context_options());
   const Model model = load_model(subject.source, context, load_report(options), &interrupt);
-  Forward forward(model, context, chunk_tokens(windows));
+  LocalRunner runner(model, context, chunk_tokens(windows));
   double seconds = 0;
   const PerplexityResult result = watched(options, interrupt, seconds, [&](const EvaluateCallback& progress) {
-    return measure_perplexity(forward, windows, progress);
+    return measure_perplexity(runner, windows, progress);
   });
 
   if (options.as_json) {
@@ -222,11 +223,11 @@ int kld_command(Arguments arguments) {
   Context context(options.runtime.context_options());
   const Model base_model = load_model(base.source, context, load_report(options), &interrupt);
   const Model other_model = load_model(other.source, context, load_report(options), &interrupt);
-  Forward base_forward(base_model, context, chunk_tokens(windows));
-  Forward other_forward(other_model, context, chunk_tokens(windows));
+  LocalRunner base_runner(base_model, context, chunk_tokens(windows));
+  LocalRunner other_runner(other_model, context, chunk_tokens(windows));
   double seconds = 0;
   const KldResult result = watched(options, interrupt, seconds, [&](const EvaluateCallback& progress) {
-    return measure_kld(base_forward, other_forward, windows, progress, other_type);
+    return measure_kld(base_runner, other_runner, windows, progress, other_type);
   });
 
   if (options.as_json) {

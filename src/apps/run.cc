@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "engine/generate.h"
+#include "engine/local_runner.h"
 #include "source/side_files.h"
 #include "text/tool_turns.h"
 
@@ -180,8 +181,8 @@ Timings generate(const RunOptions& options, const std::shared_ptr<const ModelSou
   const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &interrupt);
   Timings timings;
   timings.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  Forward forward(model, context, std::min(Forward::kDefaultChunkTokens, sequence.prompt_count()));
-  Generator generator(forward, &interrupt.flag());
+  LocalRunner runner(model, context, std::min(Forward::kDefaultChunkTokens, sequence.prompt_count()));
+  Generator generator(runner, &interrupt.flag());
   timings.generation = generator.run(sequence, [&](int32_t id) { return stream.take(id); });
   stream.finish(*sequence.finish_reason());
   return timings;

@@ -107,9 +107,9 @@ std::vector<BenchTest> tests_of(const BenchOptions& options, int threads) {
   return tests;
 }
 
-class Runner {
+class BenchRunner {
  public:
-  Runner(const Model& model, const BenchOptions& options)
+  BenchRunner(const Model& model, const BenchOptions& options)
       : model_(model),
         options_(options),
         work_(workload_of(model.config(), model.weight_bytes(), options.context.kept_kv_type())) {
@@ -212,8 +212,10 @@ class Runner {
       const int64_t chunk = std::min(forward.chunk_tokens(), count - at);
       const SequenceTokens sequence{
           .tokens = std::span<const int32_t>(tokens).subspan(static_cast<size_t>(at), static_cast<size_t>(chunk)),
-          .kv = &caches_[0]};
-      forward.run({&sequence, 1}, at + chunk == count ? LogitsFor::kLastToken : LogitsFor::kNone);
+          .kv = &caches_[0],
+          .logits_rows = at + chunk == count ? 1 : 0};
+      forward.run({&sequence, 1});
+      forward.logits();
     }
   }
 
@@ -229,7 +231,8 @@ class Runner {
     for (int64_t step = 0; step < steps; ++step) {
       check_cancelled();
       for (int32_t& token : tokens) token = random_token();
-      forward.run(sequences, LogitsFor::kLastToken);
+      forward.run(sequences);
+      forward.logits();
     }
   }
 
@@ -286,7 +289,7 @@ BenchReport run_benchmark(const Model& model, const BenchOptions& options) {
          "the tests need a context of {} tokens, the model's holds {} (max_position_embeddings in {})", longest,
          model.config().max_position_embeddings, model.config().source);
   }
-  return Runner(model, options).run();
+  return BenchRunner(model, options).run();
 }
 
 }  // namespace glimmer

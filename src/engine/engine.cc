@@ -9,11 +9,13 @@
 #include "base/log.h"
 #include "base/memory_info.h"
 #include "engine/common_prefix.h"
+#include "engine/drafter.h"
 #include "engine/engine_request.h"
+#include "engine/engine_step.h"
 #include "engine/kv_store.h"
+#include "engine/local_runner.h"
 #include "engine/prefix_cache.h"
 #include "engine/scheduler.h"
-#include "model/forward.h"
 
 namespace glimmer {
 namespace {
@@ -21,7 +23,6 @@ namespace {
 using Request = std::shared_ptr<EngineSequence>;
 
 constexpr std::chrono::milliseconds kUpdateInterval(100);  // between updates of the statistics that walk all pages
-constexpr int64_t kLogitBytes = int64_t{64} << 20;         // logits of a prompt's tokens in memory at a time
 constexpr std::chrono::milliseconds kMemoryPause(10);      // retry interval when out of memory with no request to end
 constexpr int64_t kReservedRequests = 4096;                // initial capacity of lists, so that they rarely allocate
 
@@ -38,6 +39,7 @@ void check_options(const EngineOptions& options) {
   at_least("kv_bytes", options.kv_bytes, 0);
   at_least("kv_dir_bytes", options.kv_dir_bytes, 1);
   at_least("max_unread_tokens", options.max_unread_tokens, 1);
+  at_least("draft_tokens", options.draft_tokens, 1);
   if (!options.kv_dir.empty() && !options.prefix_cache) {
     fail(ErrorCode::kUsage, "kv_dir holds the prefix cache's pages, and there is no prefix cache");
   }
@@ -64,11 +66,10 @@ int64_t pages_that_fit(const EngineOptions& options, const KvPool& pool) {
   return pages;
 }
 
-std::shared_ptr<KvPool> make_pool(const Model& model, const Context& context, const EngineOptions& options) {
-  check_options(options);
-  const KvType type = options.kv_type.value_or(context.kv_type());
-  const KvPool sizes(model.config(), type);
-  return std::make_shared<KvPool>(model.config(), type, pages_that_fit(options, sizes));
+std::shared_ptr<KvPool> make_pool(const Runner& runner, const EngineOptions& options) {
+  const KvType type = options.kv_type.value_or(runner.kv_type());
+  const KvPool sizes(runner.config(), type);
+  return std::make_shared<KvPool>(runner.config(), type, pages_that_fit(options, sizes));
 }
 
 std::unique_ptr<KvStore> make_store(const EngineOptions& options, const std::shared_ptr<KvPool>& pool) {
@@ -88,14 +89,14 @@ void Histogram::add(double value) {
 
 class Engine::Impl {
  public:
-  Impl(const Model& model, Context& context, const EngineOptions& options)
+  Impl(std::unique_ptr<Runner> runner, const EngineOptions& options)
       : options_(options),
-        config_(model.config()),
-        context_(context),
-        pool_(make_pool(model, context, options)),
+        runner_(std::move(runner)),
+        config_(runner_->config()),
+        pool_(make_pool(*runner_, options)),
         store_(make_store(options, pool_)),
         cache_(pool_, store_.get()),
-        forward_(model, context, std::max(options.idle_chunk_tokens, options.chunk_tokens + options.max_sequences)) {
+        step_(*runner_) {
     stats_.pages_total = pool_->max_pages();
     const int64_t most = std::min(options.max_sequences + options.max_waiting, kReservedRequests);
     for (std::vector<Request>* requests : {&submitted_, &queued_, &waiting_, &running_}) {
@@ -138,12 +139,6 @@ class Engine::Impl {
   }
 
  private:
-  // A sequence's share of a step.
-  struct Share {
-    Request request;
-    int64_t tokens = 0;
-  };
-
   void run() noexcept;
   void round();
   void give_way(const std::exception_ptr& error) noexcept;
@@ -159,31 +154,29 @@ class Engine::Impl {
   bool waits_for_prefix(const EngineSequence& request, int64_t cached_tokens) const;
   int64_t committed_pages() const;
   void count_rest(EngineSequence& request, bool rests);
-  std::vector<Share> plan_step() const;
-  void make_room(std::vector<Share>& shares);
+  std::vector<EngineShare> plan_step() const;
+  void add_drafts(std::vector<EngineShare>& shares);
+  void make_room(std::vector<EngineShare>& shares);
   bool free_pages(int64_t pages, const SchedulerRank& rank);
   void preempt(const Request& request);
-  void step(const std::vector<Share>& shares);
-  void fail_step(const std::vector<Share>& shares, const std::exception_ptr& error) noexcept;
-  ConstTensorView run_model(const std::vector<Share>& shares);
-  void score_prompts(const std::vector<Share>& shares);
-  std::vector<GeneratedToken> score(ConstTensorView logits, std::span<const int32_t> next, int top);
-  void advance(const std::vector<Share>& shares, ConstTensorView logits);
-  void publish(const Request& request, GeneratedToken token);
+  void step(const std::vector<EngineShare>& shares);
+  void fail_step(const std::vector<EngineShare>& shares, const std::exception_ptr& error) noexcept;
+  void settle(const EngineShare& share, EngineOutcome outcome);
+  void publish(const Request& request, std::vector<GeneratedToken> tokens);
   void keep_prefix(EngineSequence& request) noexcept;
   void end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error) noexcept;
   void update_stats() noexcept;
 
   const EngineOptions options_;
+  const std::unique_ptr<Runner> runner_;
   const ModelConfig& config_;
-  Context& context_;
   const std::shared_ptr<EngineBell> bell_ = std::make_shared<EngineBell>();
 
   // The engine's thread only.
   std::shared_ptr<KvPool> pool_;
   std::unique_ptr<KvStore> store_;
   PrefixCache cache_;
-  Forward forward_;
+  EngineStep step_;
   std::vector<Request> waiting_;  // submitted or preempted
   std::vector<Request> running_;
   std::vector<Request> resting_;  // paused: they keep their pages, but have no place in the batch
@@ -293,12 +286,13 @@ void Engine::Impl::round() {
   end_unwanted();
   rest();
   admit();
-  std::vector<Share> shares = plan_step();
+  std::vector<EngineShare> shares = plan_step();
   if (shares.empty()) {
     update_stats();
     bell_->wait();
     return;
   }
+  add_drafts(shares);
   make_room(shares);
   if (!shares.empty()) step(shares);
   if (EngineSequence::Clock::now() - last_update_ > kUpdateInterval) update_stats();
@@ -443,8 +437,8 @@ void Engine::Impl::admit() {
   }
 }
 
-std::vector<Engine::Impl::Share> Engine::Impl::plan_step() const {
-  std::vector<Share> shares;
+std::vector<EngineShare> Engine::Impl::plan_step() const {
+  std::vector<EngineShare> shares;
   std::vector<Request> prompts;
   std::vector<PromptDemand> demands;
   for (const Request& request : running_) {
@@ -462,14 +456,26 @@ std::vector<Engine::Impl::Share> Engine::Impl::plan_step() const {
     if (tokens[i] > 0) shares.push_back({prompts[i], tokens[i]});
   }
   std::sort(shares.begin(), shares.end(),
-            [](const Share& a, const Share& b) { return a.request->rank.before(b.request->rank); });
+            [](const EngineShare& a, const EngineShare& b) { return a.request->rank.before(b.request->rank); });
   return shares;
 }
 
+// Drafts take no page that the one token would not.
+void Engine::Impl::add_drafts(std::vector<EngineShare>& shares) {
+  if (!options_.drafter) return;
+  for (EngineShare& share : shares) {
+    Sequence& sequence = share.request->sequence;
+    if (sequence.pending_count() != 1) continue;
+    const int64_t page_room = KvPool::kPageTokens - 1 - sequence.kv().size_tokens() % KvPool::kPageTokens;
+    draft(*options_.drafter, sequence, std::min(options_.draft_tokens, page_room));
+    share.tokens = sequence.pending_count();
+  }
+}
+
 // Reserves the pages of a step, best rank first. A request that finds none gives back its own.
-void Engine::Impl::make_room(std::vector<Share>& shares) {
-  std::vector<Share> kept;
-  for (const Share& share : shares) {
+void Engine::Impl::make_room(std::vector<EngineShare>& shares) {
+  std::vector<EngineShare> kept;
+  for (const EngineShare& share : shares) {
     if (std::find(running_.begin(), running_.end(), share.request) == running_.end()) continue;  // it was preempted
     KvCache& kv = share.request->sequence.kv();
     const int64_t tokens = kv.size_tokens() + share.tokens;
@@ -506,6 +512,7 @@ bool Engine::Impl::free_pages(int64_t pages, const SchedulerRank& rank) {
 
 void Engine::Impl::preempt(const Request& request) {
   waiting_.reserve(waiting_.size() + 1);
+  request->sequence.drop_drafts();
   keep_prefix(*request);
   request->sequence.kv().clear();
   if (std::erase(running_, request) > 0) ledger_.ended(request->tenant);
@@ -523,148 +530,64 @@ void Engine::Impl::keep_prefix(EngineSequence& request) noexcept {
   }
 }
 
-void Engine::Impl::step(const std::vector<Share>& shares) {
+void Engine::Impl::step(const std::vector<EngineShare>& shares) {
   const auto start = EngineSequence::Clock::now();
   try {
-    advance(shares, run_model(shares));
+    std::vector<EngineOutcome> outcomes = step_.run(shares);
+    for (size_t i = 0; i < shares.size(); ++i) settle(shares[i], std::move(outcomes[i]));
   } catch (...) {
     fail_step(shares, std::current_exception());
   }
   const std::lock_guard lock(mutex_);
   ++stats_.steps;
   stats_.batch_sequences += static_cast<int64_t>(shares.size());
-  for (const Share& share : shares) stats_.batch_tokens += share.tokens;
+  for (const EngineShare& share : shares) stats_.batch_tokens += share.tokens;
   stats_.step_s.add(std::chrono::duration<double>(EngineSequence::Clock::now() - start).count());
 }
 
 // Fails all unfinished requests of a failed step: their caches are incomplete.
-void Engine::Impl::fail_step(const std::vector<Share>& shares, const std::exception_ptr& error) noexcept {
-  for (const Share& share : shares) {
+void Engine::Impl::fail_step(const std::vector<EngineShare>& shares, const std::exception_ptr& error) noexcept {
+  for (const EngineShare& share : shares) {
     const bool runs = std::find(running_.begin(), running_.end(), share.request) != running_.end();
     if (runs) end(share.request, std::nullopt, error);
   }
 }
 
-ConstTensorView Engine::Impl::run_model(const std::vector<Share>& shares) {
-  std::vector<SequenceTokens> batch;
-  bool any_is_ready = false;
-  bool any_is_scored = false;
-  for (const Share& share : shares) {
-    Sequence& sequence = share.request->sequence;
-    any_is_scored = any_is_scored || share.request->prompt_logprobs >= 0;
-    any_is_ready = any_is_ready || sequence.pending_count() == share.tokens;
-    batch.push_back({.tokens = sequence.pending(share.tokens), .kv = &sequence.kv()});
-  }
-  const LogitsFor logits_for = any_is_ready ? LogitsFor::kLastToken : LogitsFor::kNone;
-  if (!any_is_scored) return forward_.run(batch, logits_for);
-  forward_.run(batch, LogitsFor::kNone);
-  score_prompts(shares);
-  return forward_.logits(logits_for);
-}
-
-// The logprobs of the token after each row of logits, and of the `top` likeliest.
-std::vector<GeneratedToken> Engine::Impl::score(ConstTensorView logits, std::span<const int32_t> next, int top) {
-  const int64_t vocab_size = config_.vocab_size;
-  std::vector<GeneratedToken> scored(static_cast<size_t>(logits.shape[0]));
-  std::vector<std::exception_ptr> errors(scored.size());
-  context_.pool().parallel_for(logits.shape[0], 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t row = begin; row < end; ++row) {
-      const auto at = static_cast<size_t>(row);
-      try {
-        Logprobs logprobs =
-            logprobs_of({logits.as<float>() + row * vocab_size, static_cast<size_t>(vocab_size)}, next[at], top);
-        scored[at] = {next[at], logprobs.chosen, std::move(logprobs.top)};
-      } catch (...) {
-        errors[at] = std::current_exception();
-      }
-    }
-  });
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
-  return scored;
-}
-
-// Computes prompt logprobs for requests that want them, in slices of bounded memory.
-void Engine::Impl::score_prompts(const std::vector<Share>& shares) {
-  const int64_t vocab_size = config_.vocab_size;
-  const int64_t slice = std::max<int64_t>(1, kLogitBytes / (vocab_size * static_cast<int64_t>(sizeof(float))));
-  int64_t first_row = 0;
-  for (const Share& share : shares) {
-    EngineSequence& request = *share.request;
-    const std::span<const int32_t> tokens = request.sequence.tokens();
-    const int64_t past = request.sequence.kv().size_tokens() - share.tokens;
-    const int64_t begin = std::max(past, request.scored_tokens);
-    const int64_t end = std::min(past + share.tokens, request.sequence.prompt_count() - 1);
-    for (int64_t at = begin; request.prompt_logprobs >= 0 && at < end; at += slice) {
-      const int64_t count = std::min(slice, end - at);
-      const ConstTensorView logits = forward_.logits_of_tokens(first_row + at - past, count);
-      request.publish_prompt(score(logits, tokens.subspan(static_cast<size_t>(at + 1)), request.prompt_logprobs));
-    }
-    first_row += share.tokens;
+void Engine::Impl::settle(const EngineShare& share, EngineOutcome outcome) {
+  const Request& request = share.request;
+  ledger_.served(request->tenant, share.tokens);
+  if (outcome.error) {
+    end(request, std::nullopt, outcome.error);
+  } else if (outcome.is_ready && !request->sequence.generates()) {
+    end(request, FinishReason::kLength, nullptr);
+  } else if (outcome.is_ready) {
+    publish(request, std::move(outcome.tokens));
   }
 }
 
-// Samples for the sequences with no pending tokens, in parallel.
-void Engine::Impl::advance(const std::vector<Share>& shares, ConstTensorView logits) {
-  struct Sampled {
-    GeneratedToken token;
-    std::exception_ptr error;
-    bool is_ready = false;
-  };
-  std::vector<Sampled> sampled(shares.size());
-  for (size_t i = 0; i < shares.size(); ++i) sampled[i].is_ready = shares[i].request->sequence.pending_count() == 0;
-  context_.pool().parallel_for(static_cast<int64_t>(shares.size()), 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      Sampled& result = sampled[static_cast<size_t>(i)];
-      EngineSequence& request = *shares[static_cast<size_t>(i)].request;
-      if (!result.is_ready || !request.sequence.generates()) continue;
-      const auto vocab_size = static_cast<size_t>(config_.vocab_size);
-      const std::span<const float> row(logits.as<float>() + static_cast<size_t>(i) * vocab_size, vocab_size);
-      try {
-        result.token.id = request.sequence.advance(row);
-        if (request.top_logprobs < 0) continue;
-        Logprobs logprobs = logprobs_of(row, result.token.id, request.top_logprobs);
-        result.token.logprob = logprobs.chosen;
-        result.token.top = std::move(logprobs.top);
-      } catch (...) {
-        result.error = std::current_exception();
-      }
-    }
-  });
-  for (size_t i = 0; i < shares.size(); ++i) {
-    const Request& request = shares[i].request;
-    ledger_.served(request->tenant, shares[i].tokens);
-    if (sampled[i].error) {
-      end(request, std::nullopt, sampled[i].error);
-    } else if (sampled[i].is_ready && !request->sequence.generates()) {
-      end(request, FinishReason::kLength, nullptr);
-    } else if (sampled[i].is_ready) {
-      publish(request, std::move(sampled[i].token));
-    }
-  }
-}
-
-void Engine::Impl::publish(const Request& request, GeneratedToken token) {
+void Engine::Impl::publish(const Request& request, std::vector<GeneratedToken> tokens) {
   const Sequence& sequence = request->sequence;
-  const bool is_first = sequence.generated().size() == 1;
-  if (is_first) keep_prefix(*request);  // requests with the same prefix need not wait for its end
-  if (sequence.finish_reason() == FinishReason::kStopToken) {
-    request->publish_stop_token(std::move(token));
-  } else {
-    const double seconds = request->publish(std::move(token));
+  const size_t before = sequence.generated().size() - tokens.size();
+  if (before == 0) keep_prefix(*request);  // requests with the same prefix need not wait for its end
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (i + 1 == tokens.size() && sequence.finish_reason() == FinishReason::kStopToken) {
+      request->publish_stop_token(std::move(tokens[i]));
+      continue;
+    }
+    const double seconds = request->publish(std::move(tokens[i]));
     const std::lock_guard lock(mutex_);
-    (is_first ? stats_.first_token_s : stats_.between_tokens_s).add(seconds);
+    (before + i == 0 ? stats_.first_token_s : stats_.between_tokens_s).add(seconds);
   }
   {
     const std::lock_guard lock(mutex_);
-    ++stats_.generated_tokens;
+    stats_.generated_tokens += static_cast<int64_t>(tokens.size());
   }
   if (sequence.finished()) end(request, sequence.finish_reason(), nullptr);
 }
 
 // Pages and counters first, so that they are right when the reader learns of the end.
 void Engine::Impl::end(const Request& request, std::optional<FinishReason> reason, std::exception_ptr error) noexcept {
+  request->sequence.drop_drafts();
   if (!error) keep_prefix(*request);
   request->sequence.kv().clear();
   if (std::erase(running_, request) > 0) ledger_.ended(request->tenant);
@@ -710,7 +633,20 @@ void Engine::Impl::update_stats() noexcept {
 // ---- Engine ----
 
 Engine::Engine(const Model& model, Context& context, const EngineOptions& options)
-    : impl_(std::make_unique<Impl>(model, context, options)) {}
+    : Engine(std::make_unique<LocalRunner>(model, context, step_tokens(options)), options) {}
+
+Engine::Engine(std::unique_ptr<Runner> runner, const EngineOptions& options) {
+  const int64_t tokens = step_tokens(options);
+  GLIMMER_CHECK(runner->chunk_tokens() >= tokens, "steps of {} tokens, a runner of {}", tokens, runner->chunk_tokens());
+  impl_ = std::make_unique<Impl>(std::move(runner), options);
+}
+
+int64_t Engine::step_tokens(const EngineOptions& options) {
+  check_options(options);
+  const int64_t drafts = options.drafter ? options.draft_tokens : 0;
+  return std::max(options.idle_chunk_tokens, options.chunk_tokens + options.max_sequences * (1 + drafts));
+}
+
 Engine::~Engine() = default;
 
 std::shared_ptr<RequestHandle> Engine::submit(EngineRequest request, std::function<void()> notify) {

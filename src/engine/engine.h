@@ -19,7 +19,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/drafter.h"
 #include "engine/logprobs.h"
+#include "engine/runner.h"
 #include "engine/sequence.h"
 #include "model/model.h"
 #include "ops/context.h"
@@ -41,6 +43,8 @@ struct EngineOptions {
   std::string kv_fingerprint;                // tells this model's pages in kv_dir from others'
   // Per request; beyond them it is paused and gives up its place until some are taken.
   int64_t max_unread_tokens = 1024;
+  std::shared_ptr<Drafter> drafter;  // guesses what comes next, for every sequence that generates; null: no one does
+  int64_t draft_tokens = 4;          // per sequence and step, at most
 };
 
 struct EngineRequest {
@@ -138,7 +142,11 @@ class Engine {
   // Throws kUsage for options out of range, kLimit when kv_bytes hold less than one page, kMemory when memory is out,
   // kIo for a kv_dir that cannot be used.
   Engine(const Model& model, Context& context, const EngineOptions& options);
-  ~Engine();  // as stop()
+  // The same on other machines than this process's. Whatever the runner uses must outlive the engine, and is used by no
+  // one else; it takes step_tokens(options) at once.
+  Engine(std::unique_ptr<Runner> runner, const EngineOptions& options);
+  static int64_t step_tokens(const EngineOptions& options);  // the most of a step; throws kUsage for wrong options
+  ~Engine();                                                 // as stop()
 
   // `notify` is called on the engine's thread when something new can be taken, once until take() is called; it must be
   // quick and not throw. Throws as Sequence::start for a bad request, kLimit for one that could never fit into the

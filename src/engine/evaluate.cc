@@ -83,9 +83,9 @@ std::vector<Piece> pieces_of(const TextWindows& windows, int64_t chunk_tokens, i
   return pieces;
 }
 
-int64_t logit_tokens_of(const Forward& forward) {
-  const int64_t row_bytes = forward.model().config().vocab_size * static_cast<int64_t>(sizeof(float));
-  return std::clamp<int64_t>(kLogitBytes / row_bytes, 1, forward.chunk_tokens());
+int64_t logit_tokens_of(const Runner& runner) {
+  const int64_t row_bytes = runner.config().vocab_size * static_cast<int64_t>(sizeof(float));
+  return std::clamp<int64_t>(kLogitBytes / row_bytes, 1, runner.chunk_tokens());
 }
 
 std::span<const float> logit_row(ConstTensorView logits, int64_t row) {
@@ -125,10 +125,11 @@ void walk(const TextWindows& windows, std::span<const Piece> pieces, const Evalu
   }
 }
 
-ConstTensorView run_piece(Forward& forward, KvCache& kv, std::span<const int32_t> window, const Piece& piece) {
+ConstTensorView run_piece(Runner& runner, KvCache& kv, std::span<const int32_t> window, const Piece& piece) {
   if (piece.begin == 0) kv.truncate(0);
-  return forward.run(window.subspan(static_cast<size_t>(piece.begin), static_cast<size_t>(piece.end - piece.begin)), kv,
-                     piece.scored ? LogitsFor::kAllTokens : LogitsFor::kNone);
+  const int64_t count = piece.end - piece.begin;
+  return runner.run(window.subspan(static_cast<size_t>(piece.begin), static_cast<size_t>(count)), kv,
+                    piece.scored ? count : 0);
 }
 
 // The last token of a window is only predicted, not run, so the model does not see an id outside its vocabulary there.
@@ -244,18 +245,18 @@ KldResult summarize_comparisons(std::span<const TokenComparison> all) {
   return result;
 }
 
-PerplexityResult measure_perplexity(Forward& forward, const TextWindows& windows, const EvaluateCallback& progress) {
-  check_ids(windows, forward.model().config());
-  KvCache kv(forward.model().config(), forward.context().kv_type());
+PerplexityResult measure_perplexity(Runner& runner, const TextWindows& windows, const EvaluateCallback& progress) {
+  check_ids(windows, runner.config());
+  KvCache kv(runner.config(), runner.kv_type());
   std::vector<double> nll;
   double sum = 0;
-  const std::vector<Piece> pieces = pieces_of(windows, forward.chunk_tokens(), logit_tokens_of(forward));
+  const std::vector<Piece> pieces = pieces_of(windows, runner.chunk_tokens(), logit_tokens_of(runner));
   walk(windows, pieces, progress, [&](std::span<const int32_t> window, const Piece& piece, EvaluateProgress& state) {
-    const ConstTensorView logits = run_piece(forward, kv, window, piece);
+    const ConstTensorView logits = run_piece(runner, kv, window, piece);
     if (!piece.scored) return;
     const size_t first = nll.size();
     nll.resize(first + static_cast<size_t>(piece.end - piece.begin));
-    for_each_row(forward.context().pool(), piece.end - piece.begin, [&](int64_t row) {
+    for_each_row(runner.pool(), piece.end - piece.begin, [&](int64_t row) {
       nll[first + static_cast<size_t>(row)] =
           negative_log_likelihood(logit_row(logits, row), window[static_cast<size_t>(piece.begin + row + 1)]);
     });
@@ -266,17 +267,17 @@ PerplexityResult measure_perplexity(Forward& forward, const TextWindows& windows
   return summarize_nll(nll);
 }
 
-KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows, const EvaluateCallback& progress,
+KldResult measure_kld(Runner& base, Runner& other, const TextWindows& windows, const EvaluateCallback& progress,
                       std::optional<KvType> other_kv_type) {
-  const ModelConfig& base_config = base.model().config();
-  const ModelConfig& other_config = other.model().config();
+  const ModelConfig& base_config = base.config();
+  const ModelConfig& other_config = other.config();
   if (base_config.vocab_size != other_config.vocab_size) {
     fail(ErrorCode::kInvalid, "the vocabularies differ: vocab_size {} in {}, {} in {}", base_config.vocab_size,
          base_config.source, other_config.vocab_size, other_config.source);
   }
   check_ids(windows, base_config);
-  KvCache base_kv(base_config, base.context().kv_type());
-  KvCache other_kv(other_config, other_kv_type.value_or(other.context().kv_type()));
+  KvCache base_kv(base_config, base.kv_type());
+  KvCache other_kv(other_config, other_kv_type.value_or(other.kv_type()));
   std::vector<TokenComparison> all;
   double nll_sum = 0;
   double kld_sum = 0;
@@ -288,7 +289,7 @@ KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows,
     if (!piece.scored) return;
     const size_t first = all.size();
     all.resize(first + static_cast<size_t>(piece.end - piece.begin));
-    for_each_row(base.context().pool(), piece.end - piece.begin, [&](int64_t row) {
+    for_each_row(base.pool(), piece.end - piece.begin, [&](int64_t row) {
       all[first + static_cast<size_t>(row)] =
           compare_predictions(logit_row(base_logits, row), logit_row(other_logits, row),
                               window[static_cast<size_t>(piece.begin + row + 1)]);

@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include "model/forward.h"
+#include "engine/runner.h"
 
 namespace glimmer {
 
@@ -108,14 +108,13 @@ using EvaluateCallback = std::function<void(const EvaluateProgress&)>;
 
 // Beside the model it takes a window's keys and values and the logits of a piece, at most 64 MiB or one token's.
 // Throws kInvalid for ids outside the vocabulary and logits that are not finite; what the model throws passes through.
-PerplexityResult measure_perplexity(Forward& forward, const TextWindows& windows,
-                                    const EvaluateCallback& progress = {});
+PerplexityResult measure_perplexity(Runner& runner, const TextWindows& windows, const EvaluateCallback& progress = {});
 
 // Runs both models side by side, piece by piece, so both are in memory at once (mapped weights need not be resident),
 // with keys, values and logits as above for each. KLD of a model against itself is exactly 0.
 // The other's keys and values are of `other_kv_type` if that is given: what it costs to keep them so.
 // Throws as measure_perplexity; kInvalid when the vocabularies differ in size.
-KldResult measure_kld(Forward& base, Forward& other, const TextWindows& windows, const EvaluateCallback& progress = {},
+KldResult measure_kld(Runner& base, Runner& other, const TextWindows& windows, const EvaluateCallback& progress = {},
                       std::optional<KvType> other_kv_type = std::nullopt);
 
 }  // namespace glimmer

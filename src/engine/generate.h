@@ -5,8 +5,9 @@
 #include <cstdint>
 #include <functional>
 
+#include "engine/drafter.h"
+#include "engine/runner.h"
 #include "engine/sequence.h"
-#include "model/forward.h"
 
 namespace glimmer {
 
@@ -28,11 +29,17 @@ enum class TokenAction { kContinue, kStop };
 // not see text, so the receiver has to match stop strings.
 using TokenCallback = std::function<TokenAction(int32_t token)>;
 
+// Who guesses ahead, and how many tokens at most. Null: no one.
+struct Drafting {
+  Drafter* drafter = nullptr;
+  int64_t tokens = 4;
+};
+
 class Generator {
  public:
-  // Any thread or signal handler may set `cancelled` at any time; it is polled between layers, through the forward
-  // pass's context. May be null. Both must outlive the generator.
-  explicit Generator(Forward& forward, const std::atomic<bool>* cancelled = nullptr);
+  // Any thread or signal handler may set `cancelled` at any time; it is polled between layers, through the runner. May
+  // be null. What is given must outlive the generator.
+  explicit Generator(Runner& runner, const std::atomic<bool>* cancelled = nullptr, Drafting drafting = {});
   ~Generator();
   Generator(const Generator&) = delete;
   Generator& operator=(const Generator&) = delete;
@@ -42,10 +49,11 @@ class Generator {
   GenerationTimings run(Sequence& sequence, const TokenCallback& on_token = {});
 
  private:
-  // One chunk of the prompt, or one token. Gives the token that it sampled to the callback.
+  // One chunk of the prompt, or one token and what is drafted. Gives the tokens that it sampled to the callback.
   void step(Sequence& sequence, const TokenCallback& on_token);
 
-  Forward& forward_;
+  Runner& runner_;
+  const Drafting drafting_;
 };
 
 }  // namespace glimmer

@@ -54,6 +54,7 @@ void Sequence::start(std::vector<int32_t> prompt, const GenerationOptions& optio
   Sampler sampler(options.sampling, config_.vocab_size);
   sampler.observe_prompt(prompt);
 
+  drop_drafts();
   const auto cached = tokens().first(static_cast<size_t>(kv_.size_tokens()));
   const size_t reused = std::min(common_prefix(cached, prompt), prompt.size() - 1);
   kv_.truncate(static_cast<int64_t>(reused));
@@ -72,7 +73,40 @@ int64_t Sequence::pending_count() const {
 
 std::span<const int32_t> Sequence::pending(int64_t max_tokens) const {
   const auto count = static_cast<size_t>(std::min(pending_count(), max_tokens));
-  return tokens().subspan(static_cast<size_t>(kv_.size_tokens()), count);
+  return std::span(tokens_).subspan(static_cast<size_t>(kv_.size_tokens()), count);
+}
+
+int64_t Sequence::logits_rows(int64_t max_tokens) const {
+  return generates() && !finished() && pending_count() <= max_tokens ? draft_count_ + 1 : 0;
+}
+
+int64_t Sequence::draft_room() const {
+  if (!generates() || pending_count() != 1) return 0;
+  int64_t room = config_.max_position_embeddings - static_cast<int64_t>(tokens().size());
+  if (options_.max_new_tokens) {
+    room = std::min(room, *options_.max_new_tokens - static_cast<int64_t>(generated().size()));
+  }
+  return room - 1;  // a token follows the last draft too
+}
+
+void Sequence::draft(std::span<const int32_t> ids) {
+  const auto count = static_cast<int64_t>(ids.size());
+  GLIMMER_CHECK(count <= draft_room(), "{} drafts, room for {}", count, draft_room());
+  for (const int32_t id : ids) GLIMMER_CHECK(id >= 0 && id < config_.vocab_size, "draft of token {}", id);
+  tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+  draft_count_ = count;
+}
+
+void Sequence::drop_drafts() {
+  tokens_.resize(tokens_.size() - static_cast<size_t>(draft_count_));
+  draft_count_ = 0;
+  const auto left = static_cast<int64_t>(tokens_.size());
+  if (kv_.size_tokens() > left) kv_.truncate(left);
+}
+
+void Sequence::finish(FinishReason reason) {
+  drop_drafts();
+  finish_reason_ = reason;
 }
 
 bool Sequence::is_stop_id(int32_t id) const {
@@ -97,11 +131,16 @@ int32_t Sequence::advance(std::span<const float> logits) {
   const int32_t token = sampler_->choose(logits, static_cast<int64_t>(generated().size()), allowed());
   sampler_->accept(token);
   if (options_.filter) options_.filter->accept(token);
-  tokens_.push_back(token);
+  if (draft_count_ > 0 && tokens_[tokens().size()] == token) {
+    --draft_count_;
+  } else {
+    drop_drafts();
+    tokens_.push_back(token);
+  }
   if (is_stop_id(token)) {
-    finish_reason_ = FinishReason::kStopToken;
+    finish(FinishReason::kStopToken);
   } else if (context_full() || static_cast<int64_t>(generated().size()) == options_.max_new_tokens) {
-    finish_reason_ = FinishReason::kLength;
+    finish(FinishReason::kLength);
   }
   return token;
 }

@@ -5,8 +5,8 @@
 //
 //   sequence.start(prompt, options);
 //   while (!sequence.finished()) {
-//     run sequence.pending(n) on sequence.kv();
-//     if (nothing is pending any more) sequence.advance(logits of the last token);
+//     run sequence.pending(n) on sequence.kv(), with logits of the last sequence.logits_rows(n) tokens;
+//     for (each row of logits, while nothing is pending) sequence.advance(row);
 //   }
 #pragma once
 
@@ -59,20 +59,34 @@ class Sequence {
   std::span<const int32_t> pending(int64_t max_tokens) const;
   int64_t pending_count() const;
 
+  // How many of the last tokens of pending(max_tokens) need logits: none where more is pending behind them, or nothing
+  // is generated.
+  int64_t logits_rows(int64_t max_tokens) const;
+
   // Takes the logits [vocab_size] that follow the last token: samples the next, appends it and returns it. May finish
-  // the sequence. CHECKs that nothing is pending and that it is not finished.
+  // the sequence. CHECKs that nothing is pending and that it is not finished. Nothing is pending afterwards either
+  // where that token was drafted, and so has run: the next row of logits follows it.
   int32_t advance(std::span<const float> logits);
 
-  void finish(FinishReason reason) { finish_reason_ = reason; }  // from outside; in place of a reason that is there
+  // Proposes ids, at most draft_room(), that may follow the last token: they are pending too, but none of tokens(),
+  // until advance() has chosen them. Where it chooses another, or the sequence ends, the rest is forgotten.
+  void draft(std::span<const int32_t> ids);
+  int64_t draft_room() const;  // 0 unless one token is pending and more than one may follow
+  void drop_drafts();
+
+  void finish(FinishReason reason);  // from outside; in place of a reason that is there
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
 
-  std::span<const int32_t> tokens() const { return tokens_; }  // prompt and generated, the stop token too
+  // Prompt and generated, the stop token too.
+  std::span<const int32_t> tokens() const {
+    return std::span(tokens_).first(tokens_.size() - static_cast<size_t>(draft_count_));
+  }
   std::span<const int32_t> generated() const { return tokens().subspan(static_cast<size_t>(prompt_count_)); }
   int64_t prompt_count() const { return prompt_count_; }
   int64_t reused_count() const { return reused_count_; }  // of the prompt, found in the cache by start()
   bool generates() const { return options_.max_new_tokens != 0; }
-  bool context_full() const { return static_cast<int64_t>(tokens_.size()) >= config_.max_position_embeddings; }
+  bool context_full() const { return static_cast<int64_t>(tokens().size()) >= config_.max_position_embeddings; }
 
   KvCache& kv() { return kv_; }
   const KvCache& kv() const { return kv_; }
@@ -83,7 +97,8 @@ class Sequence {
 
   const ModelConfig& config_;
   KvCache kv_;
-  std::vector<int32_t> tokens_;
+  std::vector<int32_t> tokens_;  // the drafts last
+  int64_t draft_count_ = 0;
   int64_t prompt_count_ = 0;
   int64_t reused_count_ = 0;
   GenerationOptions options_;

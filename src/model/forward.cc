@@ -39,11 +39,14 @@ Forward::Forward(const Model& model, Context& context, int64_t chunk_tokens)
 Forward::~Forward() = default;
 
 ConstTensorView Forward::run(std::span<const int32_t> tokens, KvCache& kv, LogitsFor logits_for) {
-  const SequenceTokens sequence{tokens, &kv};
-  return run(std::span(&sequence, 1), logits_for);
+  const auto count = static_cast<int64_t>(tokens.size());
+  const int64_t rows = logits_for == LogitsFor::kNone ? 0 : logits_for == LogitsFor::kLastToken ? 1 : count;
+  const SequenceTokens sequence{.tokens = tokens, .kv = &kv, .logits_rows = rows};
+  run(std::span(&sequence, 1));
+  return logits();
 }
 
-ConstTensorView Forward::run(std::span<const SequenceTokens> sequences, LogitsFor logits_for) {
+void Forward::run(std::span<const SequenceTokens> sequences) {
   const ModelConfig& config = model_.config();
   const Weights& weights = model_.weights();
   PassMemory& a = *memory_;
@@ -71,7 +74,6 @@ ConstTensorView Forward::run(std::span<const SequenceTokens> sequences, LogitsFo
     model_.family().forward_layer(pass);
   }
   for (const SequenceTokens& s : sequences) s.kv->append(static_cast<int64_t>(s.tokens.size()));
-  return logits(logits_for);
 }
 
 // Checks the sequences, makes room in their caches, and describes the batch.
@@ -80,11 +82,15 @@ void Forward::begin(std::span<const SequenceTokens> sequences) {
   batch_.sequences.clear();
   batch_.tokens.clear();
   batch_.positions.clear();
+  logits_rows_.clear();
   for (const SequenceTokens& s : sequences) {
     const auto tokens = static_cast<int64_t>(s.tokens.size());
     GLIMMER_CHECK(tokens >= 1 && s.kv->shares_pool_with(*sequences.front().kv), "{} tokens", tokens);
+    GLIMMER_CHECK(s.logits_rows >= 0 && s.logits_rows <= tokens, "{} rows of logits of {} tokens", s.logits_rows,
+                  tokens);
     check_tokens(model_.config(), s.tokens, s.kv->size_tokens());
     rows += tokens;
+    for (int64_t row = rows - s.logits_rows; row < rows; ++row) logits_rows_.push_back(row);
   }
   GLIMMER_CHECK(rows >= 1 && rows <= chunk_tokens_, "{} tokens, chunk of {}", rows, chunk_tokens_);
   for (const SequenceTokens& s : sequences) {
@@ -98,16 +104,14 @@ void Forward::begin(std::span<const SequenceTokens> sequences) {
   }
 }
 
-ConstTensorView Forward::logits(LogitsFor logits_for) {
-  if (logits_for == LogitsFor::kNone || batch_.sequences.empty()) return {};
-  if (logits_for == LogitsFor::kAllTokens) {
-    return logits_of_tokens(0, batch_.rows());
-  }
+ConstTensorView Forward::logits() {
+  if (logits_rows_.empty()) return {};
+  const auto count = static_cast<int64_t>(logits_rows_.size());
+  const bool is_range = logits_rows_.back() - logits_rows_.front() + 1 == count;
+  if (is_range) return logits_of_tokens(logits_rows_.front(), count);
   PassMemory& a = *memory_;
-  const TensorView hidden = PassMemory::rows(a.attn_out, static_cast<int64_t>(batch_.sequences.size()));
-  std::vector<int64_t> last;
-  for (const BatchSequence& s : batch_.sequences) last.push_back(s.first_row + s.tokens - 1);
-  gather_rows(context_, a.hidden.view(), last, hidden);
+  const TensorView hidden = PassMemory::rows(a.attn_out, count);
+  gather_rows(context_, a.hidden.view(), logits_rows_, hidden);
   return logits_of(hidden);
 }
 

@@ -7,6 +7,7 @@
 #include "base/mapped_file.h"
 #include "convert/convert.h"
 #include "engine/evaluate.h"
+#include "engine/local_runner.h"
 #include "model/forward.h"
 #include "support/paths.h"
 #include "support/temp_dir.h"
@@ -83,15 +84,15 @@ class EveryType : public ::testing::Test {
   }
 
   double kld_of(const Model& model) {
-    Forward base(source_, context_);
-    Forward other(model, context_);
+    LocalRunner base(source_, context_);
+    LocalRunner other(model, context_);
     return measure_kld(base, other, TextWindows(ids_, {.context = 128, .max_windows = 3})).kld.value;
   }
 
   // What fast precision loses against exact, of the same weights.
   double fast_kld_of(const Model& model) {
-    Forward exact(model, context_);
-    Forward fast(model, fast_context_);
+    LocalRunner exact(model, context_);
+    LocalRunner fast(model, fast_context_);
     return measure_kld(exact, fast, TextWindows(ids_, {.context = 128, .max_windows = 1})).kld.value;
   }
 
@@ -103,8 +104,8 @@ class EveryType : public ::testing::Test {
 
 TEST_F(EveryType, KeysAndValuesOf8BitsLoseLittle) {
   const std::map<KvType, double> most = {{KvType::kBF16, 2e-6}, {KvType::kInt8, 1e-5}, {KvType::kF8E4M3, 2e-4}};
-  Forward base(source_, context_);
-  Forward other(source_, context_);
+  LocalRunner base(source_, context_);
+  LocalRunner other(source_, context_);
   double before = 0;
   for (const auto& [type, most_kld] : most) {
     const KldResult result = measure_kld(base, other, TextWindows(ids_, {.context = 256, .max_windows = 3}), {}, type);

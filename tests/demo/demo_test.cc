@@ -11,6 +11,7 @@
 
 #include "base/mapped_file.h"
 #include "engine/generate.h"
+#include "engine/local_runner.h"
 #include "support/paths.h"
 #include "text/chat_template.h"
 #include "text/output_parser.h"
@@ -96,7 +97,7 @@ TEST(DemoModel, AnswersHeldOutPromptsRightAndAsTransformersDoes) {
   const Tokenizer tokenizer = Tokenizer::from_file(demo_dir());
   const std::vector<int32_t>& eos = model.generation_config().eos_token_id;
   Context context({.precision = Precision::kExact});
-  Forward forward(model, context);
+  LocalRunner runner(model, context);
 
   std::map<std::string, Tally> skills;
   int same_as_transformers = 0;
@@ -110,7 +111,7 @@ TEST(DemoModel, AnswersHeldOutPromptsRightAndAsTransformersDoes) {
 
     Sequence sequence(model.config());
     sequence.start(ids, {.max_new_tokens = kMaxNewTokens, .stop_ids = eos});
-    Generator(forward).run(sequence);
+    Generator(runner).run(sequence);
     std::vector<int32_t> generated(sequence.generated().begin(), sequence.generated().end());
     same_as_transformers += generated == test["reference_ids"].get<std::vector<int32_t>>();
 
@@ -146,13 +147,13 @@ TEST(DemoModel, KnowsWhat17And25Make) {
   for (const kernels::KernelTable* table : kernels::all_tables()) {
     if (!table->supported()) continue;
     Context context({.backend = std::string(table->name)});
-    Forward forward(model, context);
+    LocalRunner runner(model, context);
     Sequence sequence(model.config(), context.kv_type());
     const Json inputs = {{"messages", {{{"role", "user"}, {"content", "What is 17 + 25?"}}}},
                          {"add_generation_prompt", true}};
     sequence.start(tokenizer.encode(chat_template.render(inputs), {.add_special_tokens = false}),
                    {.max_new_tokens = kMaxNewTokens, .stop_ids = model.generation_config().eos_token_id});
-    Generator(forward).run(sequence);
+    Generator(runner).run(sequence);
     const std::string text = tokenizer.decode(sequence.generated());
     EXPECT_NE(text.substr(text.find("</think>")).find("42"), std::string::npos) << table->name << ": " << text;
   }

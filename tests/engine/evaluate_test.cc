@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "engine/local_runner.h"
 #include "support/paths.h"
 
 namespace glimmer {
@@ -21,11 +22,11 @@ struct Engine {
   explicit Engine(const std::string& name, int threads = 1, int64_t chunk_tokens = 512)
       : context({.backend = "", .threads = threads, .precision = Precision::kExact}),
         model(Model::load(testing::source_dir() / "tests/fixtures" / name)),
-        forward(model, context, chunk_tokens) {}
+        runner(model, context, chunk_tokens) {}
 
   Context context;
   Model model;
-  Forward forward;
+  LocalRunner runner;
 };
 
 const Json& golden() {
@@ -189,7 +190,7 @@ TEST(Evaluate, PerplexityEqualsTransformers) {
     for (const auto& [name, expected] : test["perplexity"].items()) {
       for (const int64_t chunk_tokens : {512, 5}) {
         Engine engine(name, 2, chunk_tokens);
-        expect_close(measure_perplexity(engine.forward, windows), expected,
+        expect_close(measure_perplexity(engine.runner, windows), expected,
                      fmt::format("{} context {} chunk {}", name, dump_json(test["context"]), chunk_tokens));
       }
     }
@@ -204,7 +205,7 @@ TEST(Evaluate, DivergenceEqualsTransformers) {
       const std::string other_name = pair.substr(pair.find(' ') + 1);
       Engine base(base_name, 2);
       Engine other(other_name, 2, 7);
-      const KldResult found = measure_kld(base.forward, other.forward, windows);
+      const KldResult found = measure_kld(base.runner, other.runner, windows);
       expect_close(found.base, test["perplexity"][base_name], pair);
       expect_close(found.other, test["perplexity"][other_name], pair);
       for (const auto& [key, value] : {std::pair{"log_ratio", found.log_ratio},
@@ -231,7 +232,7 @@ TEST(Evaluate, AModelDivergesFromItselfByExactlyNothing) {
   for (const char* name : {"glm4_moe_base", "glm4_moe_lite_base"}) {
     Engine base(name, 1);
     Engine other(name, 3);
-    const KldResult found = measure_kld(base.forward, other.forward, windows);
+    const KldResult found = measure_kld(base.runner, other.runner, windows);
     EXPECT_EQ(found.kld.value, 0);
     EXPECT_EQ(found.kld_max, 0);
     EXPECT_EQ(found.same_top.value, 1);
@@ -248,9 +249,9 @@ TEST(Evaluate, ThreadsDoNotChangeABit) {
   Engine three("glm4_moe_base", 3);
   Engine one_other("glm4_moe_bias", 1);
   Engine three_other("glm4_moe_bias", 3);
-  EXPECT_EQ(measure_perplexity(one.forward, windows).nll.value, measure_perplexity(three.forward, windows).nll.value);
-  const KldResult a = measure_kld(one.forward, one_other.forward, windows);
-  const KldResult b = measure_kld(three.forward, three_other.forward, windows);
+  EXPECT_EQ(measure_perplexity(one.runner, windows).nll.value, measure_perplexity(three.runner, windows).nll.value);
+  const KldResult a = measure_kld(one.runner, one_other.runner, windows);
+  const KldResult b = measure_kld(three.runner, three_other.runner, windows);
   EXPECT_EQ(a.kld.value, b.kld.value);
   EXPECT_EQ(a.kld.error, b.kld.error);
   EXPECT_EQ(a.rms_delta_p.value, b.rms_delta_p.value);
@@ -260,7 +261,7 @@ TEST(Evaluate, TellsHowFarItIsAndCanBeStopped) {
   const TextWindows windows(golden_text(), {.context = 32});
   Engine engine("glm4_moe_base");
   EvaluateProgress last;
-  const PerplexityResult found = measure_perplexity(engine.forward, windows, [&](const EvaluateProgress& progress) {
+  const PerplexityResult found = measure_perplexity(engine.runner, windows, [&](const EvaluateProgress& progress) {
     EXPECT_GT(progress.done_tokens, last.done_tokens);
     last = progress;
   });
@@ -269,7 +270,7 @@ TEST(Evaluate, TellsHowFarItIsAndCanBeStopped) {
   EXPECT_EQ(last.scored_tokens, found.tokens);
   EXPECT_NEAR(last.mean_nll, found.nll.value, 1e-12);
   expect_error(ErrorCode::kCancelled, "enough", [&] {
-    measure_perplexity(engine.forward, windows, [](const EvaluateProgress&) { fail(ErrorCode::kCancelled, "enough"); });
+    measure_perplexity(engine.runner, windows, [](const EvaluateProgress&) { fail(ErrorCode::kCancelled, "enough"); });
   });
 }
 
@@ -280,9 +281,9 @@ TEST(Evaluate, IdsOutsideTheVocabularyAreAnError) {
       std::vector<int32_t> text = ids_up_to(10);
       text[at] = bad;
       expect_error(ErrorCode::kInvalid, "vocab_size",
-                   [&] { measure_perplexity(engine.forward, TextWindows(text, {})); });
+                   [&] { measure_perplexity(engine.runner, TextWindows(text, {})); });
       expect_error(ErrorCode::kInvalid, "vocab_size",
-                   [&] { measure_kld(engine.forward, engine.forward, TextWindows(text, {})); });
+                   [&] { measure_kld(engine.runner, engine.runner, TextWindows(text, {})); });
     }
   }
 }

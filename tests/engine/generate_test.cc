@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/local_runner.h"
 #include "support/paths.h"
 
 namespace glimmer {
@@ -23,11 +24,11 @@ struct Engine {
   explicit Engine(int threads = 1, int64_t chunk_tokens = 64, const std::string& name = "glm4_moe_lite_base")
       : context({.backend = "", .threads = threads}),
         model(Model::load(fixture(name))),
-        forward(model, context, chunk_tokens) {}
+        runner(model, context, chunk_tokens) {}
 
   Context context;
   Model model;
-  Forward forward;
+  LocalRunner runner;
 };
 
 std::vector<int32_t> to_vector(std::span<const int32_t> ids) { return {ids.begin(), ids.end()}; }
@@ -35,7 +36,7 @@ std::vector<int32_t> to_vector(std::span<const int32_t> ids) { return {ids.begin
 std::vector<int32_t> generate(Engine& engine, const GenerationOptions& options) {
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, options);
-  Generator(engine.forward).run(sequence);
+  Generator(engine.runner).run(sequence);
   return to_vector(sequence.generated());
 }
 
@@ -85,7 +86,7 @@ TEST(Generate, CallbackReceivesEachToken) {
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, tokens(5));
   std::vector<int32_t> seen;
-  const GenerationTimings timings = Generator(engine.forward).run(sequence, [&](int32_t id) {
+  const GenerationTimings timings = Generator(engine.runner).run(sequence, [&](int32_t id) {
     seen.push_back(id);
     return TokenAction::kContinue;
   });
@@ -105,7 +106,7 @@ TEST(Generate, StopIdEndsIt) {
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, options);
   std::vector<int32_t> seen;
-  Generator(engine.forward).run(sequence, [&](int32_t id) {
+  Generator(engine.runner).run(sequence, [&](int32_t id) {
     seen.push_back(id);
     return TokenAction::kContinue;
   });
@@ -120,7 +121,7 @@ TEST(Generate, CallbackMayEndIt) {
     Sequence sequence(engine.model.config());
     sequence.start(kPrompt, tokens(max_tokens));
     int count = 0;
-    Generator(engine.forward).run(sequence, [&](int32_t) {
+    Generator(engine.runner).run(sequence, [&](int32_t) {
       return ++count == 3 ? TokenAction::kStop : TokenAction::kContinue;
     });
     EXPECT_EQ(sequence.finish_reason(), FinishReason::kStopString);
@@ -131,7 +132,7 @@ TEST(Generate, CallbackMayEndIt) {
 TEST(Generate, CancelledBeforeAndBetweenTokens) {
   Engine engine(1, 4);
   std::atomic<bool> cancelled{true};
-  Generator generator(engine.forward, &cancelled);
+  Generator generator(engine.runner, &cancelled);
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, tokens(10));
   EXPECT_EQ(generator.run(sequence).prefill_tokens, 0);
@@ -154,7 +155,7 @@ TEST(Generate, EndsWhenTheContextIsFull) {
   const int64_t context = engine.model.config().max_position_embeddings;
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, {});
-  Generator(engine.forward).run(sequence);
+  Generator(engine.runner).run(sequence);
   EXPECT_EQ(sequence.finish_reason(), FinishReason::kLength);
   EXPECT_TRUE(sequence.context_full());
   EXPECT_EQ(static_cast<int64_t>(sequence.tokens().size()), context);
@@ -164,7 +165,7 @@ TEST(Generate, ZeroTokensRunNothing) {
   Engine engine;
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, tokens(0));
-  EXPECT_EQ(Generator(engine.forward).run(sequence).prefill_tokens, 0);
+  EXPECT_EQ(Generator(engine.runner).run(sequence).prefill_tokens, 0);
   EXPECT_EQ(sequence.finish_reason(), FinishReason::kLength);
 }
 
@@ -181,7 +182,7 @@ TEST(Sequence, WrongPromptsAreRefusedBeforeAnyWork) {
 
 TEST(Sequence, KeepsTheCommonPrefixOfTheCache) {
   Engine engine;
-  Generator generator(engine.forward);
+  Generator generator(engine.runner);
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, tokens(4));
   generator.run(sequence);
@@ -209,7 +210,7 @@ TEST(Sequence, AFailedStartLeavesItAsItWas) {
   Engine engine;
   Sequence sequence(engine.model.config());
   sequence.start(kPrompt, tokens(4));
-  Generator(engine.forward).run(sequence);
+  Generator(engine.runner).run(sequence);
   const std::vector<int32_t> before = to_vector(sequence.tokens());
   EXPECT_THROW(sequence.start({}, {}), Error);
   EXPECT_THAT(sequence.tokens(), ElementsAreArray(before));

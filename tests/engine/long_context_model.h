@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/generate.h"
+#include "engine/local_runner.h"
 #include "model/model.h"
 #include "support/paths.h"
 #include "support/temp_dir.h"
@@ -35,10 +36,10 @@ class LongContextModel {
 
   // What the model says to a prompt by itself, beside the engine, which may be running.
   std::vector<int32_t> expected(const std::vector<int32_t>& prompt, const GenerationOptions& options) {
-    Forward forward(model, own_context_, 512);
+    LocalRunner runner(model, own_context_, 512);
     Sequence sequence(model.config(), own_context_.kv_type());
     sequence.start(prompt, options);
-    Generator(forward).run(sequence);
+    Generator(runner).run(sequence);
     return {sequence.generated().begin(), sequence.generated().end()};
   }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/generate.h"
+#include "engine/local_runner.h"
 #include "format/safetensors.h"
 #include "model/forward.h"
 #include "support/paths.h"
@@ -129,12 +130,12 @@ TEST_P(Golden, LogitsAndEveryNamedIntermediateEqualTransformers) {
 
 TEST_P(Golden, GreedyContinuationEqualsTransformers) {
   Context context({.backend = GetParam().backend, .threads = 2, .precision = Precision::kExact});
-  Forward forward(model_, context);
+  LocalRunner runner(model_, context);
   const std::vector<int32_t> expected = ids_of(golden_, "greedy_ids");
   ASSERT_EQ(expected.size(), 24U);
   Sequence sequence(model_.config());
   sequence.start(ids_, {.max_new_tokens = static_cast<int64_t>(expected.size())});
-  Generator(forward).run(sequence);
+  Generator(runner).run(sequence);
   EXPECT_THAT(std::vector(sequence.generated().begin(), sequence.generated().end()),
               ::testing::ElementsAreArray(expected));
 }
@@ -199,7 +200,11 @@ TEST_P(Golden, ABatchGivesEachSequenceWhatItHasAlone) {
     }
     for (const LogitsFor which : {LogitsFor::kLastToken, LogitsFor::kAllTokens}) {
       const std::vector<float>& expected = which == LogitsFor::kAllTokens ? all : last;
-      const ConstTensorView logits = forward.run(batch, which);
+      for (SequenceTokens& s : batch) {
+        s.logits_rows = which == LogitsFor::kAllTokens ? static_cast<int64_t>(s.tokens.size()) : 1;
+      }
+      forward.run(batch);
+      const ConstTensorView logits = forward.logits();
       const std::vector<float> got(logits.as<float>(), logits.as<float>() + logits.shape.element_count());
       EXPECT_EQ(got, expected) << precision_name(precision);
       for (size_t i = 0; i < caches.size(); ++i) {
