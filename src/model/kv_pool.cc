@@ -29,7 +29,7 @@ KvLayout kv_layout_of(const ModelConfig& c, KvType type) {
 KvPool::KvPool(const ModelConfig& config, KvType type)
     : KvPool(config, type, (config.max_position_embeddings + kPageTokens - 1) / kPageTokens) {}
 
-// Numbers are of 32 bits: at 64 tokens a page that is more than any memory holds.
+// 32 bits number more pages than any memory holds.
 KvPool::KvPool(const ModelConfig& config, KvType type, int64_t max_pages)
     : max_pages_(std::min<int64_t>(max_pages, std::numeric_limits<PageId>::max())),
       shared_(new Shared{.memory = KvMemory(kv_layout_of(config, type), config.num_hidden_layers, max_pages_)}) {}
