@@ -2,27 +2,20 @@
 
 #include <poll.h>
 
-#include <array>
 #include <boost/asio/post.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 
 #include "base/log.h"
-#include "serve/http_exchange.h"
-#include "serve/http_text.h"
 
 namespace glimmer::serve {
 namespace {
 
 namespace http = boost::beast::http;
-using Clock = std::chrono::steady_clock;
+using Clock = Connection::Clock;
 
-constexpr size_t kReadBytes = 16 << 10;
-constexpr size_t kReadAheadBytes = 64 << 10;            // pipelined requests buffered while one is being answered
-constexpr double kBodyBytesPerS = 16 << 10;             // slowest upload tolerated after the read timeout
-constexpr double kLingerS = 2;                          // keep reading after an early answer: a reset would discard it
-constexpr size_t kSmallAnswerBytes = 64 << 10;          // larger ones count like bodies of requests
-constexpr auto kPause = std::chrono::milliseconds(20);  // retry interval for arming timers and reads when out of memory
+constexpr size_t kReadAheadBytes = 64 << 10;    // pipelined requests buffered while one is being answered
+constexpr double kBodyBytesPerS = 16 << 10;     // slowest upload tolerated after the read timeout
+constexpr double kLingerS = 2;                  // keep reading after an early answer: a reset would discard it
+constexpr size_t kSmallAnswerBytes = 64 << 10;  // larger ones count like bodies of requests
 constexpr size_t kSmallBufferBytes = 64 << 10;  // larger buffers are freed when empty, so idle connections stay cheap
 
 // Moves the callback out first: it may end its exchange, which destroys it, or replace it.
@@ -39,116 +32,6 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 }
 
 }  // namespace
-
-class Connection final : public ExchangeOwner, public std::enable_shared_from_this<Connection> {
- public:
-  Connection(IoLoop& loop, std::unique_ptr<ByteStream> stream, std::string client, bool crowded)
-      : loop_(loop),
-        core_(loop.core),
-        stream_(std::move(stream)),
-        client_(std::move(client)),
-        crowded_(crowded),
-        buffered_(core_.buffered_bytes) {
-    ++core_.connections;
-  }
-  ~Connection() override {
-    release_request();
-    --core_.connections;
-  }
-
-  void start();
-  void check(Clock::time_point now) noexcept;  // deadlines, and notifications that could not be posted
-  void lost(std::string_view outcome) noexcept;
-
-  void send_whole(int status, std::string_view content_type, std::string_view body,
-                  const HttpHeaders& headers) override;
-  void begin_chunks(std::string_view content_type, const HttpHeaders& headers) override;
-  void send_chunk(std::string_view bytes) override;
-  void end_chunks() override;
-  void break_off(std::string_view outcome) override;
-  void look(ExchangeState& state) override;
-
- private:
-  enum class State {
-    kHandshake,
-    kIdle,  // nothing of a request is there yet
-    kHead,  // of a request is being read
-    kBody,
-    kAnswering,  // until the last byte of the answer is out
-    kLingering,  // nothing more is sent; input is discarded
-    kClosed,
-  };
-
-  template <typename Work>
-  void guarded(Work work) noexcept;
-  void enter(State state);
-
-  void read();
-  void on_read(ByteStream::Error error, size_t bytes);
-  void advance();
-  bool begin_request();
-  bool parse_head();
-  bool accept_head();
-  bool parse_body();
-  bool feed_parser();
-  void fill_request();
-  std::string fault_of_head();
-  void dispatch();
-  template <typename Work>
-  void call_endpoint(Work work);
-  void failed(const std::exception_ptr& exception);
-  void check_deadlines(Clock::time_point now);
-  void refuse(int status, const std::string& message);
-  void refuse_malformed(ByteStream::Error error);
-  void send_refusal(const HttpAnswer& answer);
-
-  void send_head(ResponseHead head, const HttpHeaders& headers);
-  size_t queued_bytes() const { return sending_.size() - sent_of_sending_ + waiting_.size(); }
-  void send();
-  void on_sent(ByteStream::Error error, size_t bytes);
-  void tell_writable();
-  void answered();
-  void record();
-  void release_body();
-  void release_request();
-  void end_politely();
-  bool hung_up();
-  void close();
-
-  IoLoop& loop_;
-  ServerCore& core_;
-  std::unique_ptr<ByteStream> stream_;
-  std::string client_;
-  const bool crowded_;
-  State state_ = State::kHandshake;
-  Clock::time_point since_;  // when the state was entered
-
-  std::array<char, kReadBytes> chunk_;
-  std::string in_;  // read, but not parsed yet
-  bool reading_ = false;
-  bool peer_done_ = false;  // nothing more comes
-
-  // One request
-  std::optional<http::request_parser<http::string_body>> parser_;
-  std::shared_ptr<ExchangeState> exchange_;
-  std::string method_;  // as sent
-  bool http_1_0_ = false;
-  bool keep_alive_ = false;
-  bool in_flight_ = false;
-  int64_t body_bytes_ = 0;
-  BufferedBytes buffered_;  // of those, until the endpoint has them
-  int status_ = 0;
-  int64_t sent_bytes_ = 0;
-  std::string_view outcome_;
-
-  // Output: `sending_` is being written, `waiting_` follows.
-  std::string sending_;
-  size_t sent_of_sending_ = 0;
-  std::string waiting_;
-  bool writing_ = false;
-  Clock::time_point last_progress_;
-  Clock::time_point last_queued_;
-};
 
 // Runs an I/O handler. An internal failure costs this connection, and affects no other.
 template <typename Work>
@@ -677,78 +560,6 @@ void Connection::check_deadlines(Clock::time_point now) {
       return;
     case State::kClosed:
       return;
-  }
-}
-
-std::shared_ptr<Connection> make_connection(IoLoop& loop, std::unique_ptr<ByteStream> stream, std::string client,
-                                            bool crowded) {
-  return std::make_shared<Connection>(loop, std::move(stream), std::move(client), crowded);
-}
-
-// ---- all connections of a thread ----
-
-IoLoop::IoLoop(ServerCore& the_core) : core(the_core), timer_(context) {}
-
-void IoLoop::add(const std::shared_ptr<Connection>& connection) {
-  const size_t least = connections_.size() + 1;
-  if (swept_.capacity() < least) swept_.reserve(2 * least);
-  connections_.insert(connection);
-  connection->start();
-  arm();
-}
-
-void IoLoop::remove(const std::shared_ptr<Connection>& connection) { connections_.erase(connection); }
-
-void IoLoop::close_all() noexcept {
-  while (!connections_.empty()) {
-    const std::shared_ptr<Connection> connection = *connections_.begin();
-    connection->lost("shutdown");
-    connections_.erase(connection);
-  }
-}
-
-void IoLoop::arm() {
-  if (armed_ || connections_.empty()) return;
-  const TransportLimits& limits = core.limits;
-  const double shortest =
-      std::min({limits.read_timeout_s, limits.idle_timeout_s, limits.write_timeout_s, limits.heartbeat_s});
-  timer_.expires_after(std::chrono::milliseconds(static_cast<int>(1000 * std::clamp(shortest / 8, 0.02, 0.25))));
-  timer_.async_wait([this](ByteStream::Error error) {
-    armed_ = false;
-    if (error) return;
-    sweep();
-    arm();
-  });
-  armed_ = true;
-}
-
-void IoLoop::sweep() noexcept {
-  const Clock::time_point now = Clock::now();
-  swept_.assign(connections_.begin(), connections_.end());
-  for (const std::shared_ptr<Connection>& connection : swept_) connection->check(now);
-  swept_.clear();
-}
-
-void IoLoop::run(const std::function<void()>& again) noexcept {
-  while (!context.stopped()) {
-    bool is_armed = true;
-    try {
-      arm();
-      again();
-    } catch (...) {  // what runs next may free memory
-      is_armed = false;
-    }
-    try {
-      if (is_armed) {
-        context.run();
-      } else {
-        context.run_for(kPause);
-      }
-    } catch (const std::exception& error) {
-      log_warning("in a thread of the server: {}", error.what());
-    } catch (...) {
-      log_warning("in a thread of the server: something that is no exception of C++'s");
-    }
   }
 }
 

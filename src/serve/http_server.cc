@@ -254,7 +254,7 @@ class HttpServer::Impl {
     socket.set_option(tcp::no_delay(true), error);
     socket.set_option(asio::socket_base::keep_alive(true), error);
     socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), error);
-    auto connection = make_connection(loop, streams_->make(std::move(socket)), text_of(client), crowded);
+    auto connection = std::make_shared<Connection>(loop, streams_->make(std::move(socket)), text_of(client), crowded);
     asio::post(loop.context, [&loop, connection = std::move(connection)] { loop.add(connection); });
   }
 

@@ -125,4 +125,38 @@ inline void expect_same_for_every_cut(std::string_view text, const OutputParserO
   for (int i = 0; i < 8; ++i) check(cut_at_random(text, random), "random cut " + std::to_string(i));
 }
 
+struct ExpectedCall {
+  std::string name;
+  std::string arguments;
+};
+
+struct ExpectedOutput {
+  std::string reasoning;
+  std::string content;
+  std::vector<ExpectedCall> calls;
+  size_t diagnostics = 0;
+};
+
+// Checks the deltas of the whole text, and that they are the same for every cut of it.
+inline void expect_output(const OutputParserOptions& options, std::string_view text, const ExpectedOutput& expected,
+                          OutputEnd end = OutputEnd::kStop) {
+  SCOPED_TRACE(text);
+  const ParsedOutput parsed = parse_output(text, options, end);
+  EXPECT_EQ(parsed.reasoning, expected.reasoning);
+  EXPECT_EQ(parsed.content, expected.content);
+  EXPECT_EQ(parsed.diagnostics.size(), expected.diagnostics) << ::testing::PrintToString(parsed.diagnostics);
+  ASSERT_EQ(parsed.calls.size(), expected.calls.size());
+  for (size_t i = 0; i < expected.calls.size(); ++i) {
+    EXPECT_EQ(parsed.calls[i].name, expected.calls[i].name);
+    EXPECT_EQ(parsed.calls[i].arguments, expected.calls[i].arguments);
+    EXPECT_EQ(parsed.calls[i].missing, "");
+  }
+  expect_same_for_every_cut(text, options, end);
+}
+
+inline OutputParserOptions thinking(OutputParserOptions options) {
+  options.starts_in_reasoning = true;
+  return options;
+}
+
 }  // namespace glimmer
