@@ -194,8 +194,7 @@ TEST(OutputParser, GlmMetadataCutOff) {
   EXPECT_EQ(cut(begin + "\", \"da"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro")", "}"}));
   EXPECT_EQ(cut(begin + "\", \"tags\": [1, \"a"),
             (ParsedOutput::Call{"get_weather", R"({"city": "Ro", "tags": "[1, \"a)", "\"}"}));
-  EXPECT_EQ(cut(begin + "\", \"days\": 12"),
-            (ParsedOutput::Call{"get_weather", R"({"city": "Ro", "days": 12)", "}"}));
+  EXPECT_EQ(cut(begin + "\", \"days\": 12"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro", "days": 12)", "}"}));
 }
 
 TEST(OutputParser, GlmMetadataStreams) {

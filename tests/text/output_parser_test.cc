@@ -426,8 +426,7 @@ TEST(OutputParser, ACallThatWasCutOffStaysOpen) {
   };
   const std::string begin = "<tool_call>get_weather<arg_key>city</arg_key>";
   EXPECT_EQ(cut(begin + "<arg_value>Ro"), (ParsedOutput::Call{"get_weather", R"({"city": "Ro)", "\"}"}));
-  EXPECT_EQ(cut(begin + "<arg_value>Rome</arg_value>"),
-            (ParsedOutput::Call{"get_weather", R"({"city": "Rome")", "}"}));
+  EXPECT_EQ(cut(begin + "<arg_value>Rome</arg_value>"), (ParsedOutput::Call{"get_weather", R"({"city": "Rome")", "}"}));
   EXPECT_EQ(cut(begin + "<arg_value>Rome</arg_value></tool_c"),
             (ParsedOutput::Call{"get_weather", R"({"city": "Rome")", "}"}));
   EXPECT_EQ(cut(begin), (ParsedOutput::Call{"get_weather", "", "{}"}));
