@@ -40,7 +40,7 @@ ONLY_INCLUDED_BY = {
     # Files are read by sources and written by conversions; commands compare and write tensors. A model sees a source
     # where it is loaded, and its summary counts names and shapes.
     "format": ["format/*", "source/*", "convert/*", "apps/*"],
-    "source": ["source/*", "model/weights*", "model/model*", "model/summary*", "engine/importance*", "convert/*",
+    "source": ["source/*", "model/weight_*", "model/weights*", "model/model*", "model/summary*", "engine/importance*", "convert/*",
                "apps/*"],
 }
 # serve speaks text, never tensors.

@@ -23,7 +23,7 @@ Model load_model(std::shared_ptr<const ModelSource> source, Context& context, Lo
   int64_t total_bytes = 0;
   Model model = [&] {
     ProgressBar bar("loading " + name, shown && stderr_is_terminal());
-    return Model::load(std::move(source), [&](const LoadProgress& progress) {
+    return Model::load(std::move(source), context.device(), [&](const LoadProgress& progress) {
       if (interrupt != nullptr && interrupt->interrupted()) fail(ErrorCode::kCancelled, "interrupted while loading");
       total_bytes = progress.total_bytes;
       bar.update(progress.done_bytes, progress.total_bytes);

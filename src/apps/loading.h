@@ -13,8 +13,8 @@ namespace glimmer::apps {
 
 enum class LoadReport { kShown, kQuiet };
 
-// Loads the model: a progress bar on a terminal, else one line when done; kQuiet shows neither. Throws as Model::load,
-// and kCancelled when `interrupt` (may be null) comes meanwhile.
+// Loads the model for the context's device, which must outlive it: a progress bar on a terminal, else one line when
+// done; kQuiet shows neither. Throws as Model::load, and kCancelled when `interrupt` (may be null) comes meanwhile.
 Model load_model(std::shared_ptr<const ModelSource> source, Context& context, LoadReport report,
                  const InterruptGuard* interrupt = nullptr);
 // The same of ModelSource::open(path).

@@ -55,7 +55,7 @@ std::string top_line(int64_t position, std::span<const float> row, int64_t top) 
 // Runs the prompt chunk by chunk and prints the rows of each as they come.
 void print_logits(Forward& forward, std::span<const int32_t> ids, const LogitsOptions& options) {
   const int64_t vocab_size = forward.model().config().vocab_size;
-  KvCache kv(forward.model().config(), forward.context().kv_type());
+  KvCache kv = forward.make_cache();
   if (!options.top)
     write_output(fmt::format("{{\"positions\":{},\"vocab_size\":{},\"logits\":[", ids.size(), vocab_size));
   for (size_t begin = 0; begin < ids.size();) {

@@ -56,20 +56,20 @@ std::vector<std::byte> random_cache_values(KvType type, uint64_t seed) {
   return bytes;
 }
 
-// Fills the cache with `tokens` tokens of random values.
-void fill_cache(KvCache& kv, const ModelConfig& config, int64_t tokens, const std::vector<std::byte>& values) {
-  kv.reserve(tokens);
-  const int64_t blocks = (tokens + kernels::kAttentionBlock - 1) / kernels::kAttentionBlock;
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    const KvLayer kept = kv.layer(layer);
-    for (int64_t block = 0; block < blocks; ++block) {
-      const auto bytes = static_cast<size_t>(kept.layout.block_bytes());
-      std::byte* at = kept.page(kv.page_ids()[static_cast<size_t>(block)]);
-      for (size_t done = 0; done < bytes; done += values.size()) {
-        std::memcpy(at + done, values.data(), std::min(values.size(), bytes - done));
-      }
-    }
+// A page of such values.
+std::vector<std::byte> random_page(const KvPool& pool, uint64_t seed) {
+  const std::vector<std::byte> values = random_cache_values(pool.layout().type, seed);
+  std::vector<std::byte> page(static_cast<size_t>(pool.page_bytes()));
+  for (size_t done = 0; done < page.size(); done += values.size()) {
+    std::memcpy(page.data() + done, values.data(), std::min(values.size(), page.size() - done));
   }
+  return page;
+}
+
+// Fills the cache with `tokens` tokens, each page with the content of `page`.
+void fill_cache(KvCache& kv, KvPool& pool, int64_t tokens, const std::vector<std::byte>& page) {
+  kv.reserve(tokens);
+  for (const PageId id : kv.page_ids()) pool.write(id, page);
   kv.append(tokens - kv.size_tokens());
 }
 
@@ -115,14 +115,14 @@ class BenchRunner {
         work_(workload_of(model.config(), model.weight_bytes(), options.context.kept_kv_type())) {
     const Needs needs = needs_of(options);
     const KvType type = options.context.kept_kv_type();
-    const std::vector<std::byte> values = random_cache_values(type, options.seed);
     const int64_t decoded = needs.filled + options.decode_tokens;
     const auto pool =
         std::make_shared<KvPool>(model.config(), type, pages_of(needs.tokens) + (needs.caches - 1) * pages_of(decoded));
+    const std::vector<std::byte> page = random_page(*pool, options.seed);
     for (int64_t i = 0; i < needs.caches; ++i) {
       check_cancelled();
       KvCache& kv = caches_.emplace_back(pool);
-      fill_cache(kv, model.config(), needs.filled, values);
+      fill_cache(kv, *pool, needs.filled, page);
       kv.reserve(i == 0 ? needs.tokens : decoded);
     }
   }

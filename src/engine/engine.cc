@@ -56,20 +56,19 @@ int64_t pages_held_by(const std::vector<Request>& requests) {
   return std::unique(pages.begin(), pages.end()) - pages.begin();
 }
 
-int64_t pages_that_fit(const EngineOptions& options, const KvPool& pool) {
+int64_t pages_that_fit(const EngineOptions& options, int64_t page_bytes) {
   const int64_t bytes = options.kv_bytes > 0 ? options.kv_bytes : memory_info().available_bytes / 2;
-  const int64_t pages = bytes / pool.page_bytes();
+  const int64_t pages = bytes / page_bytes;
   if (pages < 1) {
     fail(ErrorCode::kLimit, "{} bytes for keys and values hold no page: one takes {} bytes ({} tokens)", bytes,
-         pool.page_bytes(), KvPool::kPageTokens);
+         page_bytes, KvPool::kPageTokens);
   }
   return pages;
 }
 
-std::shared_ptr<KvPool> make_pool(const Runner& runner, const EngineOptions& options) {
+std::shared_ptr<KvPool> make_pool(Runner& runner, const EngineOptions& options) {
   const KvType type = options.kv_type.value_or(runner.kv_type());
-  const KvPool sizes(runner.config(), type);
-  return std::make_shared<KvPool>(runner.config(), type, pages_that_fit(options, sizes));
+  return runner.make_pool(type, pages_that_fit(options, runner.page_bytes(type)));
 }
 
 std::unique_ptr<KvStore> make_store(const EngineOptions& options, const std::shared_ptr<KvPool>& pool) {

@@ -247,7 +247,7 @@ KldResult summarize_comparisons(std::span<const TokenComparison> all) {
 
 PerplexityResult measure_perplexity(Runner& runner, const TextWindows& windows, const EvaluateCallback& progress) {
   check_ids(windows, runner.config());
-  KvCache kv(runner.config(), runner.kv_type());
+  KvCache kv = runner.make_cache();
   std::vector<double> nll;
   double sum = 0;
   const std::vector<Piece> pieces = pieces_of(windows, runner.chunk_tokens(), logit_tokens_of(runner));
@@ -276,8 +276,8 @@ KldResult measure_kld(Runner& base, Runner& other, const TextWindows& windows, c
          base_config.source, other_config.vocab_size, other_config.source);
   }
   check_ids(windows, base_config);
-  KvCache base_kv(base_config, base.kv_type());
-  KvCache other_kv(other_config, other_kv_type.value_or(other.kv_type()));
+  KvCache base_kv = base.make_cache();
+  KvCache other_kv = other.make_cache(other_kv_type.value_or(other.kv_type()));
   std::vector<TokenComparison> all;
   double nll_sum = 0;
   double kld_sum = 0;

@@ -59,7 +59,7 @@ void collect_importance(Forward& forward, const TextWindows& windows, Importance
   GLIMMER_CHECK(forward.chunk_tokens() >= windows.window_tokens(), "windows of {} tokens, chunks of {}",
                 windows.window_tokens(), forward.chunk_tokens());
   const Observing observing(forward.context(), collector);
-  KvCache kv(forward.model().config(), forward.context().kv_type());
+  KvCache kv = forward.make_cache();
   EvaluateProgress state{.total_tokens = windows.count() * windows.window_tokens()};
   for (int64_t index = 0; index < windows.count(); ++index) {
     kv.truncate(0);

@@ -14,6 +14,10 @@ class LocalRunner final : public Runner {
   int64_t chunk_tokens() const override { return forward_.chunk_tokens(); }
   KvType kv_type() const override { return context_.kv_type(); }
   int64_t active_bytes(int64_t position, KvType type) const override { return forward_.active_bytes(position, type); }
+  std::shared_ptr<KvPool> make_pool(KvType type, int64_t max_pages) override {
+    return std::make_shared<KvPool>(config(), type, max_pages, context_.device().memory());
+  }
+  int64_t page_bytes(KvType type) const override { return KvPool::page_bytes(config(), type); }
   ThreadPool& pool() override { return context_.pool(); }
 
   using Runner::run;

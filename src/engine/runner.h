@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "base/thread_pool.h"
@@ -19,6 +20,12 @@ class Runner {
   virtual KvType kv_type() const = 0;        // of the caches that it is given, unless another is asked for
   // Bytes that one decode step at position `position` reads: active weights and the KV cache of this type.
   virtual int64_t active_bytes(int64_t position, KvType type) const = 0;
+  // Pages for the caches that it runs, in the memory of its machines, which must outlive them; and the bytes of one.
+  virtual std::shared_ptr<KvPool> make_pool(KvType type, int64_t max_pages) = 0;
+  virtual int64_t page_bytes(KvType type) const = 0;
+  // A cache for one sequence as long as the model's context.
+  KvCache make_cache(KvType type);
+  KvCache make_cache() { return make_cache(kv_type()); }
   // Threads that are idle between steps, for what is done with logits.
   virtual ThreadPool& pool() = 0;
 

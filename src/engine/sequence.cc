@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "engine/common_prefix.h"
+#include "engine/runner.h"
 
 namespace glimmer {
 namespace {
@@ -48,6 +49,8 @@ std::string_view finish_reason_name(FinishReason reason) {
 Sequence::Sequence(const ModelConfig& config, KvType kv_type) : config_(config), kv_(config, kv_type) {}
 
 Sequence::Sequence(const ModelConfig& config, std::shared_ptr<KvPool> pool) : config_(config), kv_(std::move(pool)) {}
+
+Sequence::Sequence(Runner& runner) : config_(runner.config()), kv_(runner.make_cache()) {}
 
 void Sequence::start(std::vector<int32_t> prompt, const GenerationOptions& options) {
   check_prompt(prompt, options, config_);

@@ -24,6 +24,8 @@
 
 namespace glimmer {
 
+class Runner;
+
 enum class FinishReason {
   kStopToken,   // one of stop_ids was generated; it is the last token
   kStopString,  // the receiver of the tokens asked to stop
@@ -47,6 +49,8 @@ class Sequence {
   // `config` must outlive the sequence; `kv_type` is that of the context that runs it (Context::kv_type).
   explicit Sequence(const ModelConfig& config, KvType kv_type = KvType::kF32);
   Sequence(const ModelConfig& config, std::shared_ptr<KvPool> pool);  // its cache takes pages of the pool
+  // With a cache that `runner` can run, of the runner's type, for a whole context. The runner must outlive it.
+  explicit Sequence(Runner& runner);
 
   // Begins a generation from `prompt`. What an earlier one left in the cache is kept as far as its tokens begin like
   // `prompt`, but for the last token of it: its logits are needed.

@@ -27,6 +27,11 @@ void check_tokens(const ModelConfig& config, std::span<const int32_t> tokens, in
   }
 }
 
+// Makes it a tensor of at least so many rows.
+void make_rows(Tensor& tensor, Memory& memory, int64_t rows, int64_t columns) {
+  if (tensor.shape().rank() == 0 || tensor.shape()[0] < rows) tensor = Tensor(memory, DType::kF32, {rows, columns});
+}
+
 }  // namespace
 
 Forward::Forward(const Model& model, Context& context, int64_t chunk_tokens)
@@ -34,7 +39,7 @@ Forward::Forward(const Model& model, Context& context, int64_t chunk_tokens)
       context_(context),
       chunk_tokens_(chunk_tokens),
       inv_freq_(rope_frequencies(model.config().rope_parameters)),
-      memory_(std::make_unique<PassMemory>(model.config(), chunk_tokens)) {}
+      memory_(std::make_unique<PassMemory>(model.config(), chunk_tokens, context.device().memory())) {}
 
 Forward::~Forward() = default;
 
@@ -86,6 +91,8 @@ void Forward::begin(std::span<const SequenceTokens> sequences) {
   for (const SequenceTokens& s : sequences) {
     const auto tokens = static_cast<int64_t>(s.tokens.size());
     GLIMMER_CHECK(tokens >= 1 && s.kv->shares_pool_with(*sequences.front().kv), "{} tokens", tokens);
+    GLIMMER_CHECK(&s.kv->memory() == &context_.device().memory(), "keys and values in another memory than {}'s",
+                  context_.device().name());
     GLIMMER_CHECK(s.logits_rows >= 0 && s.logits_rows <= tokens, "{} rows of logits of {} tokens", s.logits_rows,
                   tokens);
     check_tokens(model_.config(), s.tokens, s.kv->size_tokens());
@@ -126,17 +133,22 @@ ConstTensorView Forward::logits_of(TensorView hidden) {
   const ModelConfig& config = model_.config();
   PassMemory& a = *memory_;
   const int64_t rows = hidden.shape[0];
-  if (a.logits.shape().rank() == 0 || a.logits.shape()[0] < rows) {
-    a.logits = Tensor(DType::kF32, {rows, config.vocab_size});
-  }
+  Memory& memory = context_.device().memory();
+  make_rows(a.logits, memory, rows, config.vocab_size);
   const TensorView normed = PassMemory::rows(a.normed, rows);
   const TensorView out = PassMemory::rows(a.logits, rows);
   rms_norm(context_, hidden, model_.weights().norm, config.rms_norm_eps, normed);
   context_.record("norm", normed);
   linear(context_, model_.weights().lm_head, normed, out);
   context_.record("logits", out);
-  return out;
+  if (memory.is_host()) return out;
+  make_rows(a.host_logits, host_memory(), rows, config.vocab_size);
+  const TensorView on_host = PassMemory::rows(a.host_logits, rows);
+  memory.read(static_cast<const std::byte*>(out.data), {static_cast<std::byte*>(on_host.data), on_host.size_bytes()});
+  return on_host;
 }
+
+KvCache Forward::make_cache() const { return KvCache(model_.config(), context_.kv_type(), context_.device().memory()); }
 
 int64_t Forward::active_bytes(int64_t position, KvType type) const {
   return model_.active_weight_bytes() + KvCache::bytes_per_token(model_.config(), type) * (position + 1);

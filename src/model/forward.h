@@ -48,6 +48,9 @@ class Forward {
   ConstTensorView logits();                                        // [sum of logits_rows, vocab_size] f32
   ConstTensorView logits_of_tokens(int64_t first, int64_t count);  // [count, vocab_size] f32
 
+  // A cache in the device's memory, of the context's type, for one sequence as long as the model's context.
+  KvCache make_cache() const;
+
   // Bytes that one decode step at position `position` reads: active weights and the KV cache of this type.
   int64_t active_bytes(int64_t position, KvType type) const;
 

@@ -11,7 +11,8 @@ int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / K
 
 }  // namespace
 
-KvCache::KvCache(const ModelConfig& config, KvType type) : KvCache(std::make_shared<KvPool>(config, type)) {}
+KvCache::KvCache(const ModelConfig& config, KvType type, Memory& memory)
+    : KvCache(std::make_shared<KvPool>(config, type, memory)) {}
 
 KvCache::KvCache(std::shared_ptr<KvPool> pool) : pool_(std::move(pool)) {}
 

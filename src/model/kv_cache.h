@@ -13,12 +13,13 @@ namespace glimmer {
 class KvCache {
  public:
   // With a pool of its own, of as many pages as max_position_embeddings tokens need.
-  explicit KvCache(const ModelConfig& config, KvType type = KvType::kF32);
+  explicit KvCache(const ModelConfig& config, KvType type = KvType::kF32, Memory& memory = host_memory());
   explicit KvCache(std::shared_ptr<KvPool> pool);
 
   int64_t size_tokens() const { return size_tokens_; }
   // As the sequences of a batch must.
   bool shares_pool_with(const KvCache& other) const { return pool_ == other.pool_; }
+  const Memory& memory() const { return pool_->memory(); }
   KvType type() const { return pool_->layout().type; }
   // Per token, over all layers.
   static int64_t bytes_per_token(const ModelConfig& config, KvType type);

@@ -26,17 +26,22 @@ KvLayout kv_layout_of(const ModelConfig& c, KvType type) {
   return {.type = type, .kv_heads = c.num_key_value_heads, .qk_dim = c.head_dim, .v_dim = c.head_dim};
 }
 
-KvPool::KvPool(const ModelConfig& config, KvType type)
-    : KvPool(config, type, (config.max_position_embeddings + kPageTokens - 1) / kPageTokens) {}
+KvPool::KvPool(const ModelConfig& config, KvType type, Memory& memory)
+    : KvPool(config, type, (config.max_position_embeddings + kPageTokens - 1) / kPageTokens, memory) {}
 
 // 32 bits number more pages than any memory holds.
-KvPool::KvPool(const ModelConfig& config, KvType type, int64_t max_pages)
+KvPool::KvPool(const ModelConfig& config, KvType type, int64_t max_pages, Memory& memory)
     : max_pages_(std::min<int64_t>(max_pages, std::numeric_limits<PageId>::max())),
-      shared_(new Shared{.memory = KvMemory(kv_layout_of(config, type), config.num_hidden_layers, max_pages_)}) {}
+      shared_(
+          new Shared{.memory = KvMemory(memory, kv_layout_of(config, type), config.num_hidden_layers, max_pages_)}) {}
 
 const KvLayout& KvPool::layout() const { return shared_->memory.layout(); }
 int64_t KvPool::layers() const { return shared_->memory.layers(); }
 int64_t KvPool::page_bytes() const { return shared_->memory.page_bytes(); }
+int64_t KvPool::page_bytes(const ModelConfig& config, KvType type) {
+  return config.num_hidden_layers * kv_layout_of(config, type).block_bytes();
+}
+Memory& KvPool::memory() const { return shared_->memory.memory(); }
 int64_t KvPool::pages() const { return shared_->pages; }
 KvLayer KvPool::layer(int64_t layer) const { return shared_->memory.layer(layer); }
 

@@ -27,13 +27,16 @@ class KvPool {
  public:
   static constexpr int64_t kPageTokens = kernels::kAttentionBlock;
 
-  // By default as many pages as one sequence of max_position_embeddings needs.
-  KvPool(const ModelConfig& config, KvType type);
-  KvPool(const ModelConfig& config, KvType type, int64_t max_pages);
+  // In the memory of the device that runs the model, which must outlive all pages.
+  KvPool(const ModelConfig& config, KvType type, int64_t max_pages, Memory& memory = host_memory());
+  // As many pages as one sequence of max_position_embeddings needs.
+  explicit KvPool(const ModelConfig& config, KvType type, Memory& memory = host_memory());
 
   const KvLayout& layout() const;
   int64_t layers() const;
   int64_t page_bytes() const;
+  static int64_t page_bytes(const ModelConfig& config, KvType type);  // of a whole model's
+  Memory& memory() const;
   int64_t max_pages() const { return max_pages_; }
   int64_t pages() const;  // that are referred to
   int64_t free_pages() const { return max_pages_ - pages(); }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "model/family.h"
 #include "model/weights.h"
+#include "ops/device.h"
 #include "source/side_files.h"
 
 namespace glimmer {
@@ -50,17 +51,17 @@ Model::Model(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress) {
-  return load(std::move(source), progress, process_topology());
+  const std::unique_ptr<Device> device = open_device({});
+  return load(std::move(source), *device, progress);
 }
 
-Model Model::load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress,
-                  const Topology& topology) {
+Model Model::load(std::shared_ptr<const ModelSource> source, Device& device, const ProgressCallback& progress) {
   const SideFiles files = side_files_of(*source);
   Model model;
   model.config_ = read_config(files);
   model.generation_config_ = read_generation_config(files, model.config_);
   model.family_ = &family_of(model.config_.model_type, model.config_.source);
-  model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, progress, topology);
+  model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, device, progress);
   return model;
 }
 

@@ -6,12 +6,12 @@
 #include <memory>
 #include <vector>
 
-#include "base/topology.h"
 #include "model/config.h"
 #include "model/generation_config.h"
 
 namespace glimmer {
 
+class Device;
 class ModelSource;
 struct Weights;
 struct Family;
@@ -33,13 +33,12 @@ class Model {
   // Progress callback while weights are read and packed; may throw (kCancelled) to stop loading.
   using ProgressCallback = std::function<void(const LoadProgress&)>;
 
-  // Packs an opened model's weights for the kernels: quantised ones stay quantised. Pages of the
-  // files are dropped as they are read; `source` stays alive. Throws an Error that names file, tensor, expected and
-  // found.
+  // Packs an opened model's weights for the device, in its memory and by its host threads: quantised ones stay
+  // quantised. Pages of the files are dropped as they are read; `source` stays alive. Throws an Error that names file,
+  // tensor, expected and found. The device must outlive the model unless its memory is the host's.
+  static Model load(std::shared_ptr<const ModelSource> source, Device& device, const ProgressCallback& progress = {});
+  // The same in the host's memory, by all processors.
   static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress = {});
-  // The same, distributing matrices over the NUMA nodes of another topology than this machine's.
-  static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress,
-                    const Topology& topology);
   // The same of ModelSource::open(path).
   static Model load(const std::filesystem::path& path, const ProgressCallback& progress = {});
   Model(Model&&) noexcept;

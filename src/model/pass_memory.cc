@@ -4,8 +4,8 @@
 
 namespace glimmer {
 
-PassMemory::PassMemory(const ModelConfig& c, int64_t chunk_tokens) {
-  const auto f32 = [&](int64_t columns) { return Tensor(DType::kF32, {chunk_tokens, columns}); };
+PassMemory::PassMemory(const ModelConfig& c, int64_t chunk_tokens, Memory& memory) {
+  const auto f32 = [&](int64_t columns) { return Tensor(memory, DType::kF32, {chunk_tokens, columns}); };
   hidden = f32(c.hidden_size);
   normed = f32(c.hidden_size);
   attn_out = f32(c.hidden_size);
@@ -26,7 +26,7 @@ PassMemory::PassMemory(const ModelConfig& c, int64_t chunk_tokens) {
   if (any_sparse) {
     router_logits = f32(c.n_routed_experts);
     topk_weights = f32(c.num_experts_per_tok);
-    topk_experts = Tensor(DType::kI32, {chunk_tokens, c.num_experts_per_tok});
+    topk_experts = Tensor(memory, DType::kI32, {chunk_tokens, c.num_experts_per_tok});
     shared_out = f32(c.hidden_size);
   }
 }

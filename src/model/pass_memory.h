@@ -7,7 +7,8 @@
 namespace glimmer {
 
 struct PassMemory {
-  PassMemory(const ModelConfig& config, int64_t chunk_tokens);
+  // In the memory of the device that runs the pass.
+  PassMemory(const ModelConfig& config, int64_t chunk_tokens, Memory& memory);
 
   // The first `tokens` rows.
   static TensorView rows(Tensor& tensor, int64_t tokens);
@@ -35,7 +36,9 @@ struct PassMemory {
   Tensor topk_experts;   // [tokens, num_experts_per_tok] i32
   Tensor shared_out;     // [tokens, hidden_size]
 
-  Tensor logits;  // [sequences or tokens, vocab_size], made at first use
+  // Made at first use.
+  Tensor logits;       // [sequences or tokens, vocab_size]
+  Tensor host_logits;  // the same in host memory, where the device has its own
 };
 
 }  // namespace glimmer

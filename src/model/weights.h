@@ -8,7 +8,6 @@
 #include <variant>
 #include <vector>
 
-#include "base/topology.h"
 #include "model/layers/attention_gqa.h"
 #include "model/layers/attention_mla.h"
 #include "model/layers/moe.h"
@@ -26,15 +25,14 @@ struct LayerWeights {
   std::variant<std::monostate, MlpWeights, MoeWeights> mlp;
 };
 
-// Owns the memory of weights: packed matrices, and vectors widened to f32.
-class WeightStorage;
+class WeightStore;  // owns their memory: model/weight_store.h
 
 struct Weights {
   WeightMatrix embed_tokens;  // [vocab_size, hidden_size]
   std::vector<LayerWeights> layers;
   ConstTensorView norm;  // [hidden_size] f32
   LinearWeight lm_head;  // [vocab_size, hidden_size]; embed_tokens if tied
-  std::shared_ptr<WeightStorage> storage;
+  std::shared_ptr<WeightStore> store;
 };
 
 // An extent that a tensor must have, with the config.json field (or product of fields) it comes from.
@@ -48,8 +46,8 @@ struct Dim {
 // that names tensor, file, expected and found.
 class WeightBinder {
  public:
-  WeightBinder(WeightStorage& storage, const ModelConfig& config, std::string prefix, int64_t layer)
-      : storage_(storage), config_(config), prefix_(std::move(prefix)), layer_(layer) {}
+  WeightBinder(WeightStore& store, const ModelConfig& config, std::string prefix, int64_t layer)
+      : store_(store), config_(config), prefix_(std::move(prefix)), layer_(layer) {}
 
   int64_t layer() const { return layer_; }
   bool has(std::string_view name) const;
@@ -79,16 +77,16 @@ class WeightBinder {
   ConstTensorView f32(std::string_view name, std::initializer_list<Dim> shape);
 
  private:
-  WeightStorage& storage_;
+  WeightStore& store_;
   const ModelConfig& config_;
   std::string prefix_;
   int64_t layer_;
 };
 
-// Binds everything, distributed over the NUMA nodes of `topology`. Tensors that nothing claims are listed in one
-// warning; MTP layers are recognised and skipped.
+// Binds everything, in the device's memory. Tensors that nothing claims are listed in one warning; MTP layers are
+// recognised and skipped.
 std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
-                                      const ModelConfig& config, const Model::ProgressCallback& progress,
-                                      const Topology& topology);
+                                      const ModelConfig& config, Device& device,
+                                      const Model::ProgressCallback& progress);
 
 }  // namespace glimmer

@@ -1,6 +1,8 @@
 #include "ops/context.h"
 
 #include <array>
+#include <span>
+#include <vector>
 
 #include "base/error.h"
 #include "base/name_table.h"
@@ -47,5 +49,32 @@ Context::Context(const Options& options)
 
 Context::Context(Device& device, Precision precision, KvType kv_type)
     : device_(&device), precision_(precision), kv_type_(kv_type) {}
+
+void Context::observe_linear(const LinearInput& input) {
+  if (!linear_observer_ || input.tokens == 0) return;
+  const Memory& memory = device_->memory();
+  if (memory.is_host()) {
+    linear_observer_(input);
+    return;
+  }
+  const auto values = static_cast<size_t>((input.tokens - 1) * input.x_stride + input.columns);
+  std::vector<float> copy(values);
+  memory.read(reinterpret_cast<const std::byte*>(input.x), std::as_writable_bytes(std::span(copy)));
+  LinearInput on_host = input;
+  on_host.x = copy.data();
+  linear_observer_(on_host);
+}
+
+void Context::record(std::string_view name, ConstTensorView value) {
+  if (tap_ == nullptr) return;
+  const Memory& memory = device_->memory();
+  if (memory.is_host()) {
+    tap_->record(name, value);
+    return;
+  }
+  std::vector<std::byte> copy(value.size_bytes());
+  memory.read(static_cast<const std::byte*>(value.data), copy);
+  tap_->record(name, {copy.data(), value.dtype, value.shape});
+}
 
 }  // namespace glimmer

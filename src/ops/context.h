@@ -30,7 +30,8 @@ KvType kv_type_by_name(std::string_view name);         // throws kUsage, listing
 // The default KV cache type of a precision.
 inline KvType kv_type_of(Precision precision) { return precision == Precision::kExact ? KvType::kF32 : KvType::kBF16; }
 
-// What a matmul with a weight reads: `tokens` rows of `columns` values, x_stride apart.
+// What a matmul with a weight reads: `tokens` rows of `columns` values, x_stride apart. An observer gets it in host
+// memory.
 struct LinearInput {
   std::string_view name;  // LinearWeight::name
   const float* x = nullptr;
@@ -65,7 +66,9 @@ class Context {
   // Called on the calling thread before each matmul, to measure which columns of a weight matter.
   using LinearObserver = std::function<void(const LinearInput& input)>;
   void set_linear_observer(LinearObserver observer) { linear_observer_ = std::move(observer); }
-  const LinearObserver& linear_observer() const { return linear_observer_; }
+  bool observes_linear() const { return static_cast<bool>(linear_observer_); }
+  // Tells the observer, if there is one, of this input, which lies in the device's memory.
+  void observe_linear(const LinearInput& input);
 
   // Polled between layers; a forward pass that finds it set ends with kCancelled. Any thread or signal handler may set
   // it at any time. May be null.
@@ -74,9 +77,8 @@ class Context {
 
   void set_tap(Tap* tap) { tap_ = tap; }
   bool tapped() const { return tap_ != nullptr; }
-  void record(std::string_view name, ConstTensorView value) {
-    if (tap_ != nullptr) tap_->record(name, value);
-  }
+  // Hands the tap, if there is one, a tensor of the device's memory.
+  void record(std::string_view name, ConstTensorView value);
 
  private:
   std::unique_ptr<Device> owned_;

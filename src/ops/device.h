@@ -8,6 +8,7 @@
 
 #include "base/thread_pool.h"
 #include "base/topology.h"
+#include "tensor/memory.h"
 
 namespace glimmer {
 
@@ -23,8 +24,12 @@ class Device {
   virtual std::string_view name() const = 0;     // "cpu"
   virtual std::string_view backend() const = 0;  // which of its kernels, as --backend names them: "avx512"
   virtual const OpTable& ops() const = 0;
+  // Of weights, activations, keys and values. What is made of it must be gone before the device is.
+  virtual Memory& memory() = 0;
   // Threads for host work: loading, sampling. One loop at a time.
   virtual ThreadPool& host_threads() = 0;
+  // Of the processors that they run on.
+  virtual const Topology& topology() const = 0;
 };
 
 struct DeviceOptions {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "base/check.h"
 
@@ -14,8 +13,8 @@ constexpr int64_t kSlabBytes = static_cast<int64_t>(2 * kMappedBufferBytes);
 
 }  // namespace
 
-KvMemory::KvMemory(const KvLayout& layout, int64_t layers, int64_t max_pages)
-    : layout_(layout), layers_(layers), max_pages_(max_pages) {
+KvMemory::KvMemory(Memory& memory, const KvLayout& layout, int64_t layers, int64_t max_pages)
+    : memory_(memory), layout_(layout), layers_(layers), max_pages_(max_pages) {
   const auto pages = static_cast<uint64_t>(std::max<int64_t>(1, kSlabBytes / std::max<int64_t>(1, page_bytes())));
   slab_shift_ = std::bit_width(pages) - 1;
   const int64_t slabs = (max_pages + (int64_t{1} << slab_shift_) - 1) >> slab_shift_;
@@ -37,13 +36,13 @@ void KvMemory::provide(PageId page) {
   if (slab_data_[slab] != nullptr) return;
   const int64_t first = static_cast<int64_t>(slab) << slab_shift_;
   const int64_t pages = std::min(int64_t{1} << slab_shift_, max_pages_ - first);
-  slab_data_[slab] = slabs_.emplace_back(static_cast<size_t>(pages * page_bytes())).as<std::byte>();
+  slab_data_[slab] = slabs_.emplace_back(memory_, static_cast<size_t>(pages * page_bytes())).as<std::byte>();
 }
 
 void KvMemory::copy_rows(PageId from, int64_t tokens, PageId to) {
   GLIMMER_CHECK(tokens >= 0 && tokens <= kernels::kAttentionBlock, "{} tokens", tokens);
   const auto copy = [&](int64_t offset, int64_t row_bytes) {
-    std::memcpy(at(to) + offset, at(from) + offset, static_cast<size_t>(tokens * row_bytes));
+    memory_.copy(at(to) + offset, at(from) + offset, static_cast<size_t>(tokens * row_bytes));
   };
   const int64_t value_bytes = layout_.value_bytes();
   for (int64_t head = 0; head < layers_ * layout_.kv_heads; ++head) {
@@ -57,12 +56,12 @@ void KvMemory::copy_rows(PageId from, int64_t tokens, PageId to) {
 
 void KvMemory::read(PageId page, std::span<std::byte> out) const {
   GLIMMER_CHECK(static_cast<int64_t>(out.size()) == page_bytes(), "{} bytes of {}", out.size(), page_bytes());
-  std::memcpy(out.data(), at(page), out.size());
+  memory_.read(at(page), out);
 }
 
 void KvMemory::write(PageId page, std::span<const std::byte> content) {
   GLIMMER_CHECK(static_cast<int64_t>(content.size()) == page_bytes(), "{} bytes of {}", content.size(), page_bytes());
-  std::memcpy(at(page), content.data(), content.size());
+  memory_.write(at(page), content);
 }
 
 }  // namespace glimmer

@@ -59,7 +59,10 @@ struct KvLayer {
 // count what is reserved.
 class KvMemory {
  public:
-  KvMemory(const KvLayout& layout, int64_t layers, int64_t max_pages);
+  // `memory` is the device's, and must outlive this.
+  KvMemory(Memory& memory, const KvLayout& layout, int64_t layers, int64_t max_pages);
+
+  Memory& memory() const { return memory_; }
 
   const KvLayout& layout() const { return layout_; }
   int64_t layers() const { return layers_; }
@@ -78,6 +81,7 @@ class KvMemory {
  private:
   std::byte* at(PageId page) const { return layer(0).page(page); }
 
+  Memory& memory_;
   KvLayout layout_;
   int64_t layers_;
   int64_t max_pages_;

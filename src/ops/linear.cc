@@ -5,10 +5,9 @@
 namespace glimmer {
 
 void observe_inputs(Context& ctx, std::span<const LinearCall> calls) {
-  if (!ctx.linear_observer()) return;
+  if (!ctx.observes_linear()) return;
   for (const LinearCall& call : calls) {
-    if (call.tokens == 0) continue;
-    ctx.linear_observer()({call.weight->name, call.x, call.tokens, call.weight->in_features(), call.x_row_values()});
+    ctx.observe_linear({call.weight->name, call.x, call.tokens, call.weight->in_features(), call.x_row_values()});
   }
 }
 

@@ -59,8 +59,10 @@ struct ConstTensorView : BasicTensorView<const void> {
 class Tensor {
  public:
   Tensor() = default;
-  Tensor(DType dtype, Shape shape)
-      : buffer_(static_cast<size_t>(shape.element_count()) * dtype_size_bytes(dtype)), dtype_(dtype), shape_(shape) {}
+  Tensor(DType dtype, Shape shape) : Tensor(host_memory(), dtype, shape) {}
+  // The memory must outlive the tensor.
+  Tensor(Memory& memory, DType dtype, Shape shape)
+      : buffer_(memory, dtype_bytes(dtype, shape.element_count())), dtype_(dtype), shape_(shape) {}
 
   TensorView view() { return {buffer_.as<void>(), dtype_, shape_}; }
   ConstTensorView view() const { return {buffer_.as<void>(), dtype_, shape_}; }

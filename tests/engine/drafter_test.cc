@@ -69,6 +69,10 @@ class Counting : public Runner {
   int64_t chunk_tokens() const override { return runner_.chunk_tokens(); }
   KvType kv_type() const override { return runner_.kv_type(); }
   int64_t active_bytes(int64_t position, KvType type) const override { return runner_.active_bytes(position, type); }
+  std::shared_ptr<KvPool> make_pool(KvType type, int64_t max_pages) override {
+    return runner_.make_pool(type, max_pages);
+  }
+  int64_t page_bytes(KvType type) const override { return runner_.page_bytes(type); }
   ThreadPool& pool() override { return runner_.pool(); }
   void run(std::span<const SequenceTokens> batch) override {
     ++steps;
@@ -100,7 +104,7 @@ class DraftedGeneration : public ::testing::Test {
   // `stop_after`: the callback ends it there.
   Output generate(const GenerationOptions& options, Drafter* drafter, size_t stop_after = 1000, int64_t chunk = 64) {
     Counting runner(model_.model, model_.context, chunk);
-    Sequence sequence(model_.model.config(), runner.kv_type());
+    Sequence sequence(runner);
     sequence.start(prompt_, options);
     Output output;
     Generator(runner, nullptr, {.drafter = drafter, .tokens = 4}).run(sequence, [&](int32_t id) {
@@ -227,7 +231,7 @@ TEST_F(DraftedGeneration, TheContextMayEndWithinDrafts) {
   std::vector<int32_t> plain;
   for (int64_t tokens = 0; tokens <= 12; tokens += 3) {
     LocalRunner runner(model_.model, model_.context, 512);
-    Sequence sequence(model_.model.config(), runner.kv_type());
+    Sequence sequence(runner);
     sequence.start(prompt, {});
     Knowing drafter(always);
     drafter.learn(prompt, plain);
@@ -254,7 +258,7 @@ TEST_F(DraftedGeneration, ALaterStartFindsTheCacheAsItShould) {
   std::vector<std::vector<int32_t>> answers;
   for (const bool drafts : {false, true}) {
     LocalRunner runner(model_.model, model_.context, 64);
-    Sequence sequence(model_.model.config(), runner.kv_type());
+    Sequence sequence(runner);
     sequence.start(prompt_, options);
     Generator generator(runner, nullptr, {.drafter = drafts ? &drafter : nullptr});
     generator.run(sequence);

@@ -97,11 +97,22 @@ std::vector<Case> some_cases(LongContextModel& m) {
   return cases;
 }
 
-class EngineOf : public ::testing::TestWithParam<const char*> {};
+struct Subject {
+  const char* fixture;
+  LongContextModel::On on;
+};
+
+void PrintTo(const Subject& subject, std::ostream* out) {
+  *out << subject.fixture << (subject.on == LongContextModel::On::kFenced ? ", fenced" : "");
+}
+
+class EngineOf : public ::testing::TestWithParam<Subject> {
+ protected:
+  LongContextModel m{GetParam().fixture, std::nullopt, GetParam().on};
+};
 
 // Alone, together, in small and large chunks, and where pages are so few that sequences give theirs back.
 TEST_P(EngineOf, ARequestsTokensDependOnNothingElse) {
-  LongContextModel m(GetParam());
   const std::vector<Case> cases = some_cases(m);
   for (const bool prefix_cache : {false, true}) {
     for (const int64_t chunk : {7, 512}) {
@@ -158,10 +169,13 @@ TEST(Engine, KeysAndValuesOf8BitsToo) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, EngineOf, ::testing::Values("glm4_moe_lite_base", "glm4_moe_base"));
+INSTANTIATE_TEST_SUITE_P(Families, EngineOf,
+                         ::testing::Values(Subject{"glm4_moe_lite_base", LongContextModel::On::kHost},
+                                           Subject{"glm4_moe_base", LongContextModel::On::kHost},
+                                           Subject{"glm4_moe_lite_base", LongContextModel::On::kFenced},
+                                           Subject{"glm4_moe_base", LongContextModel::On::kFenced}));
 
-TEST(Engine, AConversationsNextTurnIsFoundToTheLastToken) {
-  LongContextModel m("glm4_moe_lite_base");
+TEST_P(EngineOf, AConversationsNextTurnIsFoundToTheLastToken) {
   Engine engine(m.model, m.context, {.kv_bytes = 100 * page_bytes(m)});
   std::vector<int32_t> conversation = m.prompt(900, 3);
   int64_t known = 0;
@@ -418,12 +432,11 @@ TEST(Engine, TellsLogprobs) {
 // Those of each token of the prompt behind the first, as one pass over it gives them: to the bit, whatever the chunks,
 // with others in the batch, with its prefix in the cache, and where it has to give its pages back.
 TEST_P(EngineOf, TellsLogprobsOfThePrompt) {
-  LongContextModel m(GetParam());
   const std::vector<int32_t> prompt = m.prompt(600, 3);
   std::vector<Logprobs> expected;
   {
     Forward forward(m.model, m.context);
-    KvCache kv(m.model.config(), m.context.kv_type());
+    KvCache kv = forward.make_cache();
     const ConstTensorView logits = forward.run(prompt, kv, LogitsFor::kAllTokens);
     const auto vocab_size = static_cast<size_t>(m.model.config().vocab_size);
     for (size_t i = 0; i + 1 < prompt.size(); ++i) {
@@ -519,8 +532,7 @@ TEST(Engine, StoppingEndsEverything) {
 }
 
 // What was computed before a restart is found after it, unless it is damaged or another model's.
-TEST(Engine, PrefixesSurviveARestart) {
-  LongContextModel m("glm4_moe_lite_base");
+TEST_P(EngineOf, PrefixesSurviveARestart) {
   testing::TempDir dir;
   const std::vector<int32_t> prompt = m.prompt(1100, 3);
   const std::vector<int32_t> expected = m.expected(prompt, tokens(10));

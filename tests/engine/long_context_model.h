@@ -1,6 +1,8 @@
-// A tiny random model of the fixtures with a context of several pages of keys and values.
+// A tiny random model of the fixtures with a context of several pages of keys and values, on a device of the host or on
+// one whose memory the host cannot touch.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -10,6 +12,8 @@
 #include "engine/generate.h"
 #include "engine/local_runner.h"
 #include "model/model.h"
+#include "source/model_source.h"
+#include "support/fenced_device.h"
 #include "support/paths.h"
 #include "support/temp_dir.h"
 
@@ -19,9 +23,12 @@ class LongContextModel {
  public:
   static constexpr int64_t kContext = 4096;
 
-  explicit LongContextModel(const std::string& fixture, std::optional<KvType> kv_type = std::nullopt)
-      : context({.threads = 2, .kv_type = kv_type}),
-        own_context_({.threads = 1, .kv_type = kv_type}),
+  enum class On { kHost, kFenced };
+
+  explicit LongContextModel(const std::string& fixture, std::optional<KvType> kv_type = std::nullopt, On on = On::kHost)
+      : devices_(open_devices(on)),
+        context(*devices_[0], Precision::kFast, kv_type.value_or(kv_type_of(Precision::kFast))),
+        own_context_(*devices_[1], Precision::kFast, context.kv_type()),
         model(load(fixture)) {}
 
   // Not a multiple of anything, and different for each seed.
@@ -37,12 +44,23 @@ class LongContextModel {
   // What the model says to a prompt by itself, beside the engine, which may be running.
   std::vector<int32_t> expected(const std::vector<int32_t>& prompt, const GenerationOptions& options) {
     LocalRunner runner(model, own_context_, 512);
-    Sequence sequence(model.config(), own_context_.kv_type());
+    Sequence sequence(runner);
     sequence.start(prompt, options);
     Generator(runner).run(sequence);
     return {sequence.generated().begin(), sequence.generated().end()};
   }
 
+ private:
+  static std::array<std::unique_ptr<Device>, 2> open_devices(On on) {
+    if (on == On::kHost) return {open_device({.threads = 2}), open_device({.threads = 1})};
+    auto first = std::make_unique<FencedDevice>(DeviceOptions{.threads = 2});
+    auto second = std::make_unique<FencedDevice>(DeviceOptions{.threads = 1}, first->shared_memory());
+    return {std::move(first), std::move(second)};
+  }
+
+  std::array<std::unique_ptr<Device>, 2> devices_;  // on one memory: of `context`, and of expected()
+
+ public:
   Context context;
 
  private:
@@ -57,7 +75,7 @@ class LongContextModel {
     const std::regex field("\"max_position_embeddings\": *[0-9]+");
     folder_.write("config.json",
                   std::regex_replace(config.str(), field, "\"max_position_embeddings\": " + std::to_string(kContext)));
-    return Model::load(folder_.path());
+    return Model::load(ModelSource::open(folder_.path()), context.device());
   }
 
   TempDir folder_;

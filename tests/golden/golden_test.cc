@@ -1,5 +1,6 @@
-// Every fixture on every backend against what transformers computed: logits, named intermediates, greedy continuation;
-// and the forward pass against itself: in chunks, token by token, on several threads.
+// Every fixture on every backend, and on a device whose memory the host cannot touch, against what transformers
+// computed: logits, named intermediates, greedy continuation; and the forward pass against itself: in chunks, token by
+// token, on several threads.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -10,14 +11,18 @@
 #include "engine/local_runner.h"
 #include "format/safetensors.h"
 #include "model/forward.h"
+#include "source/model_source.h"
+#include "support/fenced_device.h"
 #include "support/paths.h"
 
 namespace glimmer {
 namespace {
 
+constexpr const char* kFenced = "fenced";
+
 struct Case {
   std::filesystem::path dir;
-  std::string backend;
+  std::string backend;  // or kFenced: the fastest, in memory of its own
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.dir.filename().string() << " on " << c.backend; }
@@ -28,6 +33,7 @@ std::vector<Case> cases() {
     for (const kernels::KernelTable* table : kernels::all_tables()) {
       if (table->supported()) all.push_back({dir, std::string(table->name)});
     }
+    all.push_back({dir, kFenced});
   }
   return all;
 }
@@ -72,10 +78,8 @@ float relative_error(std::span<const float> a, std::span<const float> b) {
   return most / std::max(largest(b), 1e-20F);
 }
 
-KvCache cache_of(Forward& forward) { return KvCache(forward.model().config(), forward.context().kv_type()); }
-
 std::vector<float> run_in_chunks(Forward& forward, std::span<const int32_t> ids, int64_t chunk) {
-  KvCache kv = cache_of(forward);
+  KvCache kv = forward.make_cache();
   std::vector<float> logits;
   for (size_t at = 0; at < ids.size(); at += static_cast<size_t>(chunk)) {
     const auto part = ids.subspan(at, std::min(static_cast<size_t>(chunk), ids.size() - at));
@@ -88,12 +92,29 @@ std::vector<float> run_in_chunks(Forward& forward, std::span<const int32_t> ids,
 // docs/numerics.md has these bounds and why.
 constexpr float kTolerance = 1e-4F;
 
+// A device, and a context on it.
+struct Opened {
+  Opened(std::unique_ptr<Device> opened, Precision precision)
+      : device(std::move(opened)), context(*device, precision, kv_type_of(precision)) {}
+  std::unique_ptr<Device> device;
+  Context context;
+};
+
 class Golden : public ::testing::TestWithParam<Case> {
  protected:
   Golden()
       : golden_(GetParam().dir / "golden.safetensors"),
-        model_(Model::load(GetParam().dir)),
+        device_(open(2)),
+        model_(Model::load(ModelSource::open(GetParam().dir), *device_)),
         ids_(ids_of(golden_, "input_ids")) {}
+
+  // All on one memory.
+  std::unique_ptr<Device> open(int threads) {
+    if (GetParam().backend != kFenced) return open_device({.backend = GetParam().backend, .threads = threads});
+    if (memory_ == nullptr) memory_ = std::make_shared<testing::FencedMemory>();
+    return std::make_unique<testing::FencedDevice>(DeviceOptions{.threads = threads}, memory_);
+  }
+  Opened open(Precision precision, int threads = 2) { return {open(threads), precision}; }
 
   std::vector<float> golden_values(std::string_view name) const {
     const TensorInfo* tensor = golden_.find(name);
@@ -107,12 +128,15 @@ class Golden : public ::testing::TestWithParam<Case> {
   }
 
   SafetensorsFile golden_;
+  std::shared_ptr<testing::FencedMemory> memory_;
+  std::unique_ptr<Device> device_;
   Model model_;
   std::vector<int32_t> ids_;
 };
 
 TEST_P(Golden, LogitsAndEveryNamedIntermediateEqualTransformers) {
-  Context context({.backend = GetParam().backend, .threads = 2, .precision = Precision::kExact});
+  Opened opened = open(Precision::kExact);
+  Context& context = opened.context;
   Recorder recorder;
   context.set_tap(&recorder);
   Forward forward(model_, context);
@@ -129,11 +153,12 @@ TEST_P(Golden, LogitsAndEveryNamedIntermediateEqualTransformers) {
 }
 
 TEST_P(Golden, GreedyContinuationEqualsTransformers) {
-  Context context({.backend = GetParam().backend, .threads = 2, .precision = Precision::kExact});
+  Opened opened = open(Precision::kExact);
+  Context& context = opened.context;
   LocalRunner runner(model_, context);
   const std::vector<int32_t> expected = ids_of(golden_, "greedy_ids");
   ASSERT_EQ(expected.size(), 24U);
-  Sequence sequence(model_.config());
+  Sequence sequence(runner);
   sequence.start(ids_, {.max_new_tokens = static_cast<int64_t>(expected.size())});
   Generator(runner).run(sequence);
   EXPECT_THAT(std::vector(sequence.generated().begin(), sequence.generated().end()),
@@ -144,7 +169,8 @@ constexpr Precision kPrecisions[] = {Precision::kFast, Precision::kExact};
 
 TEST_P(Golden, ChunkedPrefillAndSteppedDecodeDoNotChangeABit) {
   for (const Precision precision : kPrecisions) {
-    Context context({.backend = GetParam().backend, .threads = 2, .precision = precision});
+    Opened opened = open(precision);
+    Context& context = opened.context;
     Forward forward(model_, context);
     const std::vector<float> whole = run_in_chunks(forward, ids_, forward.chunk_tokens());
     for (const int64_t chunk : {1, 2, 5, 16}) {
@@ -157,8 +183,8 @@ TEST_P(Golden, ThreadCountDoesNotChangeABit) {
   for (const Precision precision : kPrecisions) {
     std::vector<float> first;
     for (const int threads : {1, 3}) {
-      Context context({.backend = GetParam().backend, .threads = threads, .precision = precision});
-      Forward forward(model_, context);
+      Opened opened = open(precision, threads);
+      Forward forward(model_, opened.context);
       const std::vector<float> logits = run_in_chunks(forward, ids_, 7);
       if (first.empty()) first = logits;
       EXPECT_EQ(logits, first) << threads << " threads";
@@ -175,16 +201,17 @@ TEST_P(Golden, ABatchGivesEachSequenceWhatItHasAlone) {
   };
   const Part parts[] = {{0, 3}, {4, 1}, {ids.size() - 1, 1}, {1, 5}, {0, 1}};
   for (const Precision precision : kPrecisions) {
-    Context context({.backend = GetParam().backend, .threads = 2, .precision = precision});
+    Opened opened = open(precision);
+    Context& context = opened.context;
     Forward forward(model_, context);
-    const auto pool = std::make_shared<KvPool>(model_.config(), context.kv_type(), 64);
+    const auto pool = std::make_shared<KvPool>(model_.config(), context.kv_type(), 64, context.device().memory());
     std::vector<KvCache> caches;
     std::vector<SequenceTokens> batch;
     std::vector<float> last;
     std::vector<float> all;
     for (const Part& part : parts) {
       const auto tokens = ids.subspan(part.past, part.tokens);
-      KvCache alone = cache_of(forward);
+      KvCache alone = forward.make_cache();
       caches.emplace_back(pool);
       for (KvCache* kv : {&alone, &caches.back()}) {
         if (part.past > 0) forward.run(ids.first(part.past), *kv, LogitsFor::kNone);
@@ -216,9 +243,9 @@ TEST_P(Golden, ABatchGivesEachSequenceWhatItHasAlone) {
 }
 
 TEST_P(Golden, ATruncatedCacheGoesOnAsIfTheRestHadNotBeen) {
-  Context context({.backend = GetParam().backend, .threads = 1});
-  Forward forward(model_, context);
-  KvCache kv = cache_of(forward);
+  Opened opened = open(Precision::kFast, 1);
+  Forward forward(model_, opened.context);
+  KvCache kv = forward.make_cache();
   const std::span<const int32_t> ids(ids_);
   forward.run(ids, kv);
   kv.truncate(4);

@@ -53,7 +53,8 @@ struct Values {
 class Pages {
  public:
   Pages(const Shape4& s, KvType type)
-      : memory_({.type = type,
+      : memory_(host_memory(),
+                {.type = type,
                  .kv_heads = s.kv_heads,
                  .qk_dim = s.qk_dim,
                  .v_dim = s.v_dim,

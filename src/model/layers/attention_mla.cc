@@ -38,9 +38,7 @@ void project(LayerPass& pass, const MlaWeights& w) {
                  .eps = c.lora_norm_eps});
   pass.record_rows("self_attn.kv_a_layernorm", latent, c.kv_lora_rank, row);
   // In absorbed form kv_b_proj as a whole is never multiplied by the latent, so its input is reported here.
-  if (ctx.linear_observer() && !w.kv_b_name.empty()) {
-    ctx.linear_observer()({w.kv_b_name, latent, tokens, c.kv_lora_rank, row});
-  }
+  if (!w.kv_b_name.empty()) ctx.observe_linear({w.kv_b_name, latent, tokens, c.kv_lora_rank, row});
 }
 
 // kv_b_proj is one matrix (for each head its keys, then its values), or two halves, the keys transposed.

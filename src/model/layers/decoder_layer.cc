@@ -1,7 +1,5 @@
 #include "model/layers/decoder_layer.h"
 
-#include <cstring>
-
 #include "ops/elementwise.h"
 
 namespace glimmer {
@@ -17,11 +15,13 @@ void LayerPass::record(std::string_view what, ConstTensorView value) const {
 
 void LayerPass::record_rows(std::string_view name, const float* data, int64_t columns, int64_t stride) const {
   if (!ctx.tapped()) return;
-  Tensor copy(DType::kF32, {tokens, columns});
+  Memory& memory = ctx.device().memory();
+  Tensor dense(memory, DType::kF32, {tokens, columns});
   for (int64_t t = 0; t < tokens; ++t) {
-    std::memcpy(copy.as<float>() + t * columns, data + t * stride, static_cast<size_t>(columns) * sizeof(float));
+    memory.copy(reinterpret_cast<std::byte*>(dense.as<float>() + t * columns),
+                reinterpret_cast<const std::byte*>(data + t * stride), static_cast<size_t>(columns) * sizeof(float));
   }
-  record(name, copy.view());
+  record(name, dense.view());
 }
 
 void bind_pre_norm_layer(WeightBinder& binder, const ModelConfig& config, LayerWeights& layer) {

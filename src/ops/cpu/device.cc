@@ -32,8 +32,8 @@ constexpr OpTable kOps = {
 
 CpuDevice::CpuDevice(const DeviceOptions& options)
     : kernels_(options.backend.empty() ? kernels::best_table() : kernels::table_by_name(options.backend)),
-      pool_(options.threads > 0 ? options.threads : available_threads(),
-            options.topology ? *options.topology : process_topology()),
+      topology_(options.topology ? *options.topology : process_topology()),
+      pool_(options.threads > 0 ? options.threads : available_threads(), topology_),
       scratch_(static_cast<size_t>(pool_.threads())) {}
 
 const OpTable& CpuDevice::ops() const { return kOps; }

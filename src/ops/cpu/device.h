@@ -41,14 +41,16 @@ struct MlaWorkspace {
   Buffer attn_encoded;
 };
 
-class CpuDevice final : public Device {
+class CpuDevice : public Device {
  public:
   explicit CpuDevice(const DeviceOptions& options);  // throws as open_device
 
   std::string_view name() const override { return "cpu"; }
   std::string_view backend() const override { return kernels_.name; }
   const OpTable& ops() const override;
+  Memory& memory() override { return host_memory(); }
   ThreadPool& host_threads() override { return pool_; }
+  const Topology& topology() const override { return topology_; }
 
   const kernels::KernelTable& kernels() const { return kernels_; }
   ThreadPool& pool() { return pool_; }
@@ -65,6 +67,7 @@ class CpuDevice final : public Device {
 
  private:
   const kernels::KernelTable& kernels_;
+  Topology topology_;
   ThreadPool pool_;
   std::vector<Buffer> scratch_;
   Buffer shared_scratch_;
@@ -91,7 +94,7 @@ class Pass {
 
   bool exact() const { return context_.precision() == Precision::kExact; }
   // Whether matmul inputs are observed; they must then stay f32.
-  bool observed() const { return static_cast<bool>(context_.linear_observer()); }
+  bool observed() const { return context_.observes_linear(); }
   // Type of a matmul's left operand for weights of this layout.
   kernels::ActivationType activation_type(const WeightLayout& layout) const {
     return exact() ? kernels::ActivationType::kF32 : kernels().fast_activations(layout);
