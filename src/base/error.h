@@ -18,6 +18,7 @@ enum class ErrorCode {
   kLimit,        // a bound was reached: context length, nesting, steps, a budget of memory
   kMemory,       // the system has no memory left
   kCancelled,    // the user asked to stop
+  kPeer,         // another rank of a group failed, or is not heard of
 };
 
 // A message says what was read, what was expected and found, where, and the likely remedy. It is one line.

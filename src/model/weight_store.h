@@ -57,7 +57,7 @@ class WeightStore {
   void write_all(const WeightMatrix& matrix, PanelRange panels, std::byte* host, const WritePanels& write);
 
   std::shared_ptr<const ModelSource> source_;
-  Device* device_;                            // null once binding has ended
+  Device* device_;  // null once binding has ended
   Memory& memory_;
   const Model::ProgressCallback* progress_;  // the same
   int64_t total_bytes_ = 0;

@@ -46,7 +46,7 @@ class FencedMemory final : public Memory {
   std::byte* base_ = nullptr;
   mutable std::mutex mutex_;
   mutable int openings_ = 0;
-  size_t used_bytes_ = 0;             // beyond them nothing was ever allocated
+  size_t used_bytes_ = 0;          // beyond them nothing was ever allocated
   std::map<size_t, size_t> free_;  // holes before that: offset to size
 };
 
