@@ -7,6 +7,7 @@
 
 #include "engine/workload.h"
 #include "model/cards/cards.h"
+#include "model/placement.h"
 #include "model/summary.h"
 #include "quant/quant_type.h"
 
@@ -28,5 +29,14 @@ struct CardSize {
   WeightBytes memory;
 };
 CardSize size_in_type(const CardModel& model, const QuantType& type);
+
+// Memory of the weights of each layer.
+std::vector<double> layer_bytes(const CardModel& model, const QuantType& type);
+
+struct RankSize {
+  int64_t weights_bytes = 0;
+  int64_t kv_bytes_per_token = 0;  // in the type of fast precision
+};
+RankSize size_of_rank(const CardModel& model, const QuantType& type, const Placement& placement);
 
 }  // namespace glimmer::apps

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "apps/card_model.h"
 #include "apps/command.h"
@@ -13,6 +14,7 @@
 #include "base/thread_pool.h"
 #include "engine/ceilings.h"
 #include "engine/plan.h"
+#include "model/placement.h"
 #include "source/synthetic_source.h"
 
 namespace glimmer::apps {
@@ -28,6 +30,8 @@ struct PlanOptions {
   std::string type = "q4_k";
   int64_t context = 8192;
   std::optional<int64_t> layers;
+  std::string parallel;
+  std::string split;
   int64_t threads = 0;
   bool as_json = false;
 };
@@ -145,6 +149,40 @@ std::string plan_text(const CardModel& model, const PlanOptions& options, const 
   return text;
 }
 
+// "3,2,2"
+std::vector<double> split_weights(std::string_view text) {
+  std::vector<double> weights;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(','));
+    double weight = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), weight);
+    if (error != std::errc() || end != word.data() + word.size()) {
+      fail(ErrorCode::kUsage, "--split: '{}' is no number; expected one for each rank, as in 3,2,2", word);
+    }
+    weights.push_back(weight);
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+  }
+  return weights;
+}
+
+// What each rank of a parallel form holds. No speed: that depends on the network.
+std::string ranks_text(const CardModel& model, const PlanOptions& options, const QuantType& type) {
+  const std::vector<double> costs = layer_bytes(model, type);
+  const std::vector<Placement> placements =
+      place(model.config, parallel_form(options.parallel), split_weights(options.split), costs);
+  std::string text =
+      row("model", fmt::format("{}, {} layers, {}", model.card->name, model.config.num_hidden_layers, type.name));
+  text += row("ranks", to_string(placements.front().form)) + "\n" + describe(placements, model.config) + "\n";
+  text += fmt::format("{:<6}{:>12}{:>14}{:>18}\n", "rank", "weights", "KV a token",
+                      fmt::format("KV of {}", options.context));
+  for (const Placement& placement : placements) {
+    const RankSize size = size_of_rank(model, type, placement);
+    text += fmt::format("{:<6}{:>12}{:>14}{:>18}\n", placement.rank, human_bytes(size.weights_bytes),
+                        human_bytes(size.kv_bytes_per_token), human_bytes(size.kv_bytes_per_token * options.context));
+  }
+  return text;
+}
+
 void check_options(const PlanOptions& options, const ModelConfig& config) {
   if (options.context < 1 || options.context > config.max_position_embeddings) {
     fail(ErrorCode::kUsage, "--ctx is {}, but must be in [1, {}] (max_position_embeddings)", options.context,
@@ -164,16 +202,26 @@ int plan_command(Arguments arguments) {
       .add("--type", options.type, "TYPE", "Type of the weights (default: q4_k)")
       .add("--ctx", options.context, "N", "Context to reserve memory for, in tokens (default: 8192)")
       .add("--layers", options.layers, "N", "Plan for the first N layers only")
+      .add("--parallel", options.parallel, "FORM",
+           "Show what each of several ranks would hold instead: tp=N, pp=N or pp=N,tp=M")
+      .add("--split", options.split, "W,W,...", "Weights of the ranks, with --parallel (default: all alike)")
       .add("-t,--threads", options.threads, "N", "Threads (default: all available CPUs)")
       .add_switch("--json", options.as_json, "Print one JSON object, including all types")
       .examples(
           "  glimmer plan --card GLM-4.5-Air --type q4_k\n"
-          "  glimmer plan --card GLM-4.7-Flash --type q8_0 --ctx 32768 --json");
+          "  glimmer plan --card GLM-4.7-Flash --type q8_0 --ctx 32768 --json\n"
+          "  glimmer plan --card GLM-4.7-Flash --parallel tp=3 --split 3,2,2");
   if (!flags.parse(arguments)) return 0;
   if (options.card.empty()) fail(ErrorCode::kUsage, "--card is missing; 'glimmer models' lists the cards");
   const QuantType& type = require_writable_type(options.type);
   const CardModel model = card_model(require_card(options.card), options.layers);
   check_options(options, model.config);
+  if (!options.parallel.empty()) {
+    if (options.as_json) fail(ErrorCode::kUsage, "--json does not go with --parallel");
+    write_output(ranks_text(model, options, type));
+    return 0;
+  }
+  if (!options.split.empty()) fail(ErrorCode::kUsage, "--split needs --parallel");
   const int threads = RuntimeFlags{.threads = options.threads}.context_options().threads;
 
   Machine machine{.memory = memory_info(), .ceilings = Ceilings(threads > 0 ? threads : available_threads())};

@@ -27,9 +27,9 @@ std::string describe(const Exchange& exchange);  // "attention of layer 3"
 struct GatherCall {
   std::byte* data = nullptr;
   int64_t rows = 0;
-  int64_t row_bytes = 0;               // from one row to the next
-  std::span<const Range> of_rank;      // the bytes of a row that each rank holds; may be empty. Alike on all ranks
-  int64_t bytes_per_unit = 1;          // what one of a range stands for, so that tables in values serve as they are
+  int64_t row_bytes = 0;           // from one row to the next
+  std::span<const Range> of_rank;  // the bytes of a row that each rank holds; may be empty. Alike on all ranks
+  int64_t bytes_per_unit = 1;      // what one of a range stands for, so that tables in values serve as they are
 };
 
 // One rank's membership. Calls are collective and block until the others have joined in; one thread of a rank makes

@@ -79,8 +79,8 @@ class Place {
     wait(lock, exchange, from, [&] { return slot != nullptr; });
     check_same(exchange, from, slot->exchange, rank);
     if (slot->bytes.size() != bytes.size()) {
-      fail_now(from, fmt::format("{}: rank {} expects {} bytes, rank {} sends {}", describe(exchange), rank, bytes.size(),
-                                 from, slot->bytes.size()));
+      fail_now(from, fmt::format("{}: rank {} expects {} bytes, rank {} sends {}", describe(exchange), rank,
+                                 bytes.size(), from, slot->bytes.size()));
     }
     if (!bytes.empty()) std::memcpy(bytes.data(), slot->bytes.data(), bytes.size());
     slot->taken = true;
@@ -129,7 +129,8 @@ class Place {
     if (!patience_) {
       changed_.wait(lock, over);
     } else if (!changed_.wait_for(lock, *patience_, over)) {
-      const std::string who = whom < 0 ? fmt::format("{} of {} ranks", size() - arrived_, size()) : fmt::format("rank {}", whom);
+      const std::string who =
+          whom < 0 ? fmt::format("{} of {} ranks", size() - arrived_, size()) : fmt::format("rank {}", whom);
       fail_now(whom, fmt::format("{}: {} did not come within {} ms", describe(exchange), who, patience_->count()));
     }
     if (!done()) throw_if_failed();
@@ -241,7 +242,8 @@ class ThreadGroup final : public Group {
       const int64_t offset = range.begin * call.bytes_per_unit;
       const auto bytes = static_cast<size_t>(range.size() * call.bytes_per_unit);
       for (int64_t row = 0; row < call.rows; ++row) {
-        std::memcpy(call.data + row * call.row_bytes + offset, theirs[i].data + row * theirs[i].row_bytes + offset, bytes);
+        std::memcpy(call.data + row * call.row_bytes + offset, theirs[i].data + row * theirs[i].row_bytes + offset,
+                    bytes);
       }
     }
   }

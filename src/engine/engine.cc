@@ -73,6 +73,9 @@ std::shared_ptr<KvPool> make_pool(Runner& runner, const EngineOptions& options) 
 
 std::unique_ptr<KvStore> make_store(const EngineOptions& options, const std::shared_ptr<KvPool>& pool) {
   if (options.kv_dir.empty()) return nullptr;
+  if (!pool->is_whole()) {
+    fail(ErrorCode::kUnsupported, "kv_dir: keys and values that several ranks share cannot be kept on disk");
+  }
   const std::string fingerprint = fmt::format("{}|{}", options.kv_fingerprint, static_cast<int>(pool->layout().type));
   return std::make_unique<KvStore>(options.kv_dir, options.kv_dir_bytes, pool, fingerprint);
 }

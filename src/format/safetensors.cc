@@ -21,14 +21,14 @@ namespace dom = simdjson::dom;
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kMaxHeaderDepth = 8;  // {name: {"shape": [...]}} needs 3; the rest is for a better message
 
-struct Range {
+struct ByteRange {
   uint64_t begin = 0;
   uint64_t end = 0;
 };
 
 struct Entry {
   TensorInfo info;
-  Range range;  // in the data section
+  ByteRange range;  // in the data section
 };
 
 // What was found, for a message: the JSON text, shortened.
@@ -95,7 +95,7 @@ class EntryReader {
     if (value.get_object().get(fields)) refuse("", "expected an object, found {}", found(value));
     std::optional<DType> dtype;
     std::optional<Shape> shape;
-    std::optional<Range> range;
+    std::optional<ByteRange> range;
     for (const auto [key, field] : fields) {
       if (key == "dtype") {
         if (dtype) refuse("dtype", "given twice");
@@ -158,7 +158,7 @@ class EntryReader {
     return Shape(std::span<const int64_t>(dims.data(), rank));
   }
 
-  Range read_range(dom::element value) const {
+  ByteRange read_range(dom::element value) const {
     dom::array array;
     if (value.get_array().get(array)) refuse("data_offsets", "expected [begin, end], found {}", found(value));
     std::array<uint64_t, 2> ends{};
@@ -178,7 +178,7 @@ class EntryReader {
     return {ends[0], ends[1]};
   }
 
-  void check_size(DType dtype, const Shape& shape, Range range) const {
+  void check_size(DType dtype, const Shape& shape, ByteRange range) const {
     uint64_t size_bytes = 0;
     if (__builtin_mul_overflow(static_cast<uint64_t>(shape.element_count()), dtype_size_bytes(dtype), &size_bytes)) {
       refuse("shape", "{} x {} overflows 64 bits", shape.to_string(), dtype_name(dtype));

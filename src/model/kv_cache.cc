@@ -20,6 +20,10 @@ int64_t KvCache::bytes_per_token(const ModelConfig& config, KvType type) {
   return kv_layout_of(config, type).block_bytes() / KvPool::kPageTokens * config.num_hidden_layers;
 }
 
+int64_t KvCache::bytes_per_token(const ModelConfig& config, KvType type, const Placement& placement) {
+  return kv_layout_of(config, type, placement).block_bytes() / KvPool::kPageTokens * placement.layers().size();
+}
+
 int64_t KvCache::pages_to_reserve(int64_t tokens) const {
   return std::max<int64_t>(0, pages_of(tokens) - static_cast<int64_t>(pages_.size()));
 }

@@ -19,12 +19,12 @@ class KvCache {
   int64_t size_tokens() const { return size_tokens_; }
   // As the sequences of a batch must.
   bool shares_pool_with(const KvCache& other) const { return pool_ == other.pool_; }
-  const Memory& memory() const { return pool_->memory(); }
+  const KvMemory& share() const { return pool_->share(); }  // this rank's, of all pages
+  const KvPool& pool() const { return *pool_; }
   KvType type() const { return pool_->layout().type; }
   // Per token, over all layers.
   static int64_t bytes_per_token(const ModelConfig& config, KvType type);
-
-  KvLayer layer(int64_t layer) const { return pool_->layer(layer); }
+  static int64_t bytes_per_token(const ModelConfig& config, KvType type, const Placement& placement);  // on its rank
 
   // Makes room for `tokens` in all, keeping what is there. Throws kLimit when pages or memory are out; it then holds
   // what it held.

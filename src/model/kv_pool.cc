@@ -10,8 +10,9 @@ namespace glimmer {
 
 struct KvPool::Shared {
   KvMemory memory;
-  int64_t pages = 0;  // that are referred to
-  PageId next = 0;    // the first that was never used
+  std::shared_ptr<KvFollowers> followers;  // null: none
+  int64_t pages = 0;                       // that are referred to
+  PageId next = 0;                         // the first that was never used
   std::vector<PageId> free;
 };
 
@@ -26,6 +27,12 @@ KvLayout kv_layout_of(const ModelConfig& c, KvType type) {
   return {.type = type, .kv_heads = c.num_key_value_heads, .qk_dim = c.head_dim, .v_dim = c.head_dim};
 }
 
+KvLayout kv_layout_of(const ModelConfig& config, KvType type, const Placement& placement) {
+  KvLayout layout = kv_layout_of(config, type);
+  layout.kv_heads = placement.kv_heads(config);
+  return layout;
+}
+
 KvPool::KvPool(const ModelConfig& config, KvType type, Memory& memory)
     : KvPool(config, type, (config.max_position_embeddings + kPageTokens - 1) / kPageTokens, memory) {}
 
@@ -35,6 +42,10 @@ KvPool::KvPool(const ModelConfig& config, KvType type, int64_t max_pages, Memory
       shared_(
           new Shared{.memory = KvMemory(memory, kv_layout_of(config, type), config.num_hidden_layers, max_pages_)}) {}
 
+KvPool::KvPool(KvMemory memory, std::shared_ptr<KvFollowers> followers)
+    : max_pages_(memory.max_pages()),
+      shared_(new Shared{.memory = std::move(memory), .followers = std::move(followers)}) {}
+
 const KvLayout& KvPool::layout() const { return shared_->memory.layout(); }
 int64_t KvPool::layers() const { return shared_->memory.layers(); }
 int64_t KvPool::page_bytes() const { return shared_->memory.page_bytes(); }
@@ -43,7 +54,8 @@ int64_t KvPool::page_bytes(const ModelConfig& config, KvType type) {
 }
 Memory& KvPool::memory() const { return shared_->memory.memory(); }
 int64_t KvPool::pages() const { return shared_->pages; }
-KvLayer KvPool::layer(int64_t layer) const { return shared_->memory.layer(layer); }
+bool KvPool::is_whole() const { return shared_->followers == nullptr; }
+const KvMemory& KvPool::share() const { return shared_->memory; }
 
 KvPageRef KvPool::allocate() {
   Shared& shared = *shared_;
@@ -71,7 +83,10 @@ KvPageRef KvPool::allocate() {
           }};
 }
 
-void KvPool::copy_rows(PageId from, int64_t tokens, PageId to) { shared_->memory.copy_rows(from, tokens, to); }
+void KvPool::copy_rows(PageId from, int64_t tokens, PageId to) {
+  shared_->memory.copy_rows(from, tokens, to);
+  if (shared_->followers != nullptr) shared_->followers->copy_rows(from, tokens, to);
+}
 void KvPool::read(PageId page, std::span<std::byte> out) const { shared_->memory.read(page, out); }
 void KvPool::write(PageId page, std::span<const std::byte> content) { shared_->memory.write(page, content); }
 

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "model/config.h"
+#include "model/placement.h"
 #include "ops/kv_memory.h"
 
 namespace glimmer {
@@ -19,6 +20,15 @@ namespace glimmer {
 //   MLA: one key head, of the normed latent [kv_lora_rank] and the rotated k_pe [qk_rope_head_dim]; the latent is its
 //   value too.
 KvLayout kv_layout_of(const ModelConfig& config, KvType type);
+// The same of one rank's heads.
+KvLayout kv_layout_of(const ModelConfig& config, KvType type, const Placement& placement);
+
+// The shares of a pool's pages that other ranks hold, which do as this rank's does.
+class KvFollowers {
+ public:
+  virtual ~KvFollowers() = default;
+  virtual void copy_rows(PageId from, int64_t tokens, PageId to) = 0;
+};
 
 // use_count() says who shares a page.
 using KvPageRef = std::shared_ptr<const PageId>;
@@ -31,8 +41,13 @@ class KvPool {
   KvPool(const ModelConfig& config, KvType type, int64_t max_pages, Memory& memory = host_memory());
   // As many pages as one sequence of max_position_embeddings needs.
   explicit KvPool(const ModelConfig& config, KvType type, Memory& memory = host_memory());
+  // Of pages whose share in `memory` is this rank's; the others' follow.
+  KvPool(KvMemory memory, std::shared_ptr<KvFollowers> followers);
 
   const KvLayout& layout() const;
+  // Whether whole pages are here, so that read() and write() are about all of them.
+  bool is_whole() const;
+  const KvMemory& share() const;  // this rank's, of all pages
   int64_t layers() const;
   int64_t page_bytes() const;
   static int64_t page_bytes(const ModelConfig& config, KvType type);  // of a whole model's
@@ -43,7 +58,6 @@ class KvPool {
 
   // An uninitialised page. Throws kLimit when max_pages are in use, kMemory when memory is out.
   KvPageRef allocate();
-  KvLayer layer(int64_t layer) const;
   // As KvMemory. read() and write() may be called from any thread that holds a reference to the page.
   void copy_rows(PageId from, int64_t tokens, PageId to);
   void read(PageId page, std::span<std::byte> out) const;

@@ -56,12 +56,19 @@ Model Model::load(std::shared_ptr<const ModelSource> source, const ProgressCallb
 }
 
 Model Model::load(std::shared_ptr<const ModelSource> source, Device& device, const ProgressCallback& progress) {
+  Placement whole = whole_model(read_config(side_files_of(*source)));
+  return load(std::move(source), device, std::move(whole), progress);
+}
+
+Model Model::load(std::shared_ptr<const ModelSource> source, Device& device, Placement placement,
+                  const ProgressCallback& progress) {
   const SideFiles files = side_files_of(*source);
   Model model;
   model.config_ = read_config(files);
   model.generation_config_ = read_generation_config(files, model.config_);
   model.family_ = &family_of(model.config_.model_type, model.config_.source);
-  model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, device, progress);
+  model.placement_ = std::move(placement);
+  model.weights_ = bind_weights(std::move(source), *model.family_, model.config_, model.placement_, device, progress);
   return model;
 }
 
@@ -74,7 +81,10 @@ WeightBytes Model::weight_bytes() const {
   for (const LayerWeights& layer : weights_->layers) count_layer(layer, bytes);
   bytes.every_step += bytes_of(weights_->lm_head);
   bytes.total += bytes_of(weights_->lm_head);
-  if (!config_.tie_word_embeddings) bytes.total += size_bytes(weights_->embed_tokens);
+  const WeightMatrix& embed_tokens = weights_->embed_tokens;
+  if (!embed_tokens.empty() && embed_tokens.data != weights_->lm_head.weight.data) {
+    bytes.total += size_bytes(embed_tokens);
+  }
   return bytes;
 }
 

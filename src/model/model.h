@@ -1,4 +1,4 @@
-// A loaded model: configuration and weights, immutable.
+// A loaded model, or one rank's share of it: configuration and weights, immutable.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +8,7 @@
 
 #include "model/config.h"
 #include "model/generation_config.h"
+#include "model/placement.h"
 
 namespace glimmer {
 
@@ -37,6 +38,9 @@ class Model {
   // quantised. Pages of the files are dropped as they are read; `source` stays alive. Throws an Error that names file,
   // tensor, expected and found. The device must outlive the model unless its memory is the host's.
   static Model load(std::shared_ptr<const ModelSource> source, Device& device, const ProgressCallback& progress = {});
+  // The same of one rank's share.
+  static Model load(std::shared_ptr<const ModelSource> source, Device& device, Placement placement,
+                    const ProgressCallback& progress = {});
   // The same in the host's memory, by all processors.
   static Model load(std::shared_ptr<const ModelSource> source, const ProgressCallback& progress = {});
   // The same of ModelSource::open(path).
@@ -48,8 +52,9 @@ class Model {
   const GenerationConfig& generation_config() const { return generation_config_; }
   const Weights& weights() const { return *weights_; }
   const Family& family() const { return *family_; }
+  const Placement& placement() const { return placement_; }
 
-  WeightBytes weight_bytes() const;
+  WeightBytes weight_bytes() const;  // of what is loaded here
   // Bytes of weights that one decode step reads: all but the embedding table and the experts that are not chosen.
   int64_t active_weight_bytes() const;
 
@@ -58,6 +63,7 @@ class Model {
   ModelConfig config_;
   GenerationConfig generation_config_;
   const Family* family_ = nullptr;
+  Placement placement_;
   std::unique_ptr<Weights> weights_;
 };
 

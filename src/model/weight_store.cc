@@ -175,12 +175,17 @@ void WeightStore::report(const SourceTensor& tensor) {
   if (*progress_) (*progress_)({done_bytes_, total_bytes_});
 }
 
-void WeightStore::report_unclaimed(const ModelConfig& config) const {
+void WeightStore::report_unclaimed(const ModelConfig& config, const Placement& placement) const {
   std::vector<std::string_view> unused;
   for (const SourceTensor& tensor : source_->tensors()) {
     // transformers writes shared experts of zero width where a model has none.
     if (claimed_.contains(tensor.name) || tensor.shape.element_count() == 0) continue;
     const int64_t layer = layer_index(tensor.name).value_or(-1);
+    const bool is_top = layer < 0;
+    const Range own = placement.layers();
+    const bool is_others =
+        is_top ? placement.form.pp > 1 : layer < config.num_hidden_layers && (layer < own.begin || layer >= own.end);
+    if (is_others) continue;
     const bool mtp =
         layer >= config.num_hidden_layers && find(fmt::format("model.layers.{}.eh_proj.weight", layer)) != nullptr;
     if (!mtp && !tensor.name.ends_with("rotary_emb.inv_freq")) unused.push_back(tensor.name);

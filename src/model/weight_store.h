@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/model.h"
+#include "model/placement.h"
 #include "ops/device.h"
 #include "ops/linear.h"
 #include "source/model_source.h"
@@ -38,8 +39,9 @@ class WeightStore {
   // Drops the tensor's pages of the file after it has been read, and reports progress.
   void report(const SourceTensor& tensor);
   // Lists tensors that nothing claims in one warning. Layers from num_hidden_layers on are for multi-token prediction
-  // and skipped, unless they lack its projection: then config.json states too few layers.
-  void report_unclaimed(const ModelConfig& config) const;
+  // and skipped, unless they lack its projection: then config.json states too few layers. What other stages hold is
+  // theirs to claim.
+  void report_unclaimed(const ModelConfig& config, const Placement& placement) const;
   // Throws when the files have changed since they were opened.
   void end_binding();
 

@@ -36,10 +36,25 @@ void check_shape(const SourceTensor& tensor, std::span<const Dim> dims) {
 
 }  // namespace
 
+namespace {
+
+void bind_head(WeightBinder& top, const ModelConfig& config, const Placement& placement, Weights& weights) {
+  const Dim vocab{config.vocab_size, "vocab_size"};
+  const Dim hidden{config.hidden_size, "hidden_size"};
+  const char* name = config.tie_word_embeddings ? "model.embed_tokens" : "lm_head";
+  if (config.tie_word_embeddings && placement.vocab == nullptr && placement.is_first_stage()) {
+    weights.lm_head = {.weight = weights.embed_tokens, .name = "model.embed_tokens.weight"};
+  } else {
+    weights.lm_head = top.linear(name, vocab, hidden, WeightBinder::Bias::kNone, placement.vocab.get());
+  }
+}
+
+}  // namespace
+
 bool WeightBinder::has(std::string_view name) const { return store_.find(prefix_ + std::string(name)) != nullptr; }
 
-LinearWeight WeightBinder::linear(std::string_view name, Dim out, Dim in, Bias bias) {
-  const Part whole{.rows = out.size};
+LinearWeight WeightBinder::linear(std::string_view name, Dim out, Dim in, Bias bias, const RowCut* cut) {
+  const Part whole{.rows = out.size, .cut = cut};
   return linear_parts(name, out, in, {&whole, 1}, bias).front();
 }
 
@@ -48,20 +63,28 @@ std::vector<LinearWeight> WeightBinder::linear_parts(std::string_view name, Dim 
   const SourceTensor& tensor = store_.require(prefix_ + std::string(name) + ".weight");
   check_shape(tensor, std::array{out, in});
   std::vector<LinearWeight> weights;
-  int64_t first = 0;
+  std::vector<int64_t> first_rows;
+  int64_t at = 0;
   for (const Part& part : parts) {
-    const EncodedMatrix rows = tensor.data.slice(first, part.rows);
-    weights.push_back(part.transposed ? store_.pack_transposed(rows) : store_.pack(rows));
-    // A transposed part reads other columns than the tensor does, so it does not carry the tensor's name.
-    if (!part.transposed) weights.back().name = tensor.name;
-    first += part.rows;
+    const Range range = part.cut == nullptr ? Range{0, part.rows} : part.cut->own();
+    GLIMMER_CHECK(part.cut == nullptr || part.cut->rows == part.rows, "{}: a cut of {} rows, of {}", tensor.name,
+                  part.cut->rows, part.rows);
+    if (part.is_ours) {
+      const EncodedMatrix rows = tensor.data.slice(at + range.begin, range.size());
+      weights.push_back(part.transposed ? store_.pack_transposed(rows) : store_.pack(rows));
+      // A transposed part reads other columns than the tensor does, so it does not carry the tensor's name.
+      if (!part.transposed) weights.back().name = tensor.name;
+      weights.back().cut = part.cut;
+      first_rows.push_back(at + range.begin);
+    }
+    at += part.rows;
   }
-  GLIMMER_CHECK(first == out.size, "{}: parts of {} rows, of {}", tensor.name, first, out.size);
+  GLIMMER_CHECK(at == out.size, "{}: parts of {} rows, of {}", tensor.name, at, out.size);
   store_.report(tensor);
   if (bias == Bias::kRequired) {
     const auto* values = f32(std::string(name) + ".bias", {out}).as<float>();
-    for (size_t i = 0; i < parts.size(); values += parts[i].rows, ++i) {
-      if (!parts[i].transposed) weights[i].bias = values;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      if (!weights[i].name.empty()) weights[i].bias = values + first_rows[i];
     }
   }
   return weights;
@@ -92,28 +115,27 @@ ConstTensorView WeightBinder::f32(std::string_view name, std::initializer_list<D
 }
 
 std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
-                                      const ModelConfig& config, Device& device,
+                                      const ModelConfig& config, const Placement& placement, Device& device,
                                       const Model::ProgressCallback& progress) {
   auto weights = std::make_unique<Weights>();
   auto store = std::make_shared<WeightStore>(std::move(source), device, progress);
   const Dim vocab{config.vocab_size, "vocab_size"};
   const Dim hidden{config.hidden_size, "hidden_size"};
-  WeightBinder top(*store, config, "", -1);
-  const LinearWeight embed_tokens = top.table("model.embed_tokens", vocab, hidden);
-  weights->embed_tokens = embed_tokens.weight;
+  WeightBinder top(*store, config, placement, "", -1);
+  if (placement.is_first_stage()) {
+    weights->embed_tokens = top.table("model.embed_tokens", vocab, hidden).weight;
+  }
   weights->layers.resize(static_cast<size_t>(config.num_hidden_layers));
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    WeightBinder binder(*store, config, fmt::format("model.layers.{}.", layer), layer);
-    family.bind_layer(binder, config, weights->layers[layer]);
+  for (int64_t layer = placement.layers().begin; layer < placement.layers().end; ++layer) {
+    WeightBinder binder(*store, config, placement, fmt::format("model.layers.{}.", layer), layer);
+    family.bind_layer(binder, config, weights->layers[static_cast<size_t>(layer)]);
   }
-  weights->norm = top.f32("model.norm.weight", {hidden});
-  if (config.tie_word_embeddings) {
-    weights->lm_head = embed_tokens;
-    store->claim("lm_head.weight");  // where a file has it all the same, the tie wins
-  } else {
-    weights->lm_head = top.linear("lm_head", vocab, hidden);
+  if (placement.is_last_stage()) {
+    weights->norm = top.f32("model.norm.weight", {hidden});
+    bind_head(top, config, placement, *weights);
+    if (config.tie_word_embeddings) store->claim("lm_head.weight");  // where a file has it all the same, the tie wins
   }
-  store->report_unclaimed(config);
+  store->report_unclaimed(config, placement);
   store->end_binding();
   weights->store = std::move(store);
   return weights;

@@ -12,6 +12,7 @@
 #include "model/layers/attention_mla.h"
 #include "model/layers/moe.h"
 #include "model/model.h"
+#include "model/placement.h"
 #include "ops/linear.h"
 
 namespace glimmer {
@@ -28,10 +29,10 @@ struct LayerWeights {
 class WeightStore;  // owns their memory: model/weight_store.h
 
 struct Weights {
-  WeightMatrix embed_tokens;  // [vocab_size, hidden_size]
-  std::vector<LayerWeights> layers;
-  ConstTensorView norm;  // [hidden_size] f32
-  LinearWeight lm_head;  // [vocab_size, hidden_size]; embed_tokens if tied
+  WeightMatrix embed_tokens;         // [vocab_size, hidden_size]
+  std::vector<LayerWeights> layers;  // by index; those of other stages are empty
+  ConstTensorView norm;              // [hidden_size] f32
+  LinearWeight lm_head;              // [vocab_size, hidden_size]; embed_tokens if tied
   std::shared_ptr<WeightStore> store;
 };
 
@@ -46,15 +47,19 @@ struct Dim {
 // that names tensor, file, expected and found.
 class WeightBinder {
  public:
-  WeightBinder(WeightStore& store, const ModelConfig& config, std::string prefix, int64_t layer)
-      : store_(store), config_(config), prefix_(std::move(prefix)), layer_(layer) {}
+  WeightBinder(WeightStore& store, const ModelConfig& config, const Placement& placement, std::string prefix,
+               int64_t layer)
+      : store_(store), config_(config), placement_(placement), prefix_(std::move(prefix)), layer_(layer) {}
 
   int64_t layer() const { return layer_; }
   bool has(std::string_view name) const;
 
+  // How this rank's share of each matrix is cut. Its parts are named where a tensor is bound: `cut` below, null: whole.
+  const LayerCuts& cuts() const { return placement_.cuts; }
+
   // `name`.weight [out, in], and `name`.bias [out] where the family has one.
   enum class Bias { kNone, kRequired };
-  LinearWeight linear(std::string_view name, Dim out, Dim in, Bias bias = Bias::kNone);
+  LinearWeight linear(std::string_view name, Dim out, Dim in, Bias bias = Bias::kNone, const RowCut* cut = nullptr);
 
   // The same, cut into consecutive row ranges as matrices of their own, which need not begin at a panel of the whole;
   // `out` rows in all. A transposed part [in, its rows] is a float matrix, since quantisation groups run along columns:
@@ -62,6 +67,8 @@ class WeightBinder {
   struct Part {
     int64_t rows = 0;  // of the file's matrix
     bool transposed = false;
+    const RowCut* cut = nullptr;  // of these rows
+    bool is_ours = true;          // else it is passed over, and no weight returned
   };
   std::vector<LinearWeight> linear_parts(std::string_view name, Dim out, Dim in, std::span<const Part> parts,
                                          Bias bias = Bias::kNone);
@@ -79,14 +86,15 @@ class WeightBinder {
  private:
   WeightStore& store_;
   const ModelConfig& config_;
+  const Placement& placement_;
   std::string prefix_;
   int64_t layer_;
 };
 
-// Binds everything, in the device's memory. Tensors that nothing claims are listed in one warning; MTP layers are
-// recognised and skipped.
+// Binds what the placement's rank holds, in the device's memory. Tensors that nothing claims are listed in one warning;
+// MTP layers are recognised and skipped.
 std::unique_ptr<Weights> bind_weights(std::shared_ptr<const ModelSource> source, const Family& family,
-                                      const ModelConfig& config, Device& device,
+                                      const ModelConfig& config, const Placement& placement, Device& device,
                                       const Model::ProgressCallback& progress);
 
 }  // namespace glimmer

@@ -44,11 +44,12 @@ Precision precision_by_name(std::string_view name) {
 Context::Context(const Options& options)
     : owned_(open_device(options.device_options())),
       device_(owned_.get()),
+      group_(&comm::solo()),
       precision_(options.precision),
       kv_type_(options.kept_kv_type()) {}
 
-Context::Context(Device& device, Precision precision, KvType kv_type)
-    : device_(&device), precision_(precision), kv_type_(kv_type) {}
+Context::Context(Device& device, Precision precision, KvType kv_type, comm::Group& group)
+    : device_(&device), group_(&group), precision_(precision), kv_type_(kv_type) {}
 
 void Context::observe_linear(const LinearInput& input) {
   if (!linear_observer_ || input.tokens == 0) return;

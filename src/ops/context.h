@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "comm/group.h"
 #include "kernels/kernel_table.h"
 #include "ops/device.h"
 #include "tensor/tap.h"
@@ -54,12 +55,13 @@ class Context {
   };
   // Opens the device that the options name, for this context alone. Throws as open_device does.
   explicit Context(const Options& options);
-  // Borrows the device.
-  Context(Device& device, Precision precision, KvType kv_type);
+  // Borrows the device, and the group of ranks that divide each layer.
+  Context(Device& device, Precision precision, KvType kv_type, comm::Group& group = comm::solo());
 
   Device& device() { return *device_; }
   const Device& device() const { return *device_; }
   ThreadPool& pool() { return device_->host_threads(); }
+  comm::Group& group() { return *group_; }
   Precision precision() const { return precision_; }
   KvType kv_type() const { return kv_type_; }
 
@@ -83,6 +85,7 @@ class Context {
  private:
   std::unique_ptr<Device> owned_;
   Device* device_;
+  comm::Group* group_;
   Precision precision_;
   KvType kv_type_;
   const std::atomic<bool>* cancelled_ = nullptr;

@@ -33,7 +33,7 @@ KvLayer KvMemory::layer(int64_t layer) const {
 void KvMemory::provide(PageId page) {
   GLIMMER_CHECK(page >= 0 && page < max_pages_, "page {} of {}", page, max_pages_);
   const auto slab = static_cast<size_t>(page >> slab_shift_);
-  if (slab_data_[slab] != nullptr) return;
+  if (slab_data_[slab] != nullptr || page_bytes() == 0) return;  // a rank may have no heads
   const int64_t first = static_cast<int64_t>(slab) << slab_shift_;
   const int64_t pages = std::min(int64_t{1} << slab_shift_, max_pages_ - first);
   slab_data_[slab] = slabs_.emplace_back(memory_, static_cast<size_t>(pages * page_bytes())).as<std::byte>();

@@ -51,6 +51,13 @@ struct KvLayer {
     const int64_t in_slab = page & ((1 << slab_shift) - 1);
     return slabs[page >> slab_shift] + in_slab * page_bytes + offset_bytes;
   }
+  // The layer as one that has only key heads [first, first + count).
+  KvLayer heads(int64_t first, int64_t count) const {
+    KvLayer part = *this;
+    part.layout.kv_heads = count;
+    part.offset_bytes += first * layout.head_bytes();
+    return part;
+  }
   std::byte* head(PageId page_id, int64_t kv_head) const { return page(page_id) + kv_head * layout.head_bytes(); }
 };
 
@@ -66,6 +73,7 @@ class KvMemory {
 
   const KvLayout& layout() const { return layout_; }
   int64_t layers() const { return layers_; }
+  int64_t max_pages() const { return max_pages_; }
   int64_t page_bytes() const { return layers_ * layout_.block_bytes(); }
   KvLayer layer(int64_t layer) const;
 

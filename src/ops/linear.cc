@@ -24,10 +24,14 @@ void linear(Context& ctx, std::span<const LinearCall> calls) {
 
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y) {
   const int64_t tokens = x.shape[0];
-  GLIMMER_CHECK(x.shape == Shape({tokens, weight.in_features()}) && y.shape == Shape({tokens, weight.out_features()}),
-                "linear {}: x {}, y {}", Shape({weight.out_features(), weight.in_features()}).to_string(),
+  GLIMMER_CHECK(x.shape == Shape({tokens, weight.in_features()}) && y.shape == Shape({tokens, weight.whole_rows()}),
+                "linear {}: x {}, y {}", Shape({weight.whole_rows(), weight.in_features()}).to_string(),
                 x.shape.to_string(), y.shape.to_string());
-  linear(ctx, {{.weight = &weight, .x = x.as<float>(), .y = y.as<float>(), .tokens = tokens}});
+  linear(ctx, {{.weight = &weight,
+                .x = x.as<float>(),
+                .y = y.as<float>() + weight.first_row(),
+                .tokens = tokens,
+                .y_stride = weight.whole_rows()}});
 }
 
 }  // namespace glimmer

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/range.h"
 #include "ops/context.h"
 #include "tensor/weight_matrix.h"
 
@@ -28,10 +29,14 @@ struct LinearWeight {
   // If set, panels are distributed over NUMA nodes; use panels_of(), never weight.data.
   const NodePanels* nodes = nullptr;
   const float* bias = nullptr;  // [out_features] or null
-  std::string_view name;        // checkpoint tensor that this is, or is rows of; "" if none
+  // If set, this is rows cut->own() of a matrix whose output rows the ranks of a group divide.
+  const RowCut* cut = nullptr;
+  std::string_view name;  // checkpoint tensor that this is, or is rows of; "" if none
 
   bool empty() const { return weight.empty(); }
-  int64_t out_features() const { return weight.rows; }
+  int64_t out_features() const { return weight.rows; }  // ours
+  int64_t first_row() const { return cut == nullptr ? 0 : cut->own().begin; }
+  int64_t whole_rows() const { return cut == nullptr ? weight.rows : cut->rows; }
   int64_t in_features() const { return weight.columns; }
 };
 
@@ -57,7 +62,8 @@ inline void linear(Context& ctx, std::initializer_list<LinearCall> calls) {
   linear(ctx, std::span<const LinearCall>(calls.begin(), calls.size()));
 }
 
-// A single matmul.   x [tokens, in_features] f32, y [tokens, out_features] f32. CHECKs shapes.
+// A single matmul.   x [tokens, in_features] f32, y [tokens, whole_rows] f32. CHECKs shapes. Of a weight that is cut
+// only our columns of y are written: gather_columns (ops/gather.h) brings the others.
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y);
 
 // Reports the input of each call to the linear observer, if there is one. For operations that contain matmuls.

@@ -21,12 +21,14 @@ namespace glimmer {
 // Source: transformers Glm4MoeLiteAttention; DeepSeek-V2, section 2.1.
 struct MlaCall {
   const LinearWeight* q_proj = nullptr;  // [heads * (qk_nope_head_dim + qk_rope_head_dim), any]: q_proj or q_b_proj
-  std::span<const LinearWeight> k_b;     // one per head: [kv_lora_rank, qk_nope_head_dim]
+  std::span<const LinearWeight> k_b;     // one per head of ours: [kv_lora_rank, qk_nope_head_dim]
   std::span<const LinearWeight> v_b;     // one per head: [v_head_dim, kv_lora_rank]
-  const LinearWeight* o_proj = nullptr;  // [hidden_size, heads * v_head_dim]
-  ConstTensorView x;                     // [tokens, in_features of q_proj] f32
-  TensorView out;                        // [tokens, hidden_size] f32
-  RopeTable rope;                        // of the tokens; its rotary_dim is qk_rope_head_dim
+  const LinearWeight* o_proj = nullptr;  // [hidden_size, all heads * v_head_dim]
+  // Whose heads gave which columns of o_proj's input; null: all are ours.
+  const RowCut* attn_cut = nullptr;
+  ConstTensorView x;  // [tokens, in_features of q_proj] f32
+  TensorView out;     // [tokens, hidden_size] f32; where o_proj is cut, our columns
+  RopeTable rope;     // of the tokens; its rotary_dim is qk_rope_head_dim
   float scale = 0;
   const Batch* batch = nullptr;
   KvLayer kv;               // the new tokens' rows are in it already

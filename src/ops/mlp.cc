@@ -9,7 +9,7 @@ void mlps(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
     const MlpWeights& w = *call.weights;
     GLIMMER_CHECK(w.gate_proj.in_features() == x.shape[1] && w.up_proj.in_features() == x.shape[1] &&
                       w.up_proj.out_features() == w.gate_proj.out_features() &&
-                      w.down_proj.in_features() == w.gate_proj.out_features(),
+                      w.down_proj.in_features() == w.gate_proj.whole_rows(),
                   "mlp {}: x {}, gate [{}, {}], up [{}, {}], down [{}, {}]", w.gate_proj.name, x.shape.to_string(),
                   w.gate_proj.out_features(), w.gate_proj.in_features(), w.up_proj.out_features(),
                   w.up_proj.in_features(), w.down_proj.out_features(), w.down_proj.in_features());

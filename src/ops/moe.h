@@ -39,7 +39,8 @@ void moe_route(Context& ctx, const RouteCall& call);
 
 // Routed experts, of which each token chose some, and a shared expert for all tokens.
 //   out[t] = sum over k of weights[t][k] * experts[chosen[t][k]](x[t])  +  shared_experts(x[t])
-// Sums in f32 in the order of k, the shared expert last. An expert may have no tokens. CHECKs shapes.
+// Where down_proj is cut, only our columns of `out` are written. Sums in f32 in the order of k, the shared expert last.
+// An expert may have no tokens. CHECKs shapes.
 struct MoeCall {
   std::span<const MlpWeights> experts;
   const MlpWeights* shared_experts = nullptr;  // null: none

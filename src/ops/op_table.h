@@ -14,6 +14,7 @@ struct AddCall;
 struct AttentionCall;
 struct EmbedCall;
 struct FillRopeCall;
+struct GatherColumnsCall;
 struct GatherRowsCall;
 struct LinearCall;
 struct MlaCall;
@@ -27,6 +28,7 @@ struct StoreKvCall;
 struct OpTable {
   void (*embed)(Context& ctx, const EmbedCall& call);
   void (*gather_rows)(Context& ctx, const GatherRowsCall& call);
+  void (*gather_columns)(Context& ctx, const GatherColumnsCall& call);
   void (*rms_norm)(Context& ctx, const RmsNormCall& call);
   void (*add)(Context& ctx, const AddCall& call);
   void (*linear)(Context& ctx, std::span<const LinearCall> calls);

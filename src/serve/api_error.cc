@@ -37,6 +37,8 @@ ApiError api_error_of(const std::exception_ptr& exception) {
         return {404, error.what()};
       case ErrorCode::kMemory:
         return out_of_memory();
+      case ErrorCode::kPeer:
+        return {503, error.what()};
       case ErrorCode::kIo:
       case ErrorCode::kCancelled:
         break;

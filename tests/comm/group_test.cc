@@ -48,13 +48,16 @@ TEST_P(Ranks, GatherMakesRowsWholeOnAll) {
       const int64_t stride = columns + static_cast<int64_t>(random() % 3);
       const std::vector<Range> shares = random_shares(group.size(), columns, random);
       const std::vector<Range> others = random_shares(group.size(), columns, random);
-      const auto expected = [&](int64_t row, int64_t column) { return static_cast<int32_t>(round * 1000 + row * 50 + column); };
+      const auto expected = [&](int64_t row, int64_t column) {
+        return static_cast<int32_t>(round * 1000 + row * 50 + column);
+      };
       std::vector<int32_t> first(static_cast<size_t>(rows * stride), -1);
       std::vector<int32_t> second(first);
       const auto fill = [&](std::vector<int32_t>& values, const std::vector<Range>& of_rank) {
         const Range own = of_rank[static_cast<size_t>(group.rank())];
         for (int64_t row = 0; row < rows; ++row) {
-          for (int64_t c = own.begin; c < own.end; ++c) values[static_cast<size_t>(row * stride + c)] = expected(row, c);
+          for (int64_t c = own.begin; c < own.end; ++c)
+            values[static_cast<size_t>(row * stride + c)] = expected(row, c);
         }
       };
       fill(first, shares);
@@ -114,7 +117,8 @@ TEST(RanksFail, MessagesBlockUntilTheyAreTaken) {
   // for ever, which `patience` turns into an error.
   auto groups = make_thread_groups(2, std::chrono::milliseconds(50));
   std::array<std::byte, 1> byte{};
-  EXPECT_THAT(peer_error_of([&] { groups[0]->send({"hidden"}, byte, 1); }), HasSubstr("rank 1 did not come within 50 ms"));
+  EXPECT_THAT(peer_error_of([&] { groups[0]->send({"hidden"}, byte, 1); }),
+              HasSubstr("rank 1 did not come within 50 ms"));
 }
 
 TEST(Ranks, SplitGroupsWorkApart) {

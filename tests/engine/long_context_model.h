@@ -31,6 +31,8 @@ class LongContextModel {
         own_context_(*devices_[1], Precision::kFast, context.kv_type()),
         model(load(fixture)) {}
 
+  const std::filesystem::path& path() const { return folder_.path(); }
+
   // Not a multiple of anything, and different for each seed.
   std::vector<int32_t> prompt(int64_t tokens, uint64_t seed) const {
     std::vector<int32_t> ids;

@@ -112,8 +112,8 @@ TEST(PrefixCache, CopiesHoldWhatThePageHeld) {
     const KvLayout layout = pool->layout();
     for (int64_t layer = 0; layer < 2; ++layer) {
       for (int64_t head = 0; head < layout.kv_heads; ++head) {
-        const std::byte* from = kv.layer(layer).head(kv.page_ids()[0], head);
-        const std::byte* to = copy.layer(layer).head(copy.page_ids()[0], head);
+        const std::byte* from = kv.share().layer(layer).head(kv.page_ids()[0], head);
+        const std::byte* to = copy.share().layer(layer).head(copy.page_ids()[0], head);
         EXPECT_EQ(std::memcmp(from, to, static_cast<size_t>(60 * layout.qk_dim * 4)), 0);
         if (layout.values_in_keys) continue;
         EXPECT_EQ(std::memcmp(from + layout.v_offset_bytes(), to + layout.v_offset_bytes(),

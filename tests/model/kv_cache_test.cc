@@ -43,13 +43,13 @@ TEST(KvCache, GrowingMovesNothing) {
   for (const ModelConfig& config : {gqa(), mla()}) {
     for (const KvType type : {KvType::kF32, KvType::kBF16}) {
       KvCache kv(config, type);
-      const KvLayout layout = kv.layer(0).layout;
+      const KvLayout layout = kv.share().layer(0).layout;
       int written = 0;
       const auto each_head = [&](int64_t first_block, int64_t last_block, const auto& body) {
         for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
           for (int64_t block = first_block; block < last_block; ++block) {
             for (int64_t head = 0; head < layout.kv_heads; ++head)
-              body(kv.layer(layer).head(kv.page_ids()[static_cast<size_t>(block)], head));
+              body(kv.share().layer(layer).head(kv.page_ids()[static_cast<size_t>(block)], head));
           }
         }
       };

@@ -32,6 +32,7 @@ struct Fenced<kOperation> {
 constexpr OpTable kOps = {
     .embed = Fenced<&OpTable::embed>::run,
     .gather_rows = Fenced<&OpTable::gather_rows>::run,
+    .gather_columns = Fenced<&OpTable::gather_columns>::run,
     .rms_norm = Fenced<&OpTable::rms_norm>::run,
     .add = Fenced<&OpTable::add>::run,
     .linear = Fenced<&OpTable::linear>::run,

@@ -21,7 +21,7 @@ struct GqaWeights {
 
 GqaWeights bind_attention_gqa(WeightBinder& binder, const ModelConfig& config);
 
-// a.attn_out = o_proj(attention(a.normed)); stores k and v in the KV cache.
+// a.attn_out = o_proj(attention(a.normed)), our columns of it; stores k and v of our heads in the KV cache.
 void attention_gqa(LayerPass& pass, const GqaWeights& w);
 
 }  // namespace glimmer

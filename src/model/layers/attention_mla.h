@@ -22,7 +22,7 @@ struct MlaWeights {
   LinearWeight q_b_proj;            // [heads * qk_head_dim, q_lora_rank]
   LinearWeight kv_a_proj_with_mqa;  // [kv_lora_rank + qk_rope_head_dim, hidden_size]
   ConstTensorView kv_a_layernorm;   // [kv_lora_rank] f32
-  // kv_b_proj, one matrix per head
+  // kv_b_proj, one matrix per head of ours
   std::vector<LinearWeight> k_b;  // transposed: [kv_lora_rank, qk_nope_head_dim]
   std::vector<LinearWeight> v_b;  // [v_head_dim, kv_lora_rank]
   std::string_view kv_b_name;     // name of the tensor, if both halves are in one

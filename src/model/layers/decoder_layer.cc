@@ -1,8 +1,13 @@
 #include "model/layers/decoder_layer.h"
 
 #include "ops/elementwise.h"
+#include "ops/gather.h"
 
 namespace glimmer {
+
+void LayerPass::gather(const std::shared_ptr<const RowCut>& cut, TensorView rows, std::string_view what) const {
+  gather_columns(ctx, {.cut = cut.get(), .x = rows, .exchange = {what, layer}});
+}
 
 std::string LayerPass::name(std::string_view name) const {
   if (!ctx.tapped()) return {};
@@ -46,7 +51,9 @@ void self_attention(LayerPass& pass) {
   } else {
     attention_gqa(pass, std::get<GqaWeights>(pass.weights.self_attn));
   }
-  pass.record("self_attn", PassMemory::rows(pass.a.attn_out, pass.tokens));
+  const TensorView out = PassMemory::rows(pass.a.attn_out, pass.tokens);
+  pass.gather(pass.placement.cuts.hidden, out, "self_attn");
+  pass.record("self_attn", out);
 }
 
 void feed_forward(LayerPass& pass) {
@@ -55,7 +62,9 @@ void feed_forward(LayerPass& pass) {
   } else {
     mlp(pass, std::get<MlpWeights>(pass.weights.mlp));
   }
-  pass.record("mlp", PassMemory::rows(pass.a.mlp_out, pass.tokens));
+  const TensorView out = PassMemory::rows(pass.a.mlp_out, pass.tokens);
+  pass.gather(pass.placement.cuts.hidden, out, "mlp");
+  pass.record("mlp", out);
 }
 
 void forward_pre_norm_layer(LayerPass& pass) {

@@ -16,6 +16,7 @@ namespace glimmer {
 struct LayerPass {
   Context& ctx;
   const ModelConfig& config;
+  const Placement& placement;
   const LayerWeights& weights;
   PassMemory& a;
   const Batch& batch;
@@ -23,6 +24,9 @@ struct LayerPass {
   RopeTable rope;
   int64_t layer = 0;
   int64_t tokens = 0;  // rows of the batch
+
+  // Makes rows whole of which each rank has the columns that `cut` says; null: they are.
+  void gather(const std::shared_ptr<const RowCut>& cut, TensorView rows, std::string_view what) const;
 
   // "layers.<layer>.<name>" if tapped, else "", as building names costs time.
   std::string name(std::string_view name) const;

@@ -8,16 +8,20 @@
 namespace glimmer {
 namespace {
 
-MlpWeights bind_gate_up_down(WeightBinder& binder, const std::string& name, Dim width, Dim hidden,
+// `cut`: of `width`.
+MlpWeights bind_gate_up_down(WeightBinder& binder, const std::string& name, Dim width, Dim hidden, const RowCut* cut,
                              WeightBinder::Bias bias = WeightBinder::Bias::kNone) {
-  return {.gate_proj = binder.linear(name + ".gate_proj", width, hidden, bias),
-          .up_proj = binder.linear(name + ".up_proj", width, hidden, bias),
-          .down_proj = binder.linear(name + ".down_proj", hidden, width, bias)};
+  return {.gate_proj = binder.linear(name + ".gate_proj", width, hidden, bias, cut),
+          .up_proj = binder.linear(name + ".up_proj", width, hidden, bias, cut),
+          .down_proj = binder.linear(name + ".down_proj", hidden, width, bias, binder.cuts().hidden.get())};
 }
 
-// out = mlp(x)
+// out = mlp(x), our columns of it.
 void run_mlp(LayerPass& pass, const MlpWeights& w, ConstTensorView x, TensorView out) {
-  const MlpCall call{.weights = &w, .count = pass.tokens, .out = out.as<float>()};
+  const MlpCall call{.weights = &w,
+                     .count = pass.tokens,
+                     .out = out.as<float>() + w.down_proj.first_row(),
+                     .out_stride = w.down_proj.whole_rows()};
   mlps(pass.ctx, {&call, 1}, x);
 }
 
@@ -27,12 +31,15 @@ MlpWeights bind_mlp(WeightBinder& binder, const ModelConfig& c) {
   const Dim hidden{c.hidden_size, "hidden_size"};
   const Dim width{c.intermediate_size, "intermediate_size"};
   const auto bias = c.mlp_bias ? WeightBinder::Bias::kRequired : WeightBinder::Bias::kNone;
-  if (!binder.has("mlp.gate_up_proj.weight")) return bind_gate_up_down(binder, "mlp", width, hidden, bias);
-  const std::array<WeightBinder::Part, 2> halves = {{{.rows = width.size}, {.rows = width.size}}};
+  const RowCut* cut = binder.cuts().intermediate.get();
+  if (!binder.has("mlp.gate_up_proj.weight")) return bind_gate_up_down(binder, "mlp", width, hidden, cut, bias);
+  const WeightBinder::Part half{.rows = width.size, .cut = cut};
+  const std::array halves = {half, half};
   const std::vector<LinearWeight> gate_up =
       binder.linear_parts("mlp.gate_up_proj", {2 * width.size, "2 * intermediate_size"}, hidden, halves, bias);
-  return {
-      .gate_proj = gate_up[0], .up_proj = gate_up[1], .down_proj = binder.linear("mlp.down_proj", hidden, width, bias)};
+  return {.gate_proj = gate_up[0],
+          .up_proj = gate_up[1],
+          .down_proj = binder.linear("mlp.down_proj", hidden, width, bias, binder.cuts().hidden.get())};
 }
 
 MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
@@ -45,11 +52,13 @@ MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
     w.e_score_correction_bias = binder.f32("mlp.gate.e_score_correction_bias", {count});
   }
   for (int64_t e = 0; e < c.n_routed_experts; ++e) {
-    w.experts.push_back(bind_gate_up_down(binder, fmt::format("mlp.experts.{}", e), width, hidden));
+    w.experts.push_back(
+        bind_gate_up_down(binder, fmt::format("mlp.experts.{}", e), width, hidden, binder.cuts().expert(e)));
   }
   if (c.n_shared_experts > 0) {
     const Dim shared{c.moe_intermediate_size * c.n_shared_experts, "moe_intermediate_size * n_shared_experts"};
-    w.shared_experts = bind_gate_up_down(binder, "mlp.shared_experts", shared, hidden);
+    w.shared_experts =
+        bind_gate_up_down(binder, "mlp.shared_experts", shared, hidden, binder.cuts().shared_intermediate.get());
   }
   return w;
 }
@@ -83,7 +92,7 @@ void moe(LayerPass& pass, const MoeWeights& w) {
   pass.record("mlp.topk_indices", topk_experts);
   pass.record("mlp.topk_weights", topk_weights);
 
-  const bool has_shared = !w.shared_experts.gate_proj.empty();
+  const bool has_shared = c.n_shared_experts > 0;
   MoeCall call{.experts = w.experts, .x = x, .weights = topk_weights, .chosen = topk_experts, .out = out};
   if (!ctx.tapped()) {
     call.shared_experts = has_shared ? &w.shared_experts : nullptr;
@@ -92,10 +101,12 @@ void moe(LayerPass& pass, const MoeWeights& w) {
   }
   // Split in two when tapped, so that each result can be recorded.
   moe_experts(ctx, call);
+  pass.gather(pass.placement.cuts.hidden, out, "mlp.experts");
   pass.record("mlp.experts", out);
   if (has_shared) {
     const TensorView shared = PassMemory::rows(pass.a.shared_out, pass.tokens);
     run_mlp(pass, w.shared_experts, x, shared);
+    pass.gather(pass.placement.cuts.hidden, shared, "mlp.shared_experts");
     pass.record("mlp.shared_experts", shared);
     add_residual(ctx, shared, out);
   }

@@ -15,6 +15,7 @@ namespace {
 constexpr OpTable kOps = {
     .embed = embed,
     .gather_rows = gather_rows,
+    .gather_columns = gather_columns,
     .rms_norm = rms_norm,
     .add = add,
     .linear = linear,

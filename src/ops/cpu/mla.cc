@@ -5,6 +5,7 @@
 
 #include "ops/cpu/attention.h"
 #include "ops/cpu/encode.h"
+#include "ops/cpu/gather.h"
 #include "ops/cpu/linear.h"
 #include "ops/cpu/op_bodies.h"
 #include "ops/cpu/rope.h"
@@ -39,6 +40,22 @@ std::vector<EncodedLinearCall> calls_of_heads(std::span<const LinearWeight> weig
   return calls;
 }
 
+// out = o_proj(attn), where attn [tokens, o_proj's columns] holds the columns of our heads.
+void project_out(Pass& ctx, const MlaCall& call, float* attn) {
+  const int64_t columns = call.o_proj->in_features();
+  if (call.attn_cut != nullptr) {
+    const comm::GatherCall gather = gather_call(*call.attn_cut, attn, call.tokens(), columns);
+    ctx.context().group().gather({"attention of heads"}, {&gather, 1});
+  }
+  const LinearCall o_call{.weight = call.o_proj,
+                          .x = attn,
+                          .y = call.out.as<float>() + call.o_proj->first_row(),
+                          .tokens = call.tokens(),
+                          .y_stride = call.o_proj->whole_rows()};
+  observe_inputs(ctx.context(), {&o_call, 1});
+  linear(ctx, {&o_call, 1});
+}
+
 class Mla {
  public:
   Mla(Context& context, const MlaCall& call)
@@ -52,6 +69,8 @@ class Mla {
         latent_(call.kv_lora_rank()),
         row_(call.row_values()),
         v_dim_(call.v_head_dim()),
+        attn_columns_(call.o_proj->in_features()),
+        first_attn_column_(call.attn_cut == nullptr ? 0 : call.attn_cut->own().begin),
         query_(f32_rows(workspace_.query, tokens_, heads_ * row_)) {}
 
   void run() {
@@ -181,7 +200,7 @@ class Mla {
 
   void attend_plain() {
     float* latent_out = f32_rows(workspace_.latent_out, tokens_, heads_ * latent_);
-    float* attn = f32_rows(workspace_.attn, tokens_, heads_ * v_dim_);
+    float* attn = f32_rows(workspace_.attn, tokens_, attn_columns_);
     CpuAttentionCall call = attention_call();
     call.out = latent_out;
     call.out_token_stride = heads_ * latent_;
@@ -191,14 +210,14 @@ class Mla {
     for (int64_t h = 0; h < heads_; ++h) {
       calls.push_back({.weight = &call_.v_b[static_cast<size_t>(h)],
                        .x = latent_out + h * latent_,
-                       .y = attn + h * v_dim_,
+                       .y = attn + first_attn_column_ + h * v_dim_,
                        .tokens = tokens_,
                        .x_stride = heads_ * latent_,
-                       .y_stride = heads_ * v_dim_});
+                       .y_stride = attn_columns_});
     }
     observe_inputs(ctx_.context(), calls);
     linear(ctx_, calls);
-    project_out(attn);
+    project_out(ctx_, call_, attn);
   }
 
   // Attention's output is encoded for v_b by the thread that computes it, and with many tokens v_b's output for o_proj.
@@ -207,23 +226,17 @@ class Mla {
     call.encoded_out = encoded_heads(call_.v_b.front(), workspace_.latent_out_encoded);
     attention(ctx_, call);
     std::vector<EncodedLinearCall> calls = calls_of_heads(call_.v_b, call.encoded_out, tokens_);
-    if (writes_encoded(v_dim_, *call_.o_proj)) {
+    if (call_.attn_cut == nullptr && writes_encoded(v_dim_, *call_.o_proj)) {
       project_out_encoded(calls);
       return;
     }
-    float* attn = f32_rows(workspace_.attn, tokens_, heads_ * v_dim_);
+    float* attn = f32_rows(workspace_.attn, tokens_, attn_columns_);
     for (size_t h = 0; h < calls.size(); ++h) {
-      calls[h].y = attn + static_cast<int64_t>(h) * v_dim_;
-      calls[h].y_stride = heads_ * v_dim_;
+      calls[h].y = attn + first_attn_column_ + static_cast<int64_t>(h) * v_dim_;
+      calls[h].y_stride = attn_columns_;
     }
     linear(ctx_, calls);
-    project_out(attn);
-  }
-
-  void project_out(const float* attn) {
-    const LinearCall call{.weight = call_.o_proj, .x = attn, .y = call_.out.as<float>(), .tokens = tokens_};
-    observe_inputs(ctx_.context(), {&call, 1});
-    linear(ctx_, {&call, 1});
+    project_out(ctx_, call_, attn);
   }
 
   // out = o_proj(v_b), with v_b's outputs encoded block by block.
@@ -239,7 +252,11 @@ class Mla {
       ctx_.kernels().encode_activations(type, block.y - first, block.columns, block.tokens, columns, first,
                                         first + block.columns, encoded + block.first_token * x.row_bytes, x.row_bytes);
     });
-    const EncodedLinearCall o_call{.weight = call_.o_proj, .x = x, .y = call_.out.as<float>(), .tokens = tokens_};
+    const EncodedLinearCall o_call{.weight = call_.o_proj,
+                                   .x = x,
+                                   .y = call_.out.as<float>() + call_.o_proj->first_row(),
+                                   .tokens = tokens_,
+                                   .y_stride = call_.o_proj->whole_rows()};
     linear(ctx_, std::span(&o_call, 1));
   }
 
@@ -253,11 +270,20 @@ class Mla {
   int64_t latent_;
   int64_t row_;
   int64_t v_dim_;
+  int64_t attn_columns_;       // of o_proj's input
+  int64_t first_attn_column_;  // of our heads
   float* query_;
 };
 
 }  // namespace
 
-void mla(Context& ctx, const MlaCall& call) { Mla(ctx, call).run(); }
+void mla(Context& context, const MlaCall& call) {
+  if (!call.k_b.empty()) {
+    Mla(context, call).run();
+    return;
+  }
+  Pass ctx(context);
+  project_out(ctx, call, f32_rows(ctx.device().mla_workspace().attn, call.tokens(), call.o_proj->in_features()));
+}
 
 }  // namespace glimmer::cpu

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ops/cpu/encode.h"
+#include "ops/cpu/gather.h"
 #include "ops/cpu/linear.h"
 #include "ops/cpu/op_bodies.h"
 
@@ -16,6 +17,7 @@ using kernels::EncodedRows;
 using kernels::kInt8Block;
 
 constexpr int64_t kFloatBytes = sizeof(float);
+constexpr comm::Exchange kIntermediate{"intermediate values"};
 constexpr std::array kTypes = {ActivationType::kF32, ActivationType::kBF16, ActivationType::kInt8,
                                ActivationType::kInt8Groups};
 
@@ -45,6 +47,8 @@ struct Network {
   std::byte* acts = nullptr;  // silu(gate) * up of its rows, of down_type
   float* values = nullptr;    // the same in f32, if they are stored in f32 first or only
   int64_t width = 0;          // intermediate
+  int64_t first = 0;          // its columns [first, first + own) are ours
+  int64_t own = 0;
 
   int64_t act_row_bytes() const { return row_bytes_of(down_type, width); }
 };
@@ -61,7 +65,9 @@ class FusedMlps {
       if (call.count == 0) continue;
       Network& network = networks_.emplace_back();
       network.call = &call;
-      network.width = call.weights->gate_proj.out_features();
+      network.width = call.weights->gate_proj.whole_rows();
+      network.first = call.weights->gate_proj.first_row();
+      network.own = call.weights->gate_proj.out_features();
       network.gate_in.type = ctx.activation_type(call.weights->gate_proj.weight.layout);
       network.up_in.type = ctx.activation_type(call.weights->up_proj.weight.layout);
       network.down_type = ctx.activation_type(call.weights->down_proj.weight.layout);
@@ -167,7 +173,7 @@ class FusedMlps {
     int64_t columns = 0;
     for (const Network& network : networks_) {
       tokens = std::max(tokens, network.call->count);
-      columns += network.width;
+      columns += network.own;
     }
     if (tokens > kFewTokens) return;
     while (task_columns_ > kFewestColumns && columns < task_columns_ * kTasksAThread * ctx_.pool().threads()) {
@@ -176,7 +182,8 @@ class FusedMlps {
   }
 
   bool encodes_afterwards(const Network& network) const {
-    return network.down_type != ActivationType::kF32 && task_columns_ < kInt8Block;
+    if (network.down_type == ActivationType::kF32) return false;
+    return task_columns_ < kInt8Block || network.call->weights->gate_proj.cut != nullptr;
   }
 
   void place_acts() {
@@ -215,7 +222,7 @@ class FusedMlps {
       for (const Network& network : networks_) {
         const PanelRange panels = panels_of_node(network.call->weights->gate_proj, node);
         const int64_t begin = panels.begin * kPanelRows;
-        const int64_t end = std::min(panels.end * kPanelRows, network.width);
+        const int64_t end = std::min(panels.end * kPanelRows, network.own);
         pieces.push_back({&network, begin, end, tasks});
         tasks += (end - begin + task_columns_ - 1) / task_columns_;
       }
@@ -233,6 +240,7 @@ class FusedMlps {
         fill_acts(*piece.network, begin, columns, t, std::min(kTokensAtOnce, count - t), ctx_.scratch(worker));
       }
     });
+    gather_acts();
     std::vector<EncodeCall> calls;
     for (const Network& network : networks_) {
       if (!encodes_afterwards(network)) continue;
@@ -246,7 +254,17 @@ class FusedMlps {
     encode(ctx_, calls);
   }
 
-  // Columns [first_column, + columns) of the acts of `tokens` rows from `first` on.
+  // The columns of other ranks.
+  void gather_acts() {
+    std::vector<comm::GatherCall> calls;
+    for (const Network& network : networks_) {
+      const RowCut* cut = network.call->weights->gate_proj.cut;
+      if (cut != nullptr) calls.push_back(gather_call(*cut, network.values, network.call->count, network.width));
+    }
+    if (!calls.empty()) ctx_.context().group().gather(kIntermediate, calls);
+  }
+
+  // Of our columns, [first_column, + columns) of the acts of `tokens` rows from `first` on.
   void fill_acts(const Network& network, int64_t first_column, int64_t columns, int64_t first, int64_t tokens,
                  float* memory) {
     const int64_t first_panel = first_column / kPanelRows;
@@ -268,7 +286,7 @@ class FusedMlps {
       const int64_t row = first + t;
       if (network.values != nullptr) {
         ctx_.kernels().silu_mul(gate + t * columns, up + t * columns, columns,
-                                network.values + row * network.width + first_column);
+                                network.values + row * network.width + network.first + first_column);
         continue;
       }
       alignas(64) float act[kInt8Block];
@@ -286,7 +304,8 @@ class FusedMlps {
       calls.push_back({.weight = &network.call->weights->down_proj,
                        .x = {network.down_type, network.acts, network.act_row_bytes()},
                        .y = network.call->out,
-                       .tokens = network.call->count});
+                       .tokens = network.call->count,
+                       .y_stride = network.call->out_stride});
     }
     linear(ctx_, calls);
   }
@@ -317,7 +336,7 @@ void plain_mlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
   int64_t values = 0;
   for (const MlpCall& call : calls) {
     if (call.tokens != nullptr) gathered_rows += call.count;
-    values += call.count * call.weights->gate_proj.out_features();
+    values += call.count * call.weights->gate_proj.whole_rows();
   }
   auto* gathered = reinterpret_cast<float*>(at_least(scratch.gathered, gathered_rows * hidden_size * kFloatBytes));
   auto* gate = reinterpret_cast<float*>(at_least(scratch.gate, values * kFloatBytes));
@@ -325,6 +344,7 @@ void plain_mlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
 
   std::vector<LinearCall> widening;
   std::vector<LinearCall> narrowing;
+  std::vector<comm::GatherCall> gathers;
   int64_t at = 0;
   for (const MlpCall& call : calls) {
     if (call.count == 0) continue;
@@ -337,14 +357,26 @@ void plain_mlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
       in = gathered;
       gathered += call.count * hidden_size;
     }
-    widening.push_back({.weight = &call.weights->gate_proj, .x = in, .y = gate + at, .tokens = call.count});
-    widening.push_back({.weight = &call.weights->up_proj, .x = in, .y = up + at, .tokens = call.count});
-    narrowing.push_back({.weight = &call.weights->down_proj, .x = gate + at, .y = call.out, .tokens = call.count});
-    at += call.count * call.weights->gate_proj.out_features();
+    const int64_t width = call.weights->gate_proj.whole_rows();
+    const int64_t first = at + call.weights->gate_proj.first_row();
+    const auto widen = [&](const LinearWeight& weight, float* y) {
+      widening.push_back({.weight = &weight, .x = in, .y = y, .tokens = call.count, .y_stride = width});
+    };
+    widen(call.weights->gate_proj, gate + first);
+    widen(call.weights->up_proj, up + first);
+    narrowing.push_back({.weight = &call.weights->down_proj,
+                         .x = gate + at,
+                         .y = call.out,
+                         .tokens = call.count,
+                         .y_stride = call.out_stride});
+    const RowCut* cut = call.weights->gate_proj.cut;
+    if (cut != nullptr) gathers.push_back(gather_call(*cut, gate + at, call.count, width));
+    at += call.count * width;
   }
   observe_inputs(ctx.context(), widening);
   linear(ctx, widening);
-  silu_mul(ctx, gate, up, values);
+  silu_mul(ctx, gate, up, values);  // other ranks' columns too, which are replaced
+  if (!gathers.empty()) ctx.context().group().gather(kIntermediate, gathers);
   observe_inputs(ctx.context(), narrowing);
   linear(ctx, narrowing);
 }

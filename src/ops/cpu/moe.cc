@@ -116,14 +116,16 @@ void moe(Context& context, const MoeCall& call) {
   MoeWorkspace& s = ctx.device().moe_workspace();
   const int64_t tokens = call.x.shape[0];
   const int64_t hidden_size = call.x.shape[1];
+  const LinearWeight& down_proj = call.experts.front().down_proj;  // cut alike in all
+  const int64_t own = down_proj.out_features();
   const int64_t k = call.chosen.shape[1];
   const auto expert_count = static_cast<int64_t>(call.experts.size());
   group_by_expert(call.chosen.as<int32_t>(), tokens, k, expert_count, s);
   const int64_t shared_rows = call.shared_experts != nullptr ? tokens : 0;
-  const size_t wanted_bytes = static_cast<size_t>((tokens * k + shared_rows) * hidden_size) * sizeof(float);
+  const size_t wanted_bytes = static_cast<size_t>((tokens * k + shared_rows) * own) * sizeof(float);
   if (s.down.size_bytes() < wanted_bytes) s.down = Buffer(wanted_bytes);
   auto* down = s.down.as<float>();
-  float* shared = down + tokens * k * hidden_size;
+  float* shared = down + tokens * k * own;
 
   s.calls.clear();
   // The shared expert has the most tokens: it comes first, so that no thread starts on it last.
@@ -136,9 +138,10 @@ void moe(Context& context, const MoeCall& call) {
     s.calls.push_back({.weights = &call.experts[e],
                        .tokens = s.row_token.data() + first,
                        .count = s.first_row[e + 1] - first,
-                       .out = down + first * hidden_size});
+                       .out = down + first * own});
   }
   cpu::mlps(context, s.calls, call.x);
+  if (own == 0) return;
 
   constexpr int64_t kGrainTokens = 8;  // each sums num_experts_per_tok + 1 rows: enough work to hand out
   const auto summands = static_cast<size_t>(ctx.pool().threads() * (k + 1));
@@ -150,12 +153,12 @@ void moe(Context& context, const MoeCall& call) {
     weights[k] = 1;
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t i = 0; i < k; ++i) {
-        rows[i] = down + s.slot_row[t * k + i] * hidden_size;
+        rows[i] = down + s.slot_row[t * k + i] * own;
         weights[i] = call.weights.as<float>()[t * k + i];
       }
-      rows[k] = shared + t * hidden_size;
-      ctx.kernels().weighted_sum(rows, weights, call.shared_experts != nullptr ? k + 1 : k, hidden_size,
-                                 call.out.as<float>() + t * hidden_size);
+      rows[k] = shared + t * own;
+      ctx.kernels().weighted_sum(rows, weights, call.shared_experts != nullptr ? k + 1 : k, own,
+                                 call.out.as<float>() + t * hidden_size + down_proj.first_row());
     }
   });
 }

@@ -7,6 +7,7 @@ namespace glimmer::cpu {
 
 void embed(Context& ctx, const EmbedCall& call);
 void gather_rows(Context& ctx, const GatherRowsCall& call);
+void gather_columns(Context& ctx, const GatherColumnsCall& call);
 void rms_norm(Context& ctx, const RmsNormCall& call);
 void add(Context& ctx, const AddCall& call);
 void linear(Context& ctx, std::span<const LinearCall> calls);
