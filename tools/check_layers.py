@@ -30,8 +30,9 @@ VISIBLE = {
     "model": "base tensor quant comm kernels ops format source",
     "engine": "base tensor quant comm kernels ops format source model",
     "convert": "base tensor quant comm kernels ops format source model",
-    "serve": "base tensor quant comm kernels ops format source model engine text",
-    "apps": "base tensor quant comm kernels ops format source model engine convert text serve",
+    "session": "base tensor quant comm kernels ops format source model engine text",
+    "serve": "base tensor quant comm kernels ops format source model engine text session",
+    "apps": "base tensor quant comm kernels ops format source model engine convert text session serve",
 }
 VISIBLE = {layer: set(below.split()) for layer, below in VISIBLE.items()}
 
@@ -41,6 +42,7 @@ ONLY_INCLUDED_BY = {
     # where it is loaded, and its summary counts names and shapes.
     "format": ["format/*", "source/*", "convert/*", "apps/*"],
     "source": ["source/*", "model/weight_*", "model/weights*", "model/model*", "model/summary*", "engine/importance*", "convert/*",
+               "session/*",
                "apps/*"],
 }
 # serve speaks text, never tensors.

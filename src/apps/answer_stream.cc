@@ -21,54 +21,52 @@ ShownReasoning shown_reasoning(bool is_terminal, bool asked) {
 }
 
 AnswerStream::AnswerStream(const Tokenizer* tokenizer, const AnswerOptions& options)
-    : style_(options.style), reasoning_(options.reasoning), matcher_(options.stop), parser_(options.output) {
-  if (tokenizer != nullptr) decoder_.emplace(*tokenizer);
+    : style_(options.style), reasoning_(options.reasoning) {
+  if (tokenizer == nullptr) return;
+  decoder_.emplace(*tokenizer);
+  reader_.emplace(
+      AnswerReader::Setup{.tokenizer = *tokenizer, .output = options.output, .stop = options.stop},
+      [this](const AnswerDelta& delta) { show(delta); }, remarks_);
 }
 
 TokenAction AnswerStream::take(int32_t id) {
-  if (decoder_) {
-    show(matcher_.push(decoder_->push(id)));
+  if (reader_) {
+    text_ += decoder_->push(id);
+    reader_->take({.id = id});
   } else if (style_ != AnswerStyle::kCollected) {
     print(fmt::format("{}{}", any_id_ ? "," : "", id));
     any_id_ = true;
   }
   if (style_ != AnswerStyle::kCollected) flush_output();
-  return matcher_.matched() ? TokenAction::kStop : TokenAction::kContinue;
+  return reader_ && reader_->finish() ? TokenAction::kStop : TokenAction::kContinue;
 }
 
 void AnswerStream::finish(FinishReason reason) {
-  if (decoder_) {
-    show(matcher_.push(decoder_->flush()));
-    show(matcher_.flush());
-    const bool stopped = reason == FinishReason::kStopToken || reason == FinishReason::kStopString;
-    show_deltas(parser_.finish(stopped ? OutputEnd::kStop : OutputEnd::kCut));
+  if (reader_) {
+    text_ += decoder_->flush();
+    if (!reader_->finish()) reader_->end(reason, reader_->tokens());
+    answer_.finish = *reader_->finish();
+    const size_t cut = answer_.finish.stop_string.empty() ? text_.npos : text_.rfind(answer_.finish.stop_string);
+    if (cut != text_.npos) text_.resize(cut);
   }
   set_dim(false);
   if (line_open_) print("\n");
   if (style_ != AnswerStyle::kCollected) flush_output();
 }
 
-void AnswerStream::show(const std::string& text) {
-  text_ += text;
-  if (style_ == AnswerStyle::kAsGenerated) print(text);
-  show_deltas(parser_.feed(text));
-}
-
-void AnswerStream::show_deltas(const OutputDeltas& deltas) {
-  for (const OutputDelta& delta : deltas) {
-    const bool after_reasoning = parsed_.content.empty() && parsed_.calls.empty() && !parsed_.reasoning.empty();
-    parsed_.add(delta);
-    if (style_ != AnswerStyle::kForReading || delta.kind == DeltaKind::kDiagnostic) continue;
-    if (delta.kind == DeltaKind::kReasoning && reasoning_ == ShownReasoning::kHidden) continue;
-    set_dim(delta.kind == DeltaKind::kReasoning);
-    if (after_reasoning && delta.kind != DeltaKind::kReasoning && line_open_) print("\n\n");
-    if (delta.kind == DeltaKind::kToolCallBegin) {
-      print((line_open_ ? "\n" : "") + delta.text + '(');
-    } else if (delta.kind == DeltaKind::kToolCallEnd) {
-      print(")\n");
-    } else {
-      print(delta.text);
-    }
+void AnswerStream::show(const AnswerDelta& delta) {
+  const bool after_reasoning = answer_.parts.size() == 1 && answer_.parts.front().kind == DeltaKind::kReasoning;
+  answer_.add(delta);
+  if (style_ == AnswerStyle::kAsGenerated) return print(delta.text);
+  if (delta.kind == DeltaKind::kReasoning && reasoning_ == ShownReasoning::kHidden) return;
+  set_dim(delta.kind == DeltaKind::kReasoning);
+  if (after_reasoning && delta.kind != DeltaKind::kReasoning && line_open_) print("\n\n");
+  if (delta.kind == DeltaKind::kToolCallBegin) {
+    print((line_open_ ? "\n" : "") + delta.text + '(');
+  } else if (delta.kind == DeltaKind::kToolCallEnd) {
+    print(")\n");
+  } else {
+    print(delta.text);
   }
 }
 

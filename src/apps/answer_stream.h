@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "engine/generate.h"
+#include "session/answer_reader.h"
 #include "text/output_parser.h"
-#include "text/stop_matcher.h"
 #include "text/stream_decoder.h"
 
 namespace glimmer::apps {
@@ -28,8 +28,8 @@ ShownReasoning shown_reasoning(bool is_terminal, bool asked);
 struct AnswerOptions {
   AnswerStyle style = AnswerStyle::kAsGenerated;
   ShownReasoning reasoning = ShownReasoning::kDimmed;
-  OutputParserOptions output;     // how the output is to be read
-  std::vector<std::string> stop;  // ends before the first of these
+  std::optional<OutputParserOptions> output;  // how the output is to be read; absent: it is the answer's text as it is
+  std::vector<std::string> stop;              // the answer's text ends before the first of these
 };
 
 class AnswerStream {
@@ -42,21 +42,19 @@ class AnswerStream {
   void finish(FinishReason reason);  // prints what was held back, and ends the line
 
   const std::string& text() const { return text_; }  // as generated, without what a stop string cut off
-  const ParsedOutput& parsed() const { return parsed_; }
-  const std::string& stop_string() const { return matcher_.match(); }
+  const Answer& answer() const { return answer_; }
 
  private:
-  void show(const std::string& text);
-  void show_deltas(const OutputDeltas& deltas);
+  void show(const AnswerDelta& delta);
   void set_dim(bool dim);
   void print(const std::string& text);
 
   AnswerStyle style_;
   ShownReasoning reasoning_;
-  std::optional<StreamDecoder> decoder_;
-  StopMatcher matcher_;
-  OutputParser parser_;
-  ParsedOutput parsed_;
+  std::vector<std::string> remarks_;
+  std::optional<AnswerReader> reader_;
+  std::optional<StreamDecoder> decoder_;  // of text_
+  Answer answer_;
   std::string text_;
   bool dim_ = false;
   bool line_open_ = false;  // something was printed, and its last character is not a line end

@@ -8,7 +8,7 @@
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "engine/local_runner.h"
-#include "source/side_files.h"
+#include "session/model_files.h"
 
 namespace glimmer::apps {
 namespace {
@@ -141,32 +141,26 @@ int chat_command(Arguments arguments) {
   options.length.check();
   if (options.raw_output) allow_raw_output();
 
-  const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
-  const SideFiles files = side_files_of(*source);
-  const ModelConfig config = read_config(files);
-  const GenerationConfig generation_config = read_generation_config(files, config);
-  const std::optional<Tokenizer> found = find_tokenizer(files);
-  const Tokenizer& tokenizer = require_tokenizer(found, files.model);
-  const ChatTemplate chat_template = load_chat_template(files);
+  ModelFiles files = open_model(options.model.folder_or_file());
   ChatSettings settings;
   settings.stop = options.length.stop;
   settings.template_flags = options.template_flags;
-  const SamplingDefaults defaults = sampling_defaults(generation_config, config, source->path().string());
-  settings.generation.sampling = options.sampling.resolve(defaults, config.vocab_size);
-  if (!options.quiet && defaults.samples) tell("glimmer: default sampling: {}\n", defaults.describe());
+  settings.generation.sampling = options.sampling.resolve(files.sampling, files.config.vocab_size);
+  if (!options.length.ignore_eos) settings.generation.stop_ids = files.stop_ids();
+  const ChatModel chat = chat_model(files);
+  if (!options.quiet && files.sampling.samples) tell("glimmer: default sampling: {}\n", files.sampling.describe());
   settings.generation.max_new_tokens = options.length.max_tokens;
-  if (!options.length.ignore_eos) settings.generation.stop_ids = end_of_turn_ids(generation_config, &tokenizer, files);
   settings.reasoning = shown_reasoning(stdout_is_terminal(), options.show_thinking);
 
   Context context(options.runtime.context_options());
-  const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
+  const Model model = load_model(files.source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
   LocalRunner runner(model, context);
-  ChatSession session(runner, tokenizer, chat_template, std::move(settings));
+  ChatSession session(runner, chat, std::move(settings));
   session.set_system(options.system);
   ChatLoop loop(session, options.quiet);
   if (!stdin_is_terminal()) return talk_in_pipe(loop);
   if (!options.quiet) {
-    tell("glimmer: talking with {} ({}); /help lists commands\n", files.model, config.model_type);
+    tell("glimmer: talking with {} ({}); /help lists commands\n", files.files.model, files.config.model_type);
   }
   return talk(loop);
 }

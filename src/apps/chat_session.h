@@ -8,6 +8,7 @@
 #include "apps/answer_stream.h"
 #include "apps/options.h"
 #include "apps/prompt.h"
+#include "session/chat_model.h"
 
 namespace glimmer::apps {
 
@@ -21,7 +22,7 @@ struct ChatSettings {
 class ChatSession {
  public:
   // All must outlive the session.
-  ChatSession(Runner& runner, const Tokenizer& tokenizer, const ChatTemplate& chat_template, ChatSettings settings);
+  ChatSession(Runner& runner, const ChatModel& model, ChatSettings settings);
 
   // Adds the user's message, and the model's answer as it is made. The part of the conversation that the last turn left
   // in the KV cache is not run again. Ctrl-C ends the answer; what there is of it stays in the conversation.
@@ -40,17 +41,16 @@ class ChatSession {
   bool context_full() const { return sequence_.context_full(); }
 
  private:
-  Json messages_with_system() const;
-  void generate(const std::string& prompt);
+  std::vector<ChatMessage> messages_with_system() const;
+  void generate(PreparedPrompt prompt);
 
   Runner& runner_;
-  const Tokenizer& tokenizer_;
-  const ChatTemplate& chat_template_;
+  const ChatModel& model_;
   ChatSettings settings_;
   Sequence sequence_;
   std::string system_;
   std::optional<bool> thinking_;
-  Json messages_ = Json::array();
+  std::vector<ChatMessage> messages_;
   std::string statistics_;
 };
 

@@ -6,10 +6,10 @@
 #include "apps/eval_text.h"
 #include "apps/loading.h"
 #include "apps/options.h"
-#include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "engine/local_runner.h"
+#include "session/model_files.h"
 
 namespace glimmer::apps {
 namespace {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "session/model_files.h"
 #include "source/side_files.h"
 
 namespace glimmer::apps {

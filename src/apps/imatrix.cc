@@ -5,10 +5,10 @@
 #include "apps/command.h"
 #include "apps/eval_text.h"
 #include "apps/loading.h"
-#include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "engine/importance.h"
+#include "session/model_files.h"
 
 namespace glimmer::apps {
 namespace {

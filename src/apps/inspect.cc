@@ -4,10 +4,10 @@
 #include "apps/command.h"
 #include "apps/inspect_kernels.h"
 #include "apps/options.h"
-#include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
 #include "model/summary.h"
+#include "session/model_files.h"
 #include "source/side_files.h"
 
 namespace glimmer::apps {

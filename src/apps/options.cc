@@ -131,7 +131,8 @@ void LengthFlags::add(Flags& flags) {
   flags.group("Length")
       .add("-n,--max-tokens", max_tokens, "N", "Generate at most N tokens (default: until the context is full)")
       .add_switch("--ignore-eos", ignore_eos, "Keep generating after an end-of-sequence token")
-      .add("--stop", stop, "TEXT", "Stop before this text; may be given more than once");
+      .add("--stop", stop, "TEXT",
+           "End the answer before this text (not where it comes in reasoning); may be given more than once");
 }
 
 void LengthFlags::check() const {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json_numbers.h"
 #include "base/mapped_file.h"
+#include "session/model_files.h"
 
 namespace glimmer::apps {
 namespace {

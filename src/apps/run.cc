@@ -12,8 +12,7 @@
 #include "base/mapped_file.h"
 #include "engine/generate.h"
 #include "engine/local_runner.h"
-#include "source/side_files.h"
-#include "text/tool_turns.h"
+#include "session/model_files.h"
 
 namespace glimmer::apps {
 namespace {
@@ -38,7 +37,7 @@ struct RunOptions {
 
 struct Prompt {
   std::vector<int32_t> ids;
-  OutputParserOptions output;  // how the answer to it is to be read
+  std::optional<OutputParserOptions> output;  // how the answer to it is to be read; absent: as it is
 };
 
 struct Timings {
@@ -101,28 +100,35 @@ std::string prompt_text(const RunOptions& options) {
   return text;
 }
 
-Prompt make_prompt(const RunOptions& options, const std::optional<Tokenizer>& found, const SideFiles& files) {
+Chat conversation(const RunOptions& options, std::string text) {
+  using Role = ChatMessage::Role;
+  Chat chat;
+  if (options.system) chat.messages.push_back({.role = Role::kSystem, .content = *options.system});
+  chat.messages.push_back({.role = Role::kUser, .content = std::move(text)});
+  if (options.tools) {
+    for (const Json& tool : read_tools(*options.tools)) chat.tools.push_back(tool);
+  }
+  options.template_flags.apply(chat.template_args);
+  return chat;
+}
+
+// `model`: null where there is no tokenizer; then there are ids.
+Prompt make_prompt(const RunOptions& options, const ChatModel* model) {
   if (options.ids) {
     Prompt prompt{.ids = parse_ids(*options.ids, "--ids")};
     if (prompt.ids.empty()) fail(ErrorCode::kUsage, "--ids: there are no ids");
     return prompt;
   }
-  const std::string text = prompt_text(options);
-  const Tokenizer& tokenizer = require_tokenizer(found, files.model);
-  if (options.raw) return {.ids = tokenizer.encode(text)};
-
-  Json inputs = {{"messages", Json::array()}, {"add_generation_prompt", true}};
-  if (options.system) inputs["messages"].push_back({{"role", "system"}, {"content", *options.system}});
-  inputs["messages"].push_back({{"role", "user"}, {"content", text}});
-  if (options.tools) inputs["tools"] = read_tools(*options.tools);
-  options.template_flags.apply(inputs);
-  const ChatTemplate chat_template = load_chat_template(files);
-  const std::string rendered = chat_template.render(with_tool_turns(detect_tool_turns(chat_template), inputs));
-  Prompt prompt{.ids = tokenizer.encode(rendered, {.add_special_tokens = false})};
-  prompt.output.starts_in_reasoning = prompt_opens_reasoning(rendered);
+  std::string text = prompt_text(options);
+  if (options.raw) return {.ids = model->prepare(RawPrompt(std::move(text))).ids};
+  const Chat chat = conversation(options, std::move(text));
+  PreparedPrompt prepared = model->prepare(chat);
+  Prompt prompt{.ids = std::move(prepared.ids)};
+  OutputParserOptions& output = prompt.output.emplace();
+  output.starts_in_reasoning = prepared.opens_reasoning;
   if (options.tools) {
-    prompt.output.format = detect_tool_call_format(chat_template);
-    prompt.output.tools = std::make_shared<const ToolSchemas>(inputs["tools"]);
+    output.format = model->tool_call_format();
+    output.tools = std::make_shared<const ToolSchemas>(Json(chat.tools));
   }
   return prompt;
 }
@@ -134,7 +140,7 @@ AnswerStyle style_of(const RunOptions& options) {
 
 Json stop_reason(const Sequence& sequence, const AnswerStream& stream) {
   if (sequence.finish_reason() == FinishReason::kStopToken) return sequence.tokens().back();
-  if (sequence.finish_reason() == FinishReason::kStopString) return stream.stop_string();
+  if (sequence.finish_reason() == FinishReason::kStopString) return stream.answer().finish.stop_string;
   return nullptr;
 }
 
@@ -151,10 +157,10 @@ Json timings_json(const Timings& timings) {
 }
 
 // Arguments are JSON text, as in OpenAI's API; of a call that was cut off they are not whole.
-Json tool_calls_json(const ParsedOutput& parsed) {
+Json tool_calls_json(const Answer& answer) {
   Json calls = Json::array();
-  for (const ParsedOutput::Call& call : parsed.calls) {
-    calls.push_back({{"name", call.name}, {"arguments", call.arguments}});
+  for (const AnswerPart& part : answer.parts) {
+    if (part.kind == DeltaKind::kToolCallBegin) calls.push_back({{"name", part.name}, {"arguments", part.text}});
   }
   return calls;
 }
@@ -164,9 +170,9 @@ Json answer_json(const Sequence& sequence, const AnswerStream& stream, const Tok
   const auto text_or_null = [&](const std::string& text) { return tokenizer != nullptr ? Json(text) : Json(); };
   return {{"ids", sequence.generated()},
           {"text", text_or_null(stream.text())},
-          {"reasoning_content", text_or_null(stream.parsed().reasoning)},
-          {"content", text_or_null(stream.parsed().content)},
-          {"tool_calls", tool_calls_json(stream.parsed())},
+          {"reasoning_content", text_or_null(stream.answer().text(DeltaKind::kReasoning))},
+          {"content", text_or_null(stream.answer().text(DeltaKind::kContent))},
+          {"tool_calls", tool_calls_json(stream.answer())},
           {"finish_reason", finish_reason_name(*sequence.finish_reason())},
           {"stop_reason", stop_reason(sequence, stream)},
           {"prompt_tokens", sequence.prompt_count()},
@@ -202,30 +208,28 @@ int run_command(Arguments arguments) {
   if (options.raw_output) allow_raw_output();
 
   // All that can be wrong is found before the weights are read.
-  const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
-  const SideFiles files = side_files_of(*source);
-  const ModelConfig config = read_config(files);
-  const GenerationConfig generation_config = read_generation_config(files, config);
-  const std::optional<Tokenizer> found = find_tokenizer(files);
-  const Tokenizer* tokenizer = found ? &*found : nullptr;
-  if (tokenizer == nullptr && !options.length.stop.empty()) {
-    fail(ErrorCode::kUsage, "--stop needs a tokenizer, and {} has none", files.model);
+  ModelFiles files = open_model(options.model.folder_or_file());
+  if (!files.tokenizer && !options.length.stop.empty()) {
+    fail(ErrorCode::kUsage, "--stop needs a tokenizer, and {} has none", files.files.model);
   }
-  Prompt prompt = make_prompt(options, found, files);
   GenerationOptions generation;
-  const SamplingDefaults defaults = sampling_defaults(generation_config, config, source->path().string());
-  generation.sampling = options.sampling.resolve(defaults, config.vocab_size);
-  if (!options.quiet && defaults.samples) tell("glimmer: default sampling: {}\n", defaults.describe());
+  generation.sampling = options.sampling.resolve(files.sampling, files.config.vocab_size);
+  if (!options.quiet && files.sampling.samples) tell("glimmer: default sampling: {}\n", files.sampling.describe());
   generation.max_new_tokens = options.length.max_tokens;
-  if (!options.length.ignore_eos) generation.stop_ids = end_of_turn_ids(generation_config, tokenizer, files);
-  Sequence sequence(config, options.runtime.context_options().kept_kv_type());
+  if (!options.length.ignore_eos) generation.stop_ids = files.stop_ids();
+  std::optional<ChatModel> chat;
+  const bool wants_template = !options.raw && !options.ids;
+  if (files.tokenizer || !options.ids) chat = wants_template ? chat_model(files) : text_model(files);
+  Prompt prompt = make_prompt(options, chat ? &*chat : nullptr);
+  const Tokenizer* tokenizer = chat ? &chat->tokenizer() : nullptr;
+  Sequence sequence(files.config, options.runtime.context_options().kept_kv_type());
   sequence.start(std::move(prompt.ids), generation);
   AnswerStream stream(tokenizer, {.style = style_of(options),
                                   .reasoning = shown_reasoning(stdout_is_terminal(), options.show_thinking),
                                   .output = prompt.output,
                                   .stop = options.length.stop});
 
-  const Timings timings = generate(options, source, sequence, stream);
+  const Timings timings = generate(options, files.source, sequence, stream);
   if (options.as_json) {
     Json out = answer_json(sequence, stream, tokenizer);
     out["seed"] = generation.sampling.seed;
@@ -239,9 +243,9 @@ int run_command(Arguments arguments) {
   if (stopped_by_context) {
     tell("glimmer: the context is full: {} tokens (max_position_embeddings)\n", sequence.tokens().size());
   }
-  const ParsedOutput& parsed = stream.parsed();
-  const bool only_thought = !parsed.reasoning.empty() && parsed.content.empty() && parsed.calls.empty();
-  if (only_thought && !options.quiet && !options.as_json && !options.raw && !options.ids) {
+  const std::vector<AnswerPart>& parts = stream.answer().parts;
+  const bool only_thought = parts.size() == 1 && parts.front().kind == DeltaKind::kReasoning;
+  if (only_thought && !options.quiet && !options.as_json) {
     tell("glimmer: the output ended within the reasoning: there is no answer\n");
   }
   if (!options.quiet) {

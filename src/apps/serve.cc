@@ -6,7 +6,6 @@
 #include "apps/command.h"
 #include "apps/loading.h"
 #include "apps/options.h"
-#include "apps/prompt.h"
 #include "apps/serve_flags.h"
 #include "apps/shutdown.h"
 #include "apps/terminal.h"
@@ -15,7 +14,7 @@
 #include "serve/background.h"
 #include "serve/served_model.h"
 #include "serve/service.h"
-#include "source/side_files.h"
+#include "session/model_files.h"
 
 namespace glimmer::apps {
 namespace {
@@ -150,38 +149,37 @@ void add_flags(Flags& flags, ServeOptions& options) {
       "  glimmer serve --host 0.0.0.0 --api-key-file keys.txt --tls-cert cert.pem --tls-key key.pem");
 }
 
-std::string model_name(const ServeOptions& options, const ModelSource& source, const ModelConfig& config) {
+std::string model_name(const ServeOptions& options, const ModelFiles& files) {
   if (options.name) {
     if (options.name->empty()) fail(ErrorCode::kUsage, "--name is empty");
     return *options.name;
   }
   std::error_code error;
-  const fs::path path = fs::weakly_canonical(source.path(), error);
+  const fs::path path = fs::weakly_canonical(files.source->path(), error);
   const std::string name = fs::is_directory(path, error) ? path.filename().string() : path.stem().string();
-  return name.empty() ? config.model_type : name;
+  return name.empty() ? files.config.model_type : name;
+}
+
+ChatModel chat_or_text_model(ModelFiles& files) {
+  require_tokenizer(files.tokenizer, files.files.model);
+  if (ChatTemplate::exists(files.files)) return chat_model(files);
+  tell("glimmer: {}: there is no chat template: only /v1/completions and the text endpoints are available\n",
+       files.files.model);
+  return text_model(files);
 }
 
 // Everything about the model except its weights, so that errors show before those are loaded.
-serve::ServedModel::Parts model_parts(const ServeOptions& options, const ModelSource& source) {
-  const SideFiles files = side_files_of(source);
-  const ModelConfig config = read_config(files);
-  std::optional<Tokenizer> found = find_tokenizer(files);
-  require_tokenizer(found, files.model);
-  serve::ServedModel::Parts parts{.id = model_name(options, source, config), .tokenizer = std::move(*found)};
-  const GenerationConfig generation = read_generation_config(files, config);
-  parts.sampling = sampling_defaults(generation, config, source.path().string());
-  if (!options.quiet) tell("glimmer: default sampling: {}\n", parts.sampling.describe());
-  try {
-    parts.chat_template = load_chat_template(files);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kNotFound) throw;
-    tell("glimmer: {}: only /v1/completions and the text endpoints are available\n", error.what());
-  }
-  parts.stop_ids = end_of_turn_ids(generation, &parts.tokenizer, files);
-  parts.vocab_size = config.vocab_size;
-  parts.created =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  return parts;
+serve::ServedModel::Parts model_parts(const ServeOptions& options, ModelFiles& files) {
+  if (!options.quiet) tell("glimmer: default sampling: {}\n", files.sampling.describe());
+  std::vector<int32_t> stop_ids = files.stop_ids();
+  return {
+      .id = model_name(options, files),
+      .chat = chat_or_text_model(files),
+      .sampling = files.sampling,
+      .stop_ids = std::move(stop_ids),
+      .vocab_size = files.config.vocab_size,
+      .created = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+                     .count()};
 }
 
 // Stops engine and network in the right order, also after an exception.
@@ -208,17 +206,18 @@ int serve_command(Arguments arguments) {
 
   // Errors are found before the weights are loaded. The port is opened first, so that /health answers, and a second
   // server does not load its model in vain.
-  const std::shared_ptr<const ModelSource> source = ModelSource::open(options.model.folder_or_file());
-  serve::ServedModel::Parts parts = model_parts(options, *source);
+  ModelFiles files = open_model(options.model.folder_or_file());
+  serve::ServedModel::Parts parts = model_parts(options, files);
   const Precision precision = options.runtime.context_options().precision;
-  const EngineOptions engine_options = options.engine.resolve(*source, precision);
+  const EngineOptions engine_options = options.engine.resolve(*files.source, precision);
   serve::Site site(options.serve.site_options(), serve::routes(), log);
   serve::HttpServer http(options.serve.http, site);
   site.watch(http);
 
   Context context(options.runtime.context_options());
   std::optional<InterruptGuard> interrupt(std::in_place);
-  const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &*interrupt);
+  const Model model =
+      load_model(files.source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown, &*interrupt);
   interrupt.reset();
   const ShutdownSignals signals;
   Engine engine(model, context, engine_options);

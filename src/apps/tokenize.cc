@@ -6,9 +6,9 @@
 #include "apps/command.h"
 #include "apps/jsonl.h"
 #include "apps/options.h"
-#include "apps/prompt.h"
 #include "apps/terminal.h"
 #include "base/error.h"
+#include "session/model_files.h"
 #include "text/tokenizer.h"
 
 namespace glimmer::apps {

@@ -63,7 +63,8 @@ void check_batch(const Batch& batch) {
   int64_t rows = 0;
   for (const BatchSequence& s : batch.sequences) {
     const auto room = static_cast<int64_t>(s.pages.size()) * kernels::kAttentionBlock;
-    if (s.first_row != rows || s.tokens < 1 || s.past_tokens < 0 || s.past_tokens + s.tokens > room) Reader::fail_message();
+    if (s.first_row != rows || s.tokens < 1 || s.past_tokens < 0 || s.past_tokens + s.tokens > room)
+      Reader::fail_message();
     rows += s.tokens;
   }
   if (rows != batch.rows() || batch.positions.size() != batch.tokens.size()) Reader::fail_message();

@@ -86,12 +86,14 @@ void check_split(const ParallelForm& form, std::span<const double> split) {
     fail(ErrorCode::kUsage, "split: {} weights for {} ranks ({})", split.size(), form.ranks(), to_string(form));
   }
   for (const double weight : split) {
-    if (!(weight >= 0) || !std::isfinite(weight)) fail(ErrorCode::kUsage, "split: weight {}, expected 0 or more", weight);
+    if (!(weight >= 0) || !std::isfinite(weight))
+      fail(ErrorCode::kUsage, "split: weight {}, expected 0 or more", weight);
   }
   for (int stage = 0; stage < form.pp; ++stage) {
     const auto part = split.subspan(static_cast<size_t>(stage * form.tp), static_cast<size_t>(form.tp));
     if (std::accumulate(part.begin(), part.end(), 0.0) > 0) continue;
-    fail(ErrorCode::kUsage, "split: all weights of {} are 0", form.pp == 1 ? "the ranks" : fmt::format("stage {}", stage));
+    fail(ErrorCode::kUsage, "split: all weights of {} are 0",
+         form.pp == 1 ? "the ranks" : fmt::format("stage {}", stage));
   }
 }
 
@@ -140,7 +142,8 @@ std::vector<Range> share(int64_t units, std::span<const double> weights, int fir
   }
   std::vector<size_t> order(ranks);
   for (size_t i = 0; i < ranks; ++i) order[i] = (i + static_cast<size_t>(first)) % ranks;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return remainders[a] > remainders[b] + 1e-9; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return remainders[a] > remainders[b] + 1e-9; });
   for (size_t i = 0; left > 0; ++i) {
     const size_t rank = order[i % ranks];
     if (weights[rank] == 0) continue;

@@ -1,7 +1,8 @@
 // Which rank holds what of a model: arithmetic alone, before anything is loaded.
 //
-// Matrices are cut by output rows only, and their inputs gathered; nothing is summed across ranks. A row's sum runs over
-// its columns on one rank, so any number of ranks gives the bits of one (docs/decisions/011-cuts-by-output-rows.md).
+// Matrices are cut by output rows only, and their inputs gathered; nothing is summed across ranks. A row's sum runs
+// over its columns on one rank, so any number of ranks gives the bits of one
+// (docs/decisions/011-cuts-by-output-rows.md).
 #pragma once
 
 #include <cstdint>
@@ -29,25 +30,25 @@ struct ParallelForm {
 ParallelForm parallel_form(std::string_view text);
 std::string to_string(const ParallelForm& form);  // "pp=2,tp=2"
 
-// Deals `units` to ranks in proportion to their weights, by largest remainder; some may get none. Equal remainders go to
-// the ranks from `first` on. Rank i gets [result[i].begin, result[i].end), one after the other. Weights are at least 0
-// and not all 0 (CHECK).
+// Deals `units` to ranks in proportion to their weights, by largest remainder; some may get none. Equal remainders go
+// to the ranks from `first` on. Rank i gets [result[i].begin, result[i].end), one after the other. Weights are at least
+// 0 and not all 0 (CHECK).
 std::vector<Range> share(int64_t units, std::span<const double> weights, int first = 0);
 
 // Divides layers of these costs into one run of consecutive layers for each weight, none empty, such that the largest
 // cost / weight is least. Throws kUsage when there are fewer layers than weights.
 std::vector<Range> share_layers(std::span<const double> costs, std::span<const double> weights);
 
-// How a layer's matrices are cut: in rows of the whole matrix. A null pointer means that they are whole on every rank, as norms, the router, q_a_proj
-// and kv_a_proj are in any case.
+// How a layer's matrices are cut: in rows of the whole matrix. A null pointer means that they are whole on every rank,
+// as norms, the router, q_a_proj and kv_a_proj are in any case.
 struct LayerCuts {
-  std::shared_ptr<const RowCut> heads;     // num_attention_heads
-  std::shared_ptr<const RowCut> kv_heads;  // those that the rank's heads read; neighbours may hold the same one
-  std::shared_ptr<const RowCut> q;         // rows of q_proj or q_b_proj
-  std::shared_ptr<const RowCut> kv;        // rows of k_proj and v_proj; as kv_heads
-  std::shared_ptr<const RowCut> attn;      // columns that attention gives o_proj
-  std::shared_ptr<const RowCut> hidden;    // rows of o_proj and down_proj
-  std::shared_ptr<const RowCut> intermediate;         // rows of a dense layer's gate_proj and up_proj
+  std::shared_ptr<const RowCut> heads;         // num_attention_heads
+  std::shared_ptr<const RowCut> kv_heads;      // those that the rank's heads read; neighbours may hold the same one
+  std::shared_ptr<const RowCut> q;             // rows of q_proj or q_b_proj
+  std::shared_ptr<const RowCut> kv;            // rows of k_proj and v_proj; as kv_heads
+  std::shared_ptr<const RowCut> attn;          // columns that attention gives o_proj
+  std::shared_ptr<const RowCut> hidden;        // rows of o_proj and down_proj
+  std::shared_ptr<const RowCut> intermediate;  // rows of a dense layer's gate_proj and up_proj
   std::shared_ptr<const RowCut> shared_intermediate;  // of the shared expert's
   // Of expert e's: [e % size]. Rotated, so that the units left over do not always fall to the same ranks.
   std::vector<std::shared_ptr<const RowCut>> expert_intermediate;
@@ -76,8 +77,8 @@ struct Placement {
 
 // Everything on one rank.
 Placement whole_model(const ModelConfig& config);
-// That of each rank. `split` has a weight for each rank: stages are weighed by their sums, a stage's ranks by those of the
-// first stage. Empty: all alike. `layer_costs`: bytes of each layer, to balance stages. Throws kUsage.
+// That of each rank. `split` has a weight for each rank: stages are weighed by their sums, a stage's ranks by those of
+// the first stage. Empty: all alike. `layer_costs`: bytes of each layer, to balance stages. Throws kUsage.
 std::vector<Placement> place(const ModelConfig& config, const ParallelForm& form, std::span<const double> split = {},
                              std::span<const double> layer_costs = {});
 

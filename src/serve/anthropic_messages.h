@@ -1,7 +1,7 @@
 // POST /v1/messages and /v1/messages/count_tokens. Source: Anthropic's API reference and the types of its SDK.
 #pragma once
 
-#include "serve/answer.h"
+#include "serve/event_writer.h"
 #include "serve/exchange.h"
 #include "serve/openai_format.h"
 

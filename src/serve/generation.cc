@@ -5,10 +5,11 @@
 
 #include "base/utf8.h"
 #include "engine/engine.h"
-#include "serve/answer_reader.h"
 #include "serve/background.h"
 #include "serve/service.h"
 #include "serve/sse.h"
+#include "session/answer_reader.h"
+#include "session/token_records.h"
 
 namespace glimmer::serve {
 namespace {
@@ -47,6 +48,23 @@ std::shared_ptr<Prepared> prepare(const Service& service, Exchange& exchange, Re
     if (job.unknown_fields.size() < kMaxRemarks) job.unknown_fields.push_back(remark);
   }
   return out;
+}
+
+AnswerReader::Setup reader_setup(const ServedModel& model, const GenerationJob& job, const AnswerFormat& format,
+                                 const PreparedPrompt& prompt, const std::shared_ptr<const ToolSchemas>& tools) {
+  AnswerReader::Setup setup{.tokenizer = model.tokenizer(),
+                            .stop = job.stop,
+                            .top_logprobs = job.top_logprobs,
+                            .max_new_tokens = job.max_new_tokens,
+                            .call_id_prefix = format.call_id_prefix};
+  if (!format.reads_output) return setup;
+  OutputParserOptions& output = setup.output.emplace();
+  output.format = tools != nullptr ? model.tool_call_format() : ToolCallFormat::kNone;
+  output.starts_in_reasoning = prompt.opens_reasoning;
+  output.continues_text = prompt.continues_text;
+  output.tools = tools;
+  output.max_calls = job.parallel_tool_calls ? 0 : 1;
+  return setup;
 }
 
 class Generation : public std::enable_shared_from_this<Generation> {
@@ -143,7 +161,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     choice->prompt = prompt;
     choice->echoes = echoes_logprobs();
     choice->reader = std::make_unique<AnswerReader>(
-        AnswerReader::Setup{service_.model, job_, format_, prompts_[prompt], tools_},
+        reader_setup(service_.model, job_, format_, prompts_[prompt], tools_),
         [this, index](AnswerDelta delta) { emit(index, std::move(delta)); }, exchange_->notes().remarks);
     choices_.push_back(std::move(choice));  // first, so that submitted requests are ended in any case
     choices_.back()->handle =
@@ -231,8 +249,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
     const size_t added = tokens_before(prompt, tokenizer);
     for (size_t i = 0; i < prompt.ids.size(); ++i) {
       const bool is_scored = i > 0 && i <= choice.prompt_tokens.size();
-      TokenRecord record =
-          service_.model.record_of(is_scored ? choice.prompt_tokens[i - 1] : GeneratedToken{prompt.ids[i], 0, {}});
+      TokenRecord record = token_record(service_.model.tokenizer(),
+                                        is_scored ? choice.prompt_tokens[i - 1] : GeneratedToken{prompt.ids[i], 0, {}});
       record.predicted = is_scored;
       record.in_text = i >= added;
       out.logprobs.push_back(std::move(record));
@@ -256,7 +274,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   // The token that ended an answer, which is no text: clients that sum a prompt's logprobs expect one token after it.
   AnswerDelta end_of(const Choice& choice) const {
     AnswerDelta out;
-    out.logprobs.push_back(service_.model.record_of(*choice.stop_token));
+    out.logprobs.push_back(token_record(service_.model.tokenizer(), *choice.stop_token));
     out.logprobs.back().in_text = false;
     return out;
   }

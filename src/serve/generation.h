@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "serve/answer.h"
+#include "serve/event_writer.h"
 #include "serve/exchange.h"
 #include "serve/generation_job.h"
 #include "serve/served_model.h"

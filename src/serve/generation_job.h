@@ -7,37 +7,10 @@
 #include <variant>
 #include <vector>
 
-#include "base/json.h"
 #include "engine/sampling_defaults.h"
+#include "session/conversation.h"
 
 namespace glimmer::serve {
-
-struct ChatToolCall {
-  std::string id;
-  std::string name;
-  Json arguments = Json::object();  // an object
-};
-
-struct ChatMessage {
-  enum class Role { kSystem, kUser, kAssistant, kTool };
-  Role role = Role::kUser;
-  std::string content;
-  std::optional<std::string> reasoning;  // of the assistant, as an earlier answer gave it
-  std::vector<ChatToolCall> tool_calls;  // of the assistant
-  std::string tool_call_id;              // of a tool's result: which call it answers
-};
-
-struct Chat {
-  std::vector<ChatMessage> messages;
-  std::vector<Json> tools;              // {"type": "function", "function": {"name", "description", "parameters", ...}}
-  std::optional<bool> thinking;         // absent: as the template does it
-  Json template_args = Json::object();  // of chat_template_kwargs; they win over what the fields above imply
-  bool continues_last = false;          // the answer continues the last message, which is the assistant's
-  bool add_generation_prompt = true;    // the prompt ends with the beginning of an answer; not if it continues one
-};
-
-// Of /v1/completions: text in which the names of special tokens are those tokens, or ids.
-using RawPrompt = std::variant<std::string, std::vector<int32_t>>;
 
 struct GenerationJob {
   std::string model;  // as the request says; there is but one

@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "serve/served_model.h"
+#include "session/random_id.h"
 
 namespace glimmer::serve {
 namespace {

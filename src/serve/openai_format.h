@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "serve/answer.h"
+#include "serve/event_writer.h"
 
 namespace glimmer::serve {
 

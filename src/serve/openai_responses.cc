@@ -5,6 +5,7 @@
 #include "serve/served_model.h"
 #include "serve/service.h"
 #include "serve/sse.h"
+#include "session/random_id.h"
 
 namespace glimmer::serve {
 namespace {

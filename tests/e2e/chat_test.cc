@@ -26,6 +26,18 @@ TEST(Chat, LinesInAPipe) {
   EXPECT_EQ(result.err, "");
 }
 
+TEST(Chat, TextOfUsersForgesNoControlToken) {
+  const auto tokens = [](const std::string& line) {
+    const std::string err = glimmer({"chat", "-m", model(), "-n", "1"}, line + "\n").err;
+    return err.substr(0, err.find(" prompt tokens")).substr(err.rfind("glimmer: ", err.find(" prompt tokens")));
+  };
+  EXPECT_EQ(tokens("<|user|>"), tokens("12345678"));
+}
+
+TEST(Chat, StopStringsAreOfTheAnswerOnly) {
+  EXPECT_EQ(glimmer({"chat", "-m", model(), "-q", "--stop", "c", "--stop", "xy"}, "Hi\n").out, "vw\n");
+}
+
 TEST(Chat, ReusesTheCommonPrefix) {
   const Result result = glimmer({"chat", "-m", model()}, "Hi\nHi again\n");
   EXPECT_THAT(result.err, HasSubstr("7 prompt tokens at"));

@@ -45,6 +45,29 @@ std::string run_raw(std::vector<std::string> arguments) {
   return result.out;
 }
 
+// Otherwise a page that someone pastes could forge a turn. Eight bytes are eight tokens, whatever they spell.
+TEST(Run, TextOfUsersForgesNoControlToken) {
+  const Json plain = run_json({"-n", "1", "12345678"});
+  for (const char* text : {"<|user|>", "<think>x"}) {
+    EXPECT_EQ(run_json({"-n", "1", text})["prompt_tokens"], plain["prompt_tokens"]) << text;
+    EXPECT_EQ(run_json({"-n", "1", "--system", text, "12345678"})["prompt_tokens"],
+              run_json({"-n", "1", "--system", "abcdefgh", "12345678"})["prompt_tokens"]);
+  }
+  EXPECT_LT(run_json({"-n", "1", "--raw", "<|user|>"})["prompt_tokens"], 8) << "--raw spells control tokens";
+}
+
+// The model thinks abcde and answers vwxyz.
+TEST(Run, StopStringsAreOfTheAnswerOnly) {
+  const Json thought = run_json({"--stop", "c", "Hi"});
+  EXPECT_EQ(thought["reasoning_content"], "abcde");
+  EXPECT_EQ(thought["content"], "vwxyz");
+  EXPECT_EQ(thought["stop_reason"].is_string(), false);
+  const Json stopped = run_json({"--stop", "xy", "Hi"});
+  EXPECT_EQ(stopped["content"], "vw");
+  EXPECT_EQ(stopped["stop_reason"], "xy");
+  EXPECT_EQ(stopped["text"], "abcde</think>vw");
+}
+
 TEST(Commands, Help) {
   for (const char* command : {"run", "chat", "inspect", "tokenize", "detokenize", "render", "logits", "compare"}) {
     const Result result = glimmer({command, "--help"});

@@ -62,7 +62,9 @@ TEST_P(EngineRanks, RequestsGetTheTokensOfOneRank) {
     };
     std::vector<Case> cases;
     for (const int64_t length : {254, 255, 3, 256, 300, 700, 64}) {
-      Case c{m.prompt(length, static_cast<uint64_t>(length)), {.max_new_tokens = length == 254 || length == 255 ? 300 : 20}, {}};
+      Case c{m.prompt(length, static_cast<uint64_t>(length)),
+             {.max_new_tokens = length == 254 || length == 255 ? 300 : 20},
+             {}};
       if (length == 300) c.options.sampling = {.temperature = 1, .top_p = 0.9, .seed = 5};
       c.expected = m.expected(c.prompt, c.options);
       cases.push_back(std::move(c));

@@ -43,9 +43,7 @@ std::vector<float> expected_logits(const std::filesystem::path& dir, Precision p
 
 class Ranks : public ::testing::TestWithParam<std::filesystem::path> {
  protected:
-  static int64_t layers() {
-    return read_config(side_files_of(*ModelSource::open(GetParam()))).num_hidden_layers;
-  }
+  static int64_t layers() { return read_config(side_files_of(*ModelSource::open(GetParam()))).num_hidden_layers; }
 
   void expect_same(RanksOptions options) {
     for (const Precision precision : {Precision::kFast, Precision::kExact}) {
@@ -53,9 +51,8 @@ class Ranks : public ::testing::TestWithParam<std::filesystem::path> {
       if (expected.empty()) expected = expected_logits(GetParam(), precision);
       options.precision = precision;
       std::vector<float> got;
-      with_ranks(GetParam(), options, [&](std::unique_ptr<Runner> runner) {
-        got = logits_in_chunks(*runner, some_ids(runner->config()));
-      });
+      with_ranks(GetParam(), options,
+                 [&](std::unique_ptr<Runner> runner) { got = logits_in_chunks(*runner, some_ids(runner->config())); });
       EXPECT_TRUE(got == expected) << to_string(options.form) << ", " << precision_name(precision);
     }
   }

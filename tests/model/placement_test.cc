@@ -1,4 +1,5 @@
-// Placements of every model card and fixture: each part of a model on exactly one rank, whatever the form and the split.
+// Placements of every model card and fixture: each part of a model on exactly one rank, whatever the form and the
+// split.
 #include "model/placement.h"
 
 #include <gmock/gmock.h>
@@ -33,7 +34,8 @@ std::string usage_error(const std::function<void()>& body) {
 std::vector<ModelConfig> all_configs() {
   std::vector<ModelConfig> configs;
   for (const ModelCard& card : all_cards()) configs.push_back(card_config(card));
-  for (const auto& dir : testing::fixture_dirs()) configs.push_back(read_config(side_files_of(*ModelSource::open(dir))));
+  for (const auto& dir : testing::fixture_dirs())
+    configs.push_back(read_config(side_files_of(*ModelSource::open(dir))));
   return configs;
 }
 
@@ -107,8 +109,10 @@ TEST(Placement, HeldRowsAddUp) {
           sum += held;
           all_whole = all_whole && (held == rows || held == 0);
         }
-        const bool kv = tensor.name.find(".k_proj.") != std::string::npos || tensor.name.find(".v_proj.") != std::string::npos;
-        EXPECT_TRUE(sum == rows || (sum > rows && (all_whole || kv))) << config.source << " " << tensor.name << " " << sum << " of " << rows;
+        const bool kv =
+            tensor.name.find(".k_proj.") != std::string::npos || tensor.name.find(".v_proj.") != std::string::npos;
+        EXPECT_TRUE(sum == rows || (sum > rows && (all_whole || kv)))
+            << config.source << " " << tensor.name << " " << sum << " of " << rows;
       }
     }
   }
@@ -122,7 +126,8 @@ TEST(Placement, AnySplitIsWhole) {
     const ParallelForm form{.tp = static_cast<int>(1 + random() % 6), .pp = static_cast<int>(1 + random() % 2)};
     std::vector<double> split;
     for (int i = 0; i < form.ranks(); ++i) split.push_back(static_cast<double>(random() % 5));
-    for (int s = 0; s < form.pp; ++s) split[static_cast<size_t>(s * form.tp) + random() % static_cast<size_t>(form.tp)] += 1;
+    for (int s = 0; s < form.pp; ++s)
+      split[static_cast<size_t>(s * form.tp) + random() % static_cast<size_t>(form.tp)] += 1;
     expect_whole(config, place(config, form, split));
   }
 }
@@ -137,7 +142,8 @@ TEST(Placement, SharesFollowTheWeights) {
 }
 
 TEST(Placement, WhatIsLeftOverRotates) {
-  EXPECT_THAT(share(6, std::vector<double>{1, 1, 1, 1}, 3), ElementsAre(Range{0, 2}, Range{2, 3}, Range{3, 4}, Range{4, 6}));
+  EXPECT_THAT(share(6, std::vector<double>{1, 1, 1, 1}, 3),
+              ElementsAre(Range{0, 2}, Range{2, 3}, Range{3, 4}, Range{4, 6}));
   // Over as many experts as there are ranks, all get the same.
   std::vector<int64_t> units(4, 0);
   for (int expert = 0; expert < 4; ++expert) {
@@ -148,11 +154,18 @@ TEST(Placement, WhatIsLeftOverRotates) {
 }
 
 TEST(Placement, StagesAreBalancedByCost) {
-  EXPECT_THAT(share_layers(std::vector<double>{1, 1, 1, 1, 1}, std::vector<double>{1, 1}), ElementsAre(Range{0, 2}, Range{2, 5}));
-  EXPECT_THAT(share_layers(std::vector<double>{9, 1, 1, 1}, std::vector<double>{1, 1}), ElementsAre(Range{0, 1}, Range{1, 4}));
-  EXPECT_THAT(share_layers(std::vector<double>{1, 1, 1, 1}, std::vector<double>{3, 1}), ElementsAre(Range{0, 3}, Range{3, 4}));
-  EXPECT_THAT(share_layers(std::vector<double>{1, 1}, std::vector<double>{1, 0}), ElementsAre(Range{0, 1}, Range{1, 2}));
-  EXPECT_THAT(usage_error([] { share_layers(std::vector<double>{1}, std::vector<double>{1, 1}); }), HasSubstr("pp=2: the model has 1 layers only"));
+  EXPECT_THAT(share_layers(std::vector<double>{1, 1, 1, 1, 1}, std::vector<double>{1, 1}),
+              ElementsAre(Range{0, 2}, Range{2, 5}));
+  EXPECT_THAT(share_layers(std::vector<double>{9, 1, 1, 1}, std::vector<double>{1, 1}),
+              ElementsAre(Range{0, 1}, Range{1, 4}));
+  EXPECT_THAT(share_layers(std::vector<double>{1, 1, 1, 1}, std::vector<double>{3, 1}),
+              ElementsAre(Range{0, 3}, Range{3, 4}));
+  EXPECT_THAT(share_layers(std::vector<double>{1, 1}, std::vector<double>{1, 0}),
+              ElementsAre(Range{0, 1}, Range{1, 2}));
+  EXPECT_THAT(usage_error([] {
+                share_layers(std::vector<double>{1}, std::vector<double>{1, 1});
+              }),
+              HasSubstr("pp=2: the model has 1 layers only"));
 }
 
 TEST(Placement, FormsAreRead) {
@@ -173,9 +186,7 @@ TEST(Placement, FormsAreRead) {
 
 TEST(Placement, BadSplitsAreNamed) {
   const ModelConfig config = card_config(all_cards().front());
-  const auto error = [&](std::vector<double> split) {
-    return usage_error([&] { place(config, {.tp = 2}, split); });
-  };
+  const auto error = [&](std::vector<double> split) { return usage_error([&] { place(config, {.tp = 2}, split); }); };
   EXPECT_THAT(error({1, 2, 3}), HasSubstr("3 weights for 2 ranks (tp=2)"));
   EXPECT_THAT(error({1, -1}), HasSubstr("weight -1"));
   EXPECT_THAT(error({0, 0}), HasSubstr("all weights of the ranks are 0"));

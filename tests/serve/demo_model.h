@@ -11,8 +11,9 @@ inline const ServedModel& demo_model() {
   static const ServedModel model = [] {
     const auto folder = testing::source_dir() / "models/demo";
     const ModelConfig config = read_config(folder / "config.json");
-    ServedModel::Parts parts{.id = "demo", .tokenizer = Tokenizer::from_file(folder)};
-    parts.chat_template = ChatTemplate::load(folder);
+    ServedModel::Parts parts{
+        .id = "demo",
+        .chat = ChatModel({.tokenizer = Tokenizer::from_file(folder), .chat_template = ChatTemplate::load(folder)})};
     const GenerationConfig generation = read_generation_config(folder, config);
     parts.sampling = sampling_defaults(generation, config, "demo");
     parts.stop_ids = generation.eos_token_id;

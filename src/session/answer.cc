@@ -1,8 +1,8 @@
-#include "serve/answer.h"
+#include "session/answer.h"
 
 #include "base/utf8.h"
 
-namespace glimmer::serve {
+namespace glimmer {
 
 void Answer::add(const AnswerDelta& delta) {
   switch (delta.kind) {
@@ -48,4 +48,4 @@ std::vector<TokenRecord> Answer::logprobs() const {
 
 std::string token_text(const TokenChoice& token) { return to_valid_utf8(token.bytes); }
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

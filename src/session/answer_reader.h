@@ -9,28 +9,27 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "serve/answer.h"
-#include "serve/generation_job.h"
-#include "serve/served_model.h"
-#include "serve/token_records.h"
+#include "session/answer.h"
+#include "session/token_records.h"
 #include "text/output_parser.h"
 #include "text/stop_matcher.h"
 #include "text/stream_decoder.h"
 
-namespace glimmer::serve {
+namespace glimmer {
 
 class AnswerReader {
  public:
   struct Setup {
-    const ServedModel& model;
-    const GenerationJob& job;
-    const AnswerFormat& format;
-    const PreparedPrompt& prompt;
-    std::shared_ptr<const ToolSchemas> tools;  // null: none are declared; then calls stay text
+    const Tokenizer& tokenizer;
+    std::optional<OutputParserOptions> output;  // absent: the model's text as it is, thinking, calls and all
+    std::vector<std::string> stop;              // looked for in the answer's text: not in reasoning, not in tool calls
+    int top_logprobs = -1;                      // -1: no logprobs
+    std::optional<int64_t> max_new_tokens;      // that were asked for
+    std::string_view call_id_prefix = "call_";
   };
   using Emit = std::function<void(AnswerDelta delta)>;  // receives the deltas; diagnostics are not among them
 
-  // What `setup` refers to and `remarks` must outlive the reader. Diagnostics of the output go to `remarks`.
+  // The tokenizer and `remarks` must outlive the reader. Diagnostics of the output go to `remarks`.
   AnswerReader(Setup setup, Emit emit, std::vector<std::string>& remarks);
 
   // The next token. May set finish(), at a stop string or after the only call allowed; no more tokens may follow then.
@@ -44,7 +43,6 @@ class AnswerReader {
   int64_t reasoning_tokens() const { return reasoning_tokens_; }  // including tags, as far as they can be told apart
 
  private:
-  void open_parser();
   void take_text(const std::string& text);
   void take_deltas(const OutputDeltas& deltas);
   void take_content(const std::string& text);
@@ -65,4 +63,4 @@ class AnswerReader {
   std::optional<AnswerFinish> finish_;
 };
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

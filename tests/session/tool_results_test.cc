@@ -1,10 +1,10 @@
 // Results of parallel calls take the places of their calls.
-#include "serve/tool_results.h"
+#include "session/tool_results.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace glimmer::serve {
+namespace glimmer {
 namespace {
 
 using ::testing::ElementsAre;
@@ -118,4 +118,4 @@ TEST(ToolResults, RemarksAreBounded) {
 }
 
 }  // namespace
-}  // namespace glimmer::serve
+}  // namespace glimmer

@@ -7,9 +7,14 @@
 #include <string_view>
 #include <vector>
 
-#include "serve/answer.h"
+#include "engine/engine.h"
+#include "session/answer.h"
+#include "text/tokenizer.h"
 
-namespace glimmer::serve {
+namespace glimmer {
+
+// A token and its logprobs as an answer has them.
+TokenRecord token_record(const Tokenizer& tokenizer, const GeneratedToken& token);
 
 // The text of the tokens goes through a parser, which leaves tags and white space out, and a matcher of stop strings,
 // which holds text back; both pass on pieces of it as they are, in order. Here each piece finds its tokens again.
@@ -46,4 +51,4 @@ class TokenRecords {
   size_t content_bytes_ = 0;   // of all pieces
 };
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

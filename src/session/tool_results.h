@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "serve/generation_job.h"
+#include "session/conversation.h"
 
-namespace glimmer::serve {
+namespace glimmer {
 
 // GLM's templates write no ids: to the model the n-th result is the n-th call's. Clients that run calls in parallel
 // send results as they come, so within each turn (from an assistant's calls to the next assistant's message) results
@@ -16,4 +16,4 @@ namespace glimmer::serve {
 // without a result among others that have one.
 std::vector<std::string> order_tool_results(std::vector<ChatMessage>& messages);
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

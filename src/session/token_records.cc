@@ -1,9 +1,17 @@
-#include "serve/token_records.h"
+#include "session/token_records.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace glimmer::serve {
+namespace glimmer {
+
+TokenRecord token_record(const Tokenizer& tokenizer, const GeneratedToken& token) {
+  TokenRecord record{{std::string(tokenizer.token_bytes(token.id)), token.logprob}, {}};
+  for (const TokenLogprob& top : token.top) {
+    record.top.push_back({std::string(tokenizer.token_bytes(top.id)), top.logprob});
+  }
+  return record;
+}
 
 void TokenRecords::add(TokenRecord record) { tokens_.push_back({text_.size(), std::move(record)}); }
 
@@ -46,4 +54,4 @@ std::vector<TokenRecord> TokenRecords::take(size_t content_bytes) {
   return out;
 }
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

@@ -1,12 +1,13 @@
 // Tokens to the pieces of an answer, with the demo model's tokenizer.
-#include "serve/answer_reader.h"
+#include "session/answer_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "serve/demo_model.h"
+#include "session/demo_chat.h"
+#include "text/tool_schema.h"
 
-namespace glimmer::serve {
+namespace glimmer {
 namespace {
 
 using ::testing::HasSubstr;
@@ -26,12 +27,7 @@ struct Reading {
 
 class AnswerReaderTest : public ::testing::Test {
  protected:
-  AnswerReaderTest() {
-    Chat& chat = job_.input.emplace<Chat>();
-    chat.messages.emplace_back().content = "hi";
-    prompt_.text = "<|user|>hi<|assistant|><think>";
-    prompt_.opens_reasoning = true;
-  }
+  AnswerReaderTest() { output_.starts_in_reasoning = true; }
 
   void declare_weather() {
     tools_ = std::make_shared<const ToolSchemas>(
@@ -45,14 +41,14 @@ class AnswerReaderTest : public ::testing::Test {
   Reading run(std::string_view text, FinishReason reason = FinishReason::kStopToken) {
     Reading out;
     AnswerReader reader(
-        {demo_model(), job_, format_, prompt_, tools_},
+        setup(),
         [&](AnswerDelta delta) {
           out.answer.add(delta);
           out.deltas.push_back(std::move(delta));
         },
         out.remarks);
     float logprob = -1;
-    for (const int32_t id : demo_model().tokenizer().encode(text)) {
+    for (const int32_t id : demo_chat().tokenizer().encode(text)) {
       GeneratedToken token{id, logprob--, {{id, -0.5F}, {5, -2.F}}};
       reader.take(token);
       if (reader.finish()) break;
@@ -65,10 +61,24 @@ class AnswerReaderTest : public ::testing::Test {
     return out;
   }
 
-  GenerationJob job_;
-  AnswerFormat format_;
-  PreparedPrompt prompt_;
+  AnswerReader::Setup setup() const {
+    AnswerReader::Setup setup{.tokenizer = demo_chat().tokenizer(),
+                              .stop = stop_,
+                              .top_logprobs = top_logprobs_,
+                              .max_new_tokens = max_new_tokens_};
+    if (!reads_output_) return setup;
+    setup.output = output_;
+    setup.output->tools = tools_;
+    if (tools_ != nullptr) setup.output->format = demo_chat().tool_call_format();
+    return setup;
+  }
+
+  OutputParserOptions output_;
   std::shared_ptr<const ToolSchemas> tools_;
+  std::vector<std::string> stop_;
+  int top_logprobs_ = -1;
+  std::optional<int64_t> max_new_tokens_;
+  bool reads_output_ = true;
 };
 
 TEST_F(AnswerReaderTest, TellsReasoningFromTheAnswer) {
@@ -77,7 +87,7 @@ TEST_F(AnswerReaderTest, TellsReasoningFromTheAnswer) {
   EXPECT_EQ(got.answer.text(DeltaKind::kContent), "It is 42.");
   EXPECT_EQ(got.finish.end, AnswerEnd::kStop);
   const auto count = [](std::string_view text) {
-    return static_cast<int64_t>(demo_model().tokenizer().encode(text).size());
+    return static_cast<int64_t>(demo_chat().tokenizer().encode(text).size());
   };
   EXPECT_EQ(got.reasoning_tokens, count("17 + 25 is 42.</think>"));
   EXPECT_EQ(got.tokens, count("17 + 25 is 42.</think>It is 42.") + 1);
@@ -99,16 +109,16 @@ TEST_F(AnswerReaderTest, ReadsCallsOfDeclaredTools) {
 
 TEST_F(AnswerReaderTest, EndsWithTheFirstCallWhereOneIsEnough) {
   declare_weather();
-  job_.parallel_tool_calls = false;
+  output_.max_calls = 1;
   const Reading got = run("I call.</think>" + std::string(kCall) + std::string(kCall));
   EXPECT_EQ(got.finish.end, AnswerEnd::kToolCalls);
   EXPECT_EQ(got.answer.parts.size(), 2u);
-  EXPECT_LT(got.tokens, static_cast<int64_t>(demo_model().tokenizer().encode(kCall).size()) * 2);
+  EXPECT_LT(got.tokens, static_cast<int64_t>(demo_chat().tokenizer().encode(kCall).size()) * 2);
 }
 
 TEST_F(AnswerReaderTest, StopStringsEndTheAnswerOnly) {
   declare_weather();
-  job_.stop = {"Paris", "I"};
+  stop_ = {"Paris", "I"};
   Reading got = run("I think of Paris.</think>" + std::string(kCall));
   EXPECT_EQ(got.finish.end, AnswerEnd::kToolCalls);  // neither in reasoning nor in arguments
   got = run("I think.</think>We go to Paris now.");
@@ -118,18 +128,18 @@ TEST_F(AnswerReaderTest, StopStringsEndTheAnswerOnly) {
 }
 
 TEST_F(AnswerReaderTest, GivesBackWhatWasNoStopString) {
-  job_.stop = {"now or never"};
+  stop_ = {"now or never"};
   const Reading got = run("</think>We go now or");
   EXPECT_EQ(got.answer.text(DeltaKind::kContent), "We go now or");
   EXPECT_EQ(got.finish.end, AnswerEnd::kStop);
 }
 
 TEST_F(AnswerReaderTest, SaysWhyItWasCutOff) {
-  job_.max_new_tokens = 3;
+  max_new_tokens_ = 3;
   EXPECT_EQ(run("one two three four", FinishReason::kLength).finish.end, AnswerEnd::kLength);
-  job_.max_new_tokens = 1000;
+  max_new_tokens_ = 1000;
   EXPECT_EQ(run("one two three four", FinishReason::kLength).finish.end, AnswerEnd::kContextFull);
-  job_.max_new_tokens.reset();
+  max_new_tokens_.reset();
   declare_weather();
   const Reading got = run("</think><tool_call>get_weather<arg_key>city</arg_key><arg_value>Pa", FinishReason::kLength);
   EXPECT_EQ(got.finish.end, AnswerEnd::kContextFull);
@@ -140,7 +150,7 @@ TEST_F(AnswerReaderTest, SaysWhyItWasCutOff) {
 
 // Those of the answer's text: no tags, no reasoning, nothing behind a stop string.
 TEST_F(AnswerReaderTest, GivesLogprobsOfTheText) {
-  job_.top_logprobs = 2;
+  top_logprobs_ = 2;
   Reading got = run("Hm.</think>It is 42.");
   std::string text;
   for (const TokenRecord& record : got.answer.logprobs()) {
@@ -150,7 +160,7 @@ TEST_F(AnswerReaderTest, GivesLogprobsOfTheText) {
   EXPECT_EQ(text, "It is 42.");
   EXPECT_LT(got.answer.logprobs().front().token.logprob, -1);
 
-  job_.stop = {" 42"};
+  stop_ = {" 42"};
   got = run("Hm.</think>It is 42.");
   text.clear();
   for (const TokenRecord& record : got.answer.logprobs()) text += record.token.bytes;
@@ -159,7 +169,7 @@ TEST_F(AnswerReaderTest, GivesLogprobsOfTheText) {
 
   // White space is held back until it is known that no call follows; what comes behind it is not there yet.
   for (const auto& [stop, left] : {std::pair("25", "17 + "), std::pair("42", "17 + 25 is\n ")}) {
-    job_.stop = {stop};
+    stop_ = {stop};
     got = run("Hm.</think>\n17 + 25 is\n 42.");
     EXPECT_EQ(got.answer.text(DeltaKind::kContent), left);
     text.clear();
@@ -168,7 +178,7 @@ TEST_F(AnswerReaderTest, GivesLogprobsOfTheText) {
   }
 
   declare_weather();
-  job_.stop.clear();
+  stop_.clear();
   got = run("Hm.</think>Well." + std::string(kCall));
   text.clear();
   for (const TokenRecord& record : got.answer.logprobs()) text += record.token.bytes;
@@ -176,8 +186,7 @@ TEST_F(AnswerReaderTest, GivesLogprobsOfTheText) {
 }
 
 TEST_F(AnswerReaderTest, LeavesRawTextAsItIs) {
-  format_.reads_output = false;
-  job_.input = std::vector<RawPrompt>{"x"};
+  reads_output_ = false;
   const std::string text = "a</think>b" + std::string(kCall);
   const Reading got = run(text);
   EXPECT_EQ(got.answer.text(DeltaKind::kContent), text);
@@ -185,8 +194,8 @@ TEST_F(AnswerReaderTest, LeavesRawTextAsItIs) {
 }
 
 TEST_F(AnswerReaderTest, GoesOnWhereTheClientsBeginningEnds) {
-  prompt_.opens_reasoning = false;
-  prompt_.continues_text = true;
+  output_.starts_in_reasoning = false;
+  output_.continues_text = true;
   EXPECT_EQ(run(" 42.").answer.text(DeltaKind::kContent), " 42.");
   EXPECT_EQ(run("\n\n42.\n").answer.text(DeltaKind::kContent), "\n\n42.\n");
   declare_weather();
@@ -196,7 +205,7 @@ TEST_F(AnswerReaderTest, GoesOnWhereTheClientsBeginningEnds) {
 }
 
 TEST_F(AnswerReaderTest, GoesOnWithReasoningThatWasBegun) {
-  prompt_.continues_text = true;
+  output_.continues_text = true;
   const Reading got = run(" and so on.</think> So.");
   EXPECT_EQ(got.answer.text(DeltaKind::kReasoning), " and so on.");
   EXPECT_EQ(got.answer.text(DeltaKind::kContent), "So.");
@@ -211,4 +220,4 @@ TEST_F(AnswerReaderTest, RemarksOnMalformedOutput) {
 }
 
 }  // namespace
-}  // namespace glimmer::serve
+}  // namespace glimmer

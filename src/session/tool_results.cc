@@ -1,4 +1,4 @@
-#include "serve/tool_results.h"
+#include "session/tool_results.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "base/quoted_name.h"
 
-namespace glimmer::serve {
+namespace glimmer {
 namespace {
 
 constexpr size_t kMaxRemarks = 8;
@@ -91,4 +91,4 @@ std::vector<std::string> order_tool_results(std::vector<ChatMessage>& messages) 
   return remarks;
 }
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

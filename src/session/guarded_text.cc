@@ -1,10 +1,10 @@
-#include "serve/guarded_text.h"
+#include "session/guarded_text.h"
 
 #include <algorithm>
 
 #include "base/utf8.h"
 
-namespace glimmer::serve {
+namespace glimmer {
 namespace {
 
 // The mark is U+FDD0, a noncharacter, which texts do not use. If one occurs all the same, it is escaped.
@@ -104,4 +104,4 @@ GuardedPrompt TextGuard::open(std::string_view rendered) {
   }
 }
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

@@ -1,10 +1,10 @@
 // Pieces of a text find the tokens that they are made of.
-#include "serve/token_records.h"
+#include "session/token_records.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace glimmer::serve {
+namespace glimmer {
 namespace {
 
 using ::testing::ElementsAre;
@@ -94,4 +94,4 @@ TEST_F(TokenRecordsTest, SurvivesAPieceThatIsNotThere) {
 }
 
 }  // namespace
-}  // namespace glimmer::serve
+}  // namespace glimmer

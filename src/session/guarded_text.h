@@ -17,7 +17,7 @@
 #include "text/pattern_set.h"
 #include "text/tokenizer.h"
 
-namespace glimmer::serve {
+namespace glimmer {
 
 // What a template made of guarded texts.
 struct GuardedPrompt {
@@ -52,4 +52,4 @@ class TextGuard {
   PatternSet patterns_;  // their values are indices of tokens_
 };
 
-}  // namespace glimmer::serve
+}  // namespace glimmer

@@ -1,8 +1,10 @@
-#include "serve/answer_reader.h"
+#include "session/answer_reader.h"
 
 #include <utility>
 
-namespace glimmer::serve {
+#include "session/random_id.h"
+
+namespace glimmer {
 namespace {
 
 constexpr size_t kMaxRemarks = 64;
@@ -13,26 +15,17 @@ AnswerReader::AnswerReader(Setup setup, Emit emit, std::vector<std::string>& rem
     : setup_(std::move(setup)),
       emit_(std::move(emit)),
       remarks_(remarks),
-      decoder_(setup_.model.tokenizer()),
-      matcher_(setup_.job.stop) {
-  if (setup_.job.top_logprobs >= 0) records_.emplace();
-  if (setup_.format.reads_output) open_parser();
-}
-
-void AnswerReader::open_parser() {
-  OutputParserOptions options;
-  options.format = setup_.tools ? setup_.model.tool_call_format() : ToolCallFormat::kNone;
-  options.starts_in_reasoning = setup_.prompt.opens_reasoning;
-  options.continues_text = setup_.prompt.continues_text;
-  options.tools = setup_.tools;
-  options.max_calls = setup_.job.parallel_tool_calls ? 0 : 1;
-  if (options.starts_in_reasoning) section_ = DeltaKind::kReasoning;
-  parser_.emplace(std::move(options));
+      decoder_(setup_.tokenizer),
+      matcher_(setup_.stop) {
+  if (setup_.top_logprobs >= 0) records_.emplace();
+  if (!setup_.output) return;
+  if (setup_.output->starts_in_reasoning) section_ = DeltaKind::kReasoning;
+  parser_.emplace(*setup_.output);
 }
 
 void AnswerReader::take(const GeneratedToken& token) {
   ++tokens_;
-  if (records_) records_->add(setup_.model.record_of(token));
+  if (records_) records_->add(token_record(setup_.tokenizer, token));
   take_text(decoder_.push(token.id));
   if (section_ == DeltaKind::kReasoning) ++reasoning_tokens_;
 }
@@ -40,12 +33,12 @@ void AnswerReader::take(const GeneratedToken& token) {
 void AnswerReader::end(FinishReason reason, int64_t generated_tokens) {
   tokens_ = generated_tokens;
   take_text(decoder_.flush());
-  const bool cut = reason == FinishReason::kLength;
+  const bool cut = reason == FinishReason::kLength || reason == FinishReason::kCancelled;
   if (parser_ && !finish_) take_deltas(parser_->finish(cut ? OutputEnd::kCut : OutputEnd::kStop));
   if (finish_) return;  // the text held back contained a stop string
   emit_content(matcher_.flush());
   if (cut) {
-    const bool asked_for = setup_.job.max_new_tokens && tokens_ >= *setup_.job.max_new_tokens;
+    const bool asked_for = setup_.max_new_tokens && tokens_ >= *setup_.max_new_tokens;
     finish_ = {asked_for ? AnswerEnd::kLength : AnswerEnd::kContextFull, {}};
   } else {
     const bool calls = parser_ && parser_->calls_begun() > 0;
@@ -91,7 +84,7 @@ void AnswerReader::take_other(const OutputDelta& delta) {
   if (records_ && delta.kind == DeltaKind::kReasoning) records_->pass_other(delta.text);
   if (records_ && delta.kind != DeltaKind::kReasoning) records_->drop();
   AnswerDelta out{delta.kind, delta.text, delta.call, {}, {}};
-  if (delta.kind == DeltaKind::kToolCallBegin) out.call_id = random_id(setup_.format.call_id_prefix);
+  if (delta.kind == DeltaKind::kToolCallBegin) out.call_id = random_id(setup_.call_id_prefix);
   emit_(std::move(out));
 }
 
@@ -103,4 +96,4 @@ void AnswerReader::emit_content(const std::string& text) {
   emit_(std::move(out));
 }
 
-}  // namespace glimmer::serve
+}  // namespace glimmer
