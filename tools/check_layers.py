@@ -31,6 +31,7 @@ VISIBLE = {
     "engine": "base tensor quant comm kernels ops format source model",
     "convert": "base tensor quant comm kernels ops format source model",
     "session": "base tensor quant comm kernels ops format source model engine text",
+    "library": "base tensor quant comm kernels ops format source model engine text session",
     "serve": "base tensor quant comm kernels ops format source model engine text session",
     "apps": "base tensor quant comm kernels ops format source model engine convert text session serve",
 }

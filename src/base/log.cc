@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <mutex>
 #include <string>
 
 #include "base/printable_text.h"
@@ -16,6 +17,16 @@ namespace {
 
 std::atomic<LineWriter*> line_writer{nullptr};
 
+struct Sink {
+  std::mutex mutex;
+  LogSink function;
+};
+// Never destroyed: threads may log to the end.
+Sink& sink() {
+  static auto& only = *new Sink;
+  return only;
+}
+
 }  // namespace
 
 void write_diagnostics(std::string_view text) {
@@ -23,8 +34,17 @@ void write_diagnostics(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+void set_log_sink(LogSink function) {
+  const std::lock_guard lock(sink().mutex);
+  sink().function = std::move(function);
+}
+
 void log_warning_line(std::string_view message) {
   const std::string line = printable_line(message);
+  {
+    const std::lock_guard lock(sink().mutex);
+    if (sink().function) return sink().function(line);
+  }
   if (LineWriter* writer = line_writer.load()) return writer->write(fmt::format("glimmer: warning: {}\n", line));
   static const auto logger = [] {
     auto made = spdlog::stderr_color_mt("glimmer");

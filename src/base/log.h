@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+#include <string>
 #include <string_view>
 
 #include "base/line_writer.h"
@@ -11,6 +13,10 @@ namespace glimmer {
 
 // Written as is. A closed or full standard error must not end the work.
 void write_diagnostics(std::string_view text);
+
+// Receives each warning, made a printable line, in place of standard error; calls do not overlap. Null: standard error.
+using LogSink = std::function<void(const std::string& line)>;
+void set_log_sink(LogSink sink);
 
 // Made a printable line of.
 void log_warning_line(std::string_view message);
