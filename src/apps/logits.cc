@@ -133,7 +133,7 @@ int logits_command(Arguments arguments) {
   const Model model = load_model(source, context, options.quiet ? LoadReport::kQuiet : LoadReport::kShown);
   Forward forward(model, context, std::min(options.chunk, static_cast<int64_t>(ids.size())));
   Trace trace;
-  if (!options.trace.empty()) context.set_tap(&trace);
+  if (!options.trace.empty()) context.set_probe(&trace);
   print_logits(forward, ids, options);
   if (!options.trace.empty()) trace.write(options.trace);
   return 0;

@@ -7,13 +7,13 @@
 
 namespace glimmer::apps {
 
-void Trace::record(std::string_view name, ConstTensorView value) {
+void Trace::take(std::string_view what, int64_t layer, ConstTensorView value) {
+  const std::string name = intermediate_name(what, layer);
   const auto* begin = static_cast<const std::byte*>(value.data);
   const auto dims = value.shape.dims();
   auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.name == name; });
   if (found == entries_.end()) {
-    entries_.push_back(
-        {std::string(name), value.dtype, {dims.begin(), dims.end()}, {begin, begin + value.size_bytes()}});
+    entries_.push_back({name, value.dtype, {dims.begin(), dims.end()}, {begin, begin + value.size_bytes()}});
     return;
   }
   const bool extends = found->dtype == value.dtype && !dims.empty() && found->dims.size() == dims.size() &&

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tensor/tap.h"
+#include "ops/probe.h"
 
 namespace glimmer::apps {
 
@@ -15,10 +15,11 @@ inline constexpr const char* kTraceOrderKey = "glimmer.order";
 
 // A tensor that is recorded again, as in a prompt that is run in chunks, is appended to along its first dimension
 // (tokens).
-class Trace : public Tap {
+class Trace final : public Probe {
  public:
-  void record(std::string_view name, ConstTensorView value) override;  // copies
-  void write(const std::filesystem::path& path) const;                 // throws kIo
+  bool wants(std::string_view /*what*/, int64_t /*layer*/) const override { return true; }
+  void take(std::string_view what, int64_t layer, ConstTensorView value) override;  // copies
+  void write(const std::filesystem::path& path) const;                              // throws kIo
 
  private:
   struct Entry {

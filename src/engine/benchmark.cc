@@ -15,10 +15,10 @@ namespace glimmer {
 namespace {
 
 // Counts the experts that each sparse layer's tokens chose.
-class ExpertCounter final : public Tap {
+class ExpertCounter final : public Probe {
  public:
-  void record(std::string_view name, ConstTensorView value) override {
-    if (!name.ends_with("mlp.topk_indices")) return;
+  bool wants(std::string_view what, int64_t /*layer*/) const override { return what == "mlp.topk_indices"; }
+  void take(std::string_view /*what*/, int64_t /*layer*/, ConstTensorView value) override {
     const auto* chosen = value.as<int32_t>();
     distinct_ += std::set<int32_t>(chosen, chosen + value.shape.element_count()).size();
     ++layers_;
@@ -184,9 +184,9 @@ class BenchRunner {
       return expected_experts(work_, std::min(test.prompt, forward.chunk_tokens()));
     }
     ExpertCounter counter;
-    context.set_tap(&counter);
+    context.set_probe(&counter);
     generate(forward, test.batch, test.depth, 1);
-    context.set_tap(nullptr);
+    context.set_probe(nullptr);
     generate(forward, test.batch, test.depth, 1);
     return counter.experts_a_layer();
   }

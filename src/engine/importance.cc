@@ -5,13 +5,11 @@
 namespace glimmer {
 namespace {
 
-// Sets the observer of a context for as long as it lives.
+// Sets the probe of a context for as long as it lives.
 class Observing {
  public:
-  Observing(Context& context, ImportanceCollector& collector) : context_(context) {
-    context_.set_linear_observer([&collector](const LinearInput& input) { collector.add(input); });
-  }
-  ~Observing() { context_.set_linear_observer({}); }
+  Observing(Context& context, Probe& probe) : context_(context) { context_.set_probe(&probe); }
+  ~Observing() { context_.set_probe(nullptr); }
   Observing(const Observing&) = delete;
   Observing& operator=(const Observing&) = delete;
 
@@ -21,8 +19,7 @@ class Observing {
 
 }  // namespace
 
-void ImportanceCollector::add(const LinearInput& input) {
-  if (input.name.empty()) return;
+void ImportanceCollector::take_input(const LinearInput& input) {
   const bool slice_of_the_same =
       input.name == last_.name && input.x == last_.x && input.tokens == last_.tokens && input.columns == last_.columns;
   last_ = input;

@@ -19,10 +19,10 @@
 
 namespace glimmer {
 
-class ImportanceCollector {
+class ImportanceCollector final : public Probe {
  public:
-  // As Context::LinearObserver. Inputs of weights without a name are left out.
-  void add(const LinearInput& input);
+  bool wants_input(std::string_view weight) const override { return !weight.empty(); }
+  void take_input(const LinearInput& input) override;
 
   int64_t count(std::string_view name) const;     // tokens; 0 for a weight that saw none
   std::vector<WeightImportance> weights() const;  // ascending names

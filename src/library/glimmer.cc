@@ -145,13 +145,10 @@ glimmer::LocalModelOptions loading_of(const glimmer_model_options& given) {
   return options;
 }
 
-std::optional<double> given_or_none(double value) {
-  return std::isnan(value) ? std::nullopt : std::optional(value);
-}
+std::optional<double> given_or_none(double value) { return std::isnan(value) ? std::nullopt : std::optional(value); }
 
 glimmer::AnswerRequest request_of(const glimmer_generate_options* options) {
-  const glimmer_generate_options given =
-      options_of(options, glimmer_generate_options_init, "glimmer_generate_options");
+  const glimmer_generate_options given = options_of(options, glimmer_generate_options_init, "glimmer_generate_options");
   glimmer::AnswerRequest request;
   if (given.max_tokens < -1) fail(ErrorCode::kUsage, "max_tokens is {}, but must be at least -1", given.max_tokens);
   if (given.max_tokens >= 0) request.max_new_tokens = given.max_tokens;
@@ -355,8 +352,7 @@ glimmer_status glimmer_chat(glimmer_model* model, const char* json, size_t size,
 glimmer_status glimmer_render(const glimmer_model* model, const char* json, size_t size, char* text, size_t capacity,
                               size_t* text_size) {
   return guarded([&] {
-    const std::string rendered =
-        tokenizer_of(model).prepare(glimmer::chat_of_json(text_of(json, size, "json"))).text;
+    const std::string rendered = tokenizer_of(model).prepare(glimmer::chat_of_json(text_of(json, size, "json"))).text;
     copy_out<char>(std::span(rendered.data(), rendered.size()), text, capacity, text_size, "text");
   });
 }

@@ -78,7 +78,7 @@ void Forward::run(const Batch& batch, const KvMemory& kv) {
                        .sin = a.rope_sin.as<float>()});
   if (placement.is_first_stage()) {
     embed(context_, weights.embed_tokens, batch.tokens, hidden);
-    context_.record("embed_tokens", hidden);
+    context_.record("embed_tokens", -1, hidden);
   } else {
     receive_hidden(hidden);
   }
@@ -174,10 +174,10 @@ ConstTensorView Forward::logits_of(TensorView hidden) {
   const TensorView normed = PassMemory::rows(a.normed, rows);
   const TensorView out = PassMemory::rows(a.logits, rows);
   rms_norm(context_, hidden, model_.weights().norm, config.rms_norm_eps, normed);
-  context_.record("norm", normed);
+  context_.record("norm", -1, normed);
   linear(context_, model_.weights().lm_head, normed, out);
   gather_columns(context_, {.cut = model_.placement().vocab.get(), .x = out, .exchange = {"logits"}});
-  context_.record("logits", out);
+  context_.record("logits", -1, out);
   if (memory.is_host()) return out;
   make_rows(a.host_logits, host_memory(), rows, config.vocab_size);
   const TensorView on_host = PassMemory::rows(a.host_logits, rows);

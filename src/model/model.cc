@@ -11,21 +11,15 @@
 namespace glimmer {
 namespace {
 
-int64_t bytes_of(const LinearWeight& weight) { return weight.empty() ? 0 : size_bytes(weight.weight); }
-
-int64_t bytes_of(const MlpWeights& mlp) {
-  return bytes_of(mlp.gate_proj) + bytes_of(mlp.up_proj) + bytes_of(mlp.down_proj);
-}
-
 int64_t bytes_of(const GqaWeights& gqa) {
-  return bytes_of(gqa.q_proj) + bytes_of(gqa.k_proj) + bytes_of(gqa.v_proj) + bytes_of(gqa.o_proj);
+  return size_bytes(gqa.q_proj) + size_bytes(gqa.k_proj) + size_bytes(gqa.v_proj) + size_bytes(gqa.o_proj);
 }
 
 int64_t bytes_of(const MlaWeights& mla) {
-  int64_t bytes = bytes_of(mla.q_proj) + bytes_of(mla.q_a_proj) + bytes_of(mla.q_b_proj) +
-                  bytes_of(mla.kv_a_proj_with_mqa) + bytes_of(mla.o_proj);
-  for (const LinearWeight& head : mla.k_b) bytes += bytes_of(head);
-  for (const LinearWeight& head : mla.v_b) bytes += bytes_of(head);
+  int64_t bytes = size_bytes(mla.q_proj) + size_bytes(mla.q_a_proj) + size_bytes(mla.q_b_proj) +
+                  size_bytes(mla.kv_a_proj_with_mqa) + size_bytes(mla.o_proj);
+  for (const LinearWeight& head : mla.k_b) bytes += size_bytes(head);
+  for (const LinearWeight& head : mla.v_b) bytes += size_bytes(head);
   return bytes;
 }
 
@@ -34,11 +28,11 @@ void count_layer(const LayerWeights& layer, WeightBytes& bytes) {
   int64_t always = 0;
   if (const auto* gqa = std::get_if<GqaWeights>(&layer.self_attn)) always += bytes_of(*gqa);
   if (const auto* mla = std::get_if<MlaWeights>(&layer.self_attn)) always += bytes_of(*mla);
-  if (const auto* dense = std::get_if<MlpWeights>(&layer.mlp)) always += bytes_of(*dense);
+  if (const auto* dense = std::get_if<MlpWeights>(&layer.mlp)) always += size_bytes(*dense);
   if (const auto* sparse = std::get_if<MoeWeights>(&layer.mlp)) {
-    always += bytes_of(sparse->gate) + bytes_of(sparse->shared_experts);
-    for (const MlpWeights& expert : sparse->experts) bytes.total += bytes_of(expert);
-    one_expert = bytes_of(sparse->experts.front());
+    always += size_bytes(sparse->gate) + size_bytes(sparse->shared_experts);
+    bytes.total += sparse->experts->size_bytes();
+    one_expert = sparse->experts->one_expert_bytes();
   }
   bytes.every_step += always;
   bytes.total += always;
@@ -79,8 +73,8 @@ Model Model::load(const std::filesystem::path& path, const ProgressCallback& pro
 WeightBytes Model::weight_bytes() const {
   WeightBytes bytes;
   for (const LayerWeights& layer : weights_->layers) count_layer(layer, bytes);
-  bytes.every_step += bytes_of(weights_->lm_head);
-  bytes.total += bytes_of(weights_->lm_head);
+  bytes.every_step += size_bytes(weights_->lm_head);
+  bytes.total += size_bytes(weights_->lm_head);
   const WeightMatrix& embed_tokens = weights_->embed_tokens;
   if (!embed_tokens.empty() && embed_tokens.data != weights_->lm_head.weight.data) {
     bytes.total += size_bytes(embed_tokens);

@@ -51,31 +51,29 @@ Context::Context(const Options& options)
 Context::Context(Device& device, Precision precision, KvType kv_type, comm::Group& group)
     : device_(&device), group_(&group), precision_(precision), kv_type_(kv_type) {}
 
-void Context::observe_linear(const LinearInput& input) {
-  if (!linear_observer_ || input.tokens == 0) return;
+std::string intermediate_name(std::string_view what, int64_t layer) {
+  if (layer < 0) return std::string(what);
+  return what.empty() ? fmt::format("layers.{}", layer) : fmt::format("layers.{}.{}", layer, what);
+}
+
+void Context::record(std::string_view what, int64_t layer, ConstTensorView value) {
+  if (!wants(what, layer)) return;
   const Memory& memory = device_->memory();
-  if (memory.is_host()) {
-    linear_observer_(input);
-    return;
-  }
-  const auto values = static_cast<size_t>((input.tokens - 1) * input.x_stride + input.columns);
-  std::vector<float> copy(values);
+  if (memory.is_host()) return probe_->take(what, layer, value);
+  std::vector<std::byte> copy(value.size_bytes());
+  memory.read(static_cast<const std::byte*>(value.data), copy);
+  probe_->take(what, layer, {copy.data(), value.dtype, value.shape});
+}
+
+void Context::record_input(const LinearInput& input) {
+  if (input.tokens == 0 || !wants_input(input.name)) return;
+  const Memory& memory = device_->memory();
+  if (memory.is_host()) return probe_->take_input(input);
+  std::vector<float> copy(static_cast<size_t>((input.tokens - 1) * input.x_stride + input.columns));
   memory.read(reinterpret_cast<const std::byte*>(input.x), std::as_writable_bytes(std::span(copy)));
   LinearInput on_host = input;
   on_host.x = copy.data();
-  linear_observer_(on_host);
-}
-
-void Context::record(std::string_view name, ConstTensorView value) {
-  if (tap_ == nullptr) return;
-  const Memory& memory = device_->memory();
-  if (memory.is_host()) {
-    tap_->record(name, value);
-    return;
-  }
-  std::vector<std::byte> copy(value.size_bytes());
-  memory.read(static_cast<const std::byte*>(value.data), copy);
-  tap_->record(name, {copy.data(), value.dtype, value.shape});
+  probe_->take_input(on_host);
 }
 
 }  // namespace glimmer

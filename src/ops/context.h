@@ -11,7 +11,7 @@
 #include "comm/group.h"
 #include "kernels/kernel_table.h"
 #include "ops/device.h"
-#include "tensor/tap.h"
+#include "ops/probe.h"
 
 namespace glimmer {
 
@@ -30,16 +30,6 @@ KvType kv_type_by_name(std::string_view name);         // throws kUsage, listing
 
 // The default KV cache type of a precision.
 inline KvType kv_type_of(Precision precision) { return precision == Precision::kExact ? KvType::kF32 : KvType::kBF16; }
-
-// What a matmul with a weight reads: `tokens` rows of `columns` values, x_stride apart. An observer gets it in host
-// memory.
-struct LinearInput {
-  std::string_view name;  // LinearWeight::name
-  const float* x = nullptr;
-  int64_t tokens = 0;
-  int64_t columns = 0;
-  int64_t x_stride = 0;
-};
 
 class Context {
  public:
@@ -65,22 +55,18 @@ class Context {
   Precision precision() const { return precision_; }
   KvType kv_type() const { return kv_type_; }
 
-  // Called on the calling thread before each matmul, to measure which columns of a weight matter.
-  using LinearObserver = std::function<void(const LinearInput& input)>;
-  void set_linear_observer(LinearObserver observer) { linear_observer_ = std::move(observer); }
-  bool observes_linear() const { return static_cast<bool>(linear_observer_); }
-  // Tells the observer, if there is one, of this input, which lies in the device's memory.
-  void observe_linear(const LinearInput& input);
-
   // Polled between layers; a forward pass that finds it set ends with kCancelled. Any thread or signal handler may set
   // it at any time. May be null.
   void set_cancelled(const std::atomic<bool>* cancelled) { cancelled_ = cancelled; }
   bool cancelled() const { return cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed); }
 
-  void set_tap(Tap* tap) { tap_ = tap; }
-  bool tapped() const { return tap_ != nullptr; }
-  // Hands the tap, if there is one, a tensor of the device's memory.
-  void record(std::string_view name, ConstTensorView value);
+  // Null: nothing listens. Must outlive the passes that it listens to.
+  void set_probe(Probe* probe) { probe_ = probe; }
+  bool wants(std::string_view what, int64_t layer) const { return probe_ != nullptr && probe_->wants(what, layer); }
+  bool wants_input(std::string_view weight) const { return probe_ != nullptr && probe_->wants_input(weight); }
+  // Hands the probe, if it wants it, a tensor of the device's memory, copied to the host's; or an input in that memory.
+  void record(std::string_view what, int64_t layer, ConstTensorView value);
+  void record_input(const LinearInput& input);
 
  private:
   std::unique_ptr<Device> owned_;
@@ -89,8 +75,7 @@ class Context {
   Precision precision_;
   KvType kv_type_;
   const std::atomic<bool>* cancelled_ = nullptr;
-  Tap* tap_ = nullptr;
-  LinearObserver linear_observer_;
+  Probe* probe_ = nullptr;
 };
 
 }  // namespace glimmer

@@ -1,13 +1,21 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+
 #include "ops/op_table.h"
 
 namespace glimmer {
 
-void observe_inputs(Context& ctx, std::span<const LinearCall> calls) {
-  if (!ctx.observes_linear()) return;
+int64_t size_bytes(const LinearWeight& weight) { return weight.empty() ? 0 : size_bytes(weight.weight); }
+
+bool wants_inputs(const Context& ctx, std::span<const LinearCall> calls) {
+  return std::any_of(calls.begin(), calls.end(),
+                     [&](const LinearCall& call) { return ctx.wants_input(call.weight->name); });
+}
+
+void record_inputs(Context& ctx, std::span<const LinearCall> calls) {
   for (const LinearCall& call : calls) {
-    ctx.observe_linear({call.weight->name, call.x, call.tokens, call.weight->in_features(), call.x_row_values()});
+    ctx.record_input({call.weight->name, call.x, call.tokens, call.weight->in_features(), call.x_row_values()});
   }
 }
 
@@ -18,7 +26,7 @@ void linear(Context& ctx, std::span<const LinearCall> calls) {
                   "linear {}: {} tokens, rows {} and {} apart", call.weight->name, call.tokens, call.x_stride,
                   call.y_stride);
   }
-  observe_inputs(ctx, calls);
+  record_inputs(ctx, calls);
   ctx.device().ops().linear(ctx, calls);
 }
 

@@ -40,6 +40,8 @@ struct LinearWeight {
   int64_t in_features() const { return weight.columns; }
 };
 
+int64_t size_bytes(const LinearWeight& weight);  // as kernels read it, without the bias
+
 // One of several independent matmuls.
 //   x [tokens, in_features] f32    y [tokens, out_features] f32, out
 // Strides are in values; 0: dense.
@@ -66,7 +68,8 @@ inline void linear(Context& ctx, std::initializer_list<LinearCall> calls) {
 // only our columns of y are written: gather_columns (ops/gather.h) brings the others.
 void linear(Context& ctx, const LinearWeight& weight, ConstTensorView x, TensorView y);
 
-// Reports the input of each call to the linear observer, if there is one. For operations that contain matmuls.
-void observe_inputs(Context& ctx, std::span<const LinearCall> calls);
+// For operations that contain matmuls: whether the probe wants the input of any of these, and handing it over.
+bool wants_inputs(const Context& ctx, std::span<const LinearCall> calls);
+void record_inputs(Context& ctx, std::span<const LinearCall> calls);
 
 }  // namespace glimmer

@@ -32,7 +32,8 @@ struct MlaCall {
   float scale = 0;
   const Batch* batch = nullptr;
   KvLayer kv;               // the new tokens' rows are in it already
-  std::string_view q_name;  // name under which a tap records q_proj's output
+  std::string_view q_what;  // names q_proj's output to a probe, with the layer
+  int64_t layer = -1;
 
   int64_t tokens() const { return x.shape[0]; }
   int64_t heads() const { return static_cast<int64_t>(k_b.size()); }

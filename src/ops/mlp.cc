@@ -4,6 +4,10 @@
 
 namespace glimmer {
 
+int64_t size_bytes(const MlpWeights& w) {
+  return size_bytes(w.gate_proj) + size_bytes(w.up_proj) + size_bytes(w.down_proj);
+}
+
 void mlps(Context& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
   for (const MlpCall& call : calls) {
     const MlpWeights& w = *call.weights;

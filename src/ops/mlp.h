@@ -14,6 +14,9 @@ struct MlpWeights {
   LinearWeight down_proj;  // [hidden_size, intermediate]
 };
 
+// As kernels read them, without biases.
+int64_t size_bytes(const MlpWeights& weights);
+
 // One network over some rows of x.
 struct MlpCall {
   const MlpWeights* weights = nullptr;

@@ -19,7 +19,8 @@ class Members {
     for (const auto& [name, value] : object.items()) {
       bool is_known = false;
       for (const std::string_view each : known) is_known = is_known || each == name;
-      if (!is_known) fail(ErrorCode::kInvalid, "{}: unknown member '{}'; known: {}", where_, name, fmt::join(known, ", "));
+      if (!is_known)
+        fail(ErrorCode::kInvalid, "{}: unknown member '{}'; known: {}", where_, name, fmt::join(known, ", "));
     }
   }
 
@@ -75,8 +76,8 @@ ChatMessage::Role role_of(const Members& message) {
 Json arguments_of(const Members& function) {
   const Json* given = function.find("arguments");
   if (given == nullptr) return Json::object();
-  Json arguments = given->is_string() ? parse_exact_json(given->get_ref<const std::string&>(), function.where("arguments"))
-                                      : *given;
+  Json arguments =
+      given->is_string() ? parse_exact_json(given->get_ref<const std::string&>(), function.where("arguments")) : *given;
   if (!arguments.is_object()) function.wrong("arguments", "an object", arguments);
   return arguments;
 }

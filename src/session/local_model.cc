@@ -35,7 +35,9 @@ struct Bell {
 class EngineAnswer final : public LocalAnswer {
  public:
   EngineAnswer(Engine& engine, EngineRequest request, const std::optional<AnswerReader::Setup>& setup) {
-    if (setup) reader_.emplace(*setup, [this](AnswerDelta delta) { deltas_.push_back(std::move(delta)); }, remarks_);
+    if (setup)
+      reader_.emplace(
+          *setup, [this](AnswerDelta delta) { deltas_.push_back(std::move(delta)); }, remarks_);
     handle_ = engine.submit(std::move(request), [bell = bell_] { bell->ring(); });
   }
   ~EngineAnswer() override { handle_->cancel(); }

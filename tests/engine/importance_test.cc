@@ -139,11 +139,11 @@ TEST(Importance, ExpertsCountTheTokensThatWereRoutedToThem) {
 TEST(Importance, AnExpertThatSawNothingIsCountedAsSuch) {
   ImportanceCollector collector;
   const std::vector<float> x = {1, 2, 3, 4};
-  collector.add({.name = "model.layers.1.mlp.experts.2.down_proj.weight",
-                 .x = x.data(),
-                 .tokens = 2,
-                 .columns = 2,
-                 .x_stride = 2});
+  collector.take_input({.name = "model.layers.1.mlp.experts.2.down_proj.weight",
+                        .x = x.data(),
+                        .tokens = 2,
+                        .columns = 2,
+                        .x_stride = 2});
   ModelConfig config = Model::load(testing::source_dir() / "tests/fixtures/glm4_moe_base").config();
   const std::vector<ExpertCount> counts = expert_counts(collector, config);
   EXPECT_EQ(counts[1].tokens, 0);
@@ -154,8 +154,8 @@ TEST(Importance, AnExpertThatSawNothingIsCountedAsSuch) {
 TEST(Importance, Strides) {
   ImportanceCollector collector;
   const std::vector<float> x = {1, 2, 100, 3, 4, 100};
-  collector.add({.name = "w", .x = x.data(), .tokens = 2, .columns = 2, .x_stride = 3});
-  collector.add({.name = "", .x = x.data(), .tokens = 2, .columns = 2, .x_stride = 3});
+  collector.take_input({.name = "w", .x = x.data(), .tokens = 2, .columns = 2, .x_stride = 3});
+  collector.take_input({.name = "", .x = x.data(), .tokens = 2, .columns = 2, .x_stride = 3});
   ASSERT_EQ(collector.weights().size(), 1U);
   EXPECT_THAT(collector.weights()[0].sum_of_squares, ElementsAre(10, 20));
   EXPECT_EQ(collector.count("w"), 2);

@@ -46,10 +46,11 @@ std::vector<int32_t> ids_of(const SafetensorsFile& golden, std::string_view name
 }
 
 // Remembers what a forward pass told it, the chunks of one name joined.
-class Recorder : public Tap {
+class Recorder : public Probe {
  public:
-  void record(std::string_view name, ConstTensorView value) override {
-    std::vector<float>& values = recorded_[std::string(name)];
+  bool wants(std::string_view /*what*/, int64_t /*layer*/) const override { return true; }
+  void take(std::string_view what, int64_t layer, ConstTensorView value) override {
+    std::vector<float>& values = recorded_[intermediate_name(what, layer)];
     const int64_t count = value.shape.element_count();
     for (int64_t i = 0; i < count; ++i) {
       values.push_back(value.dtype == DType::kI32 ? static_cast<float>(value.as<int32_t>()[i]) : value.as<float>()[i]);
@@ -138,7 +139,7 @@ TEST_P(Golden, LogitsAndEveryNamedIntermediateEqualTransformers) {
   Opened opened = open(Precision::kExact);
   Context& context = opened.context;
   Recorder recorder;
-  context.set_tap(&recorder);
+  context.set_probe(&recorder);
   Forward forward(model_, context);
   run_in_chunks(forward, ids_, forward.chunk_tokens());
   int compared = 0;

@@ -322,7 +322,13 @@ TEST_P(MoeExperts, EqualAPlainLoopWithRaggedAndEmptyExperts) {
   }
 }
 
-// An observer makes the layer go step by step.
+// Wants the inputs of all matmuls, which makes the layer go step by step.
+struct InputCounter : Probe {
+  int64_t tokens = 0;
+  bool wants_input(std::string_view /*weight*/) const override { return true; }
+  void take_input(const LinearInput& input) override { tokens += input.tokens; }
+};
+
 TEST_P(MoeExperts, FusedEqualsStepByStepWhateverTheThreadsAndTheSplit) {
   const LayerTypes& types = GetParam();
   const TestExperts experts(kExperts, types.hidden_size, types.width, types.types);
@@ -335,11 +341,11 @@ TEST_P(MoeExperts, FusedEqualsStepByStepWhateverTheThreadsAndTheSplit) {
       const std::string what = fmt::format("{} {}", table->name, precision_name(precision));
       const std::vector<float> expected = run_layer(one, experts, tokens, types.hidden_size);
       EXPECT_EQ(run_layer(four, experts, tokens, types.hidden_size), expected) << what;
-      int64_t observed = 0;
-      four.set_linear_observer([&](const LinearInput& input) { observed += input.tokens; });
+      InputCounter inputs;
+      four.set_probe(&inputs);
       EXPECT_EQ(run_layer(four, experts, tokens, types.hidden_size), expected) << what << ", step by step";
-      EXPECT_EQ(observed, 3 * (kTopK + 1) * tokens.count) << what;
-      four.set_linear_observer({});
+      EXPECT_EQ(inputs.tokens, 3 * (kTopK + 1) * tokens.count) << what;
+      four.set_probe(nullptr);
       for (const int64_t split : {9, 131}) {
         std::vector<float> parts;
         for (int64_t first = 0; first < tokens.count; first += split) {
@@ -376,7 +382,8 @@ TEST_P(MoeExperts, WeightsOfTwoNodesSayTheSameAsThoseOfOne) {
     for (const int threads : {1, 4}) {
       Context ctx({.threads = threads, .topology = machine});
       EXPECT_EQ(run_layer(ctx, shared, tokens, types.hidden_size), expected) << threads;
-      ctx.set_linear_observer([](const LinearInput&) {});
+      InputCounter inputs;
+      ctx.set_probe(&inputs);
       EXPECT_EQ(run_layer(ctx, shared, tokens, types.hidden_size), expected) << threads << ", step by step";
     }
   }

@@ -123,7 +123,9 @@ TEST(Placement, AnySplitIsWhole) {
   const std::vector<ModelConfig> configs = all_configs();
   for (int round = 0; round < 300; ++round) {
     const ModelConfig& config = configs[random() % configs.size()];
-    const ParallelForm form{.tp = static_cast<int>(1 + random() % 6), .pp = static_cast<int>(1 + random() % 2)};
+    const ParallelForm form{
+        .tp = static_cast<int>(1 + random() % 6),
+        .pp = static_cast<int>(1 + random() % static_cast<size_t>(std::min<int64_t>(2, config.num_hidden_layers)))};
     std::vector<double> split;
     for (int i = 0; i < form.ranks(); ++i) split.push_back(static_cast<double>(random() % 5));
     for (int s = 0; s < form.pp; ++s)

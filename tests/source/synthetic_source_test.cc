@@ -122,16 +122,16 @@ TEST(SyntheticSource, RowsOfAMatrixLargerThanThePoolRepeat) {
 }
 
 TEST(SyntheticSource, RoutersSpreadTokensOverExperts) {
-  struct Counter : Tap {
-    std::map<std::string, std::map<int32_t, int>> chosen;
-    void record(std::string_view name, ConstTensorView value) override {
-      if (!name.ends_with("topk_indices")) return;
-      for (int64_t i = 0; i < value.shape.element_count(); ++i) ++chosen[std::string(name)][value.as<int32_t>()[i]];
+  struct Counter : Probe {
+    std::map<int64_t, std::map<int32_t, int>> chosen;
+    bool wants(std::string_view what, int64_t /*layer*/) const override { return what == "mlp.topk_indices"; }
+    void take(std::string_view /*what*/, int64_t layer, ConstTensorView value) override {
+      for (int64_t i = 0; i < value.shape.element_count(); ++i) ++chosen[layer][value.as<int32_t>()[i]];
     }
   } counter;
   const Model model = Model::load(synthetic(kFlashLike, "q8_0"));
   Context context({.threads = 1});
-  context.set_tap(&counter);
+  context.set_probe(&counter);
   Forward forward(model, context, 128);
   KvCache kv(model.config());
   std::vector<int32_t> tokens;

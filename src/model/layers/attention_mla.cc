@@ -38,7 +38,7 @@ void project(LayerPass& pass, const MlaWeights& w) {
                  .eps = c.lora_norm_eps});
   pass.record_rows("self_attn.kv_a_layernorm", latent, c.kv_lora_rank, row);
   // In absorbed form kv_b_proj as a whole is never multiplied by the latent, so its input is reported here.
-  if (!w.kv_b_name.empty()) ctx.observe_linear({w.kv_b_name, latent, tokens, c.kv_lora_rank, row});
+  if (!w.kv_b_name.empty()) ctx.record_input({w.kv_b_name, latent, tokens, c.kv_lora_rank, row});
 }
 
 // kv_b_proj is one matrix (for each head its keys, then its values), or two halves, the keys transposed.
@@ -126,7 +126,8 @@ void attention_mla(LayerPass& pass, const MlaWeights& w) {
                       .scale = static_cast<float>(c.attention_scale),
                       .batch = &pass.batch,
                       .kv = pass.kv,
-                      .q_name = pass.name(has_q_a ? "self_attn.q_b_proj" : "self_attn.q_proj")});
+                      .q_what = has_q_a ? "self_attn.q_b_proj" : "self_attn.q_proj",
+                      .layer = pass.layer});
 }
 
 }  // namespace glimmer

@@ -9,24 +9,15 @@ void LayerPass::gather(const std::shared_ptr<const RowCut>& cut, TensorView rows
   gather_columns(ctx, {.cut = cut.get(), .x = rows, .exchange = {what, layer}});
 }
 
-std::string LayerPass::name(std::string_view name) const {
-  if (!ctx.tapped()) return {};
-  return name.empty() ? fmt::format("layers.{}", layer) : fmt::format("layers.{}.{}", layer, name);
-}
-
-void LayerPass::record(std::string_view what, ConstTensorView value) const {
-  if (ctx.tapped()) ctx.record(name(what), value);
-}
-
-void LayerPass::record_rows(std::string_view name, const float* data, int64_t columns, int64_t stride) const {
-  if (!ctx.tapped()) return;
+void LayerPass::record_rows(std::string_view what, const float* data, int64_t columns, int64_t stride) const {
+  if (!wants(what)) return;
   Memory& memory = ctx.device().memory();
   Tensor dense(memory, DType::kF32, {tokens, columns});
   for (int64_t t = 0; t < tokens; ++t) {
     memory.copy(reinterpret_cast<std::byte*>(dense.as<float>() + t * columns),
                 reinterpret_cast<const std::byte*>(data + t * stride), static_cast<size_t>(columns) * sizeof(float));
   }
-  record(name, dense.view());
+  record(what, dense.view());
 }
 
 void bind_pre_norm_layer(WeightBinder& binder, const ModelConfig& config, LayerWeights& layer) {

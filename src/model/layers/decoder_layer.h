@@ -28,12 +28,11 @@ struct LayerPass {
   // Makes rows whole of which each rank has the columns that `cut` says; null: they are.
   void gather(const std::shared_ptr<const RowCut>& cut, TensorView rows, std::string_view what) const;
 
-  // "layers.<layer>.<name>" if tapped, else "", as building names costs time.
-  std::string name(std::string_view name) const;
-  // Records "layers.<layer>.<name>" with the tap; an empty name stands for the layer's own output.
-  void record(std::string_view name, ConstTensorView value) const;
+  // Of this layer, to the context's probe; an empty name stands for the layer's own output.
+  bool wants(std::string_view what) const { return ctx.wants(what, layer); }
+  void record(std::string_view what, ConstTensorView value) const { ctx.record(what, layer, value); }
   // The same for rows `stride` values apart.
-  void record_rows(std::string_view name, const float* data, int64_t columns, int64_t stride) const;
+  void record_rows(std::string_view what, const float* data, int64_t columns, int64_t stride) const;
 };
 
 // Binds input_layernorm, post_attention_layernorm, and attention and feed-forward of the kinds that config names.

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "model/experts/resident.h"
 #include "model/layers/decoder_layer.h"
 #include "ops/elementwise.h"
 
@@ -51,10 +52,12 @@ MoeWeights bind_moe(WeightBinder& binder, const ModelConfig& c) {
   if (c.router_scoring == RouterScoring::kSigmoid) {
     w.e_score_correction_bias = binder.f32("mlp.gate.e_score_correction_bias", {count});
   }
+  std::vector<MlpWeights> experts;
   for (int64_t e = 0; e < c.n_routed_experts; ++e) {
-    w.experts.push_back(
+    experts.push_back(
         bind_gate_up_down(binder, fmt::format("mlp.experts.{}", e), width, hidden, binder.cuts().expert(e)));
   }
+  w.experts = std::make_shared<ResidentExperts>(std::move(experts));
   if (c.n_shared_experts > 0) {
     const Dim shared{c.moe_intermediate_size * c.n_shared_experts, "moe_intermediate_size * n_shared_experts"};
     w.shared_experts =
@@ -93,14 +96,14 @@ void moe(LayerPass& pass, const MoeWeights& w) {
   pass.record("mlp.topk_weights", topk_weights);
 
   const bool has_shared = c.n_shared_experts > 0;
-  MoeCall call{.experts = w.experts, .x = x, .weights = topk_weights, .chosen = topk_experts, .out = out};
-  if (!ctx.tapped()) {
+  ExpertCall call{.x = x, .weights = topk_weights, .chosen = topk_experts, .out = out};
+  // Apart only where each result is wanted.
+  if (!pass.wants("mlp.experts") && !pass.wants("mlp.shared_experts")) {
     call.shared_experts = has_shared ? &w.shared_experts : nullptr;
-    moe_experts(ctx, call);
+    w.experts->run(ctx, call);
     return;
   }
-  // Split in two when tapped, so that each result can be recorded.
-  moe_experts(ctx, call);
+  w.experts->run(ctx, call);
   pass.gather(pass.placement.cuts.hidden, out, "mlp.experts");
   pass.record("mlp.experts", out);
   if (has_shared) {

@@ -1,9 +1,9 @@
 // Feed-forward blocks: the dense MLP, and the mixture of experts with its shared expert.
 #pragma once
 
-#include <vector>
+#include <memory>
 
-#include "ops/moe.h"
+#include "model/experts/bank.h"
 
 namespace glimmer {
 
@@ -14,8 +14,8 @@ struct ModelConfig;
 struct MoeWeights {
   LinearWeight gate;                        // the router [n_routed_experts, hidden_size] f32
   ConstTensorView e_score_correction_bias;  // [n_routed_experts] f32; empty with softmax scoring
-  std::vector<MlpWeights> experts;          // [n_routed_experts]
-  MlpWeights shared_experts;                // intermediate: moe_intermediate_size * n_shared_experts; empty if 0
+  std::shared_ptr<const ExpertBank> experts;
+  MlpWeights shared_experts;  // intermediate: moe_intermediate_size * n_shared_experts; empty if 0
 };
 
 // mlp.gate_proj, up_proj, down_proj, with biases if mlp_bias; or mlp.gate_up_proj with the gate's rows first.

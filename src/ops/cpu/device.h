@@ -93,8 +93,6 @@ class Pass {
   std::byte* shared_scratch(int64_t size_bytes) { return device_.shared_scratch(size_bytes); }
 
   bool exact() const { return context_.precision() == Precision::kExact; }
-  // Whether matmul inputs are observed; they must then stay f32.
-  bool observed() const { return context_.observes_linear(); }
   // Type of a matmul's left operand for weights of this layout.
   kernels::ActivationType activation_type(const WeightLayout& layout) const {
     return exact() ? kernels::ActivationType::kF32 : kernels().fast_activations(layout);

@@ -52,7 +52,7 @@ void project_out(Pass& ctx, const MlaCall& call, float* attn) {
                           .y = call.out.as<float>() + call.o_proj->first_row(),
                           .tokens = call.tokens(),
                           .y_stride = call.o_proj->whole_rows()};
-  observe_inputs(ctx.context(), {&o_call, 1});
+  record_inputs(ctx.context(), {&o_call, 1});
   linear(ctx, {&o_call, 1});
 }
 
@@ -75,7 +75,7 @@ class Mla {
 
   void run() {
     const LinearCall q_call{.weight = call_.q_proj, .x = call_.x.as<float>(), .tokens = tokens_};
-    observe_inputs(ctx_.context(), {&q_call, 1});
+    record_inputs(ctx_.context(), {&q_call, 1});
     if (writes_encoded(qk_, call_.k_b.front())) {
       absorb_many_queries(q_call);
     } else {
@@ -89,12 +89,14 @@ class Mla {
   }
 
  private:
-  bool reads_encoded(const LinearWeight& reader) const {
-    return ctx_.activation_type(reader.weight.layout) != kernels::ActivationType::kF32 && !ctx_.observed();
+  bool reads_encoded(const LinearWeight& reader) {
+    return ctx_.activation_type(reader.weight.layout) != kernels::ActivationType::kF32 &&
+           !ctx_.context().wants_input(reader.name);
   }
   // Whether a matmul whose outputs are `head_dim` wide for each head encodes them for `reader`.
   bool writes_encoded(int64_t head_dim, const LinearWeight& reader) {
-    return tokens_ >= kManyTokens && head_dim == kOutputColumns && reads_encoded(reader) && !ctx_.context().tapped();
+    return tokens_ >= kManyTokens && head_dim == kOutputColumns && reads_encoded(reader) &&
+           !ctx_.context().wants(call_.q_what, call_.layer);
   }
   // Whether queries are stored as the bf16 that attention would round them to, [heads, tokens, ..].
   bool rounds_queries() {
@@ -117,7 +119,7 @@ class Mla {
     float* q = f32_rows(workspace_.q, tokens_, heads_ * qk_);
     q_call.y = q;
     linear(ctx_, {&q_call, 1});
-    ctx_.context().record(call_.q_name, TensorView{q, DType::kF32, {tokens_, heads_ * qk_}});
+    ctx_.context().record(call_.q_what, call_.layer, TensorView{q, DType::kF32, {tokens_, heads_ * qk_}});
     rotate(ctx_, {.rope = {.table = call_.rope,
                            .x = q + nope_,
                            .tokens = tokens_,
@@ -136,7 +138,7 @@ class Mla {
                        .x_stride = heads_ * qk_,
                        .y_stride = heads_ * row_});
     }
-    observe_inputs(ctx_.context(), calls);
+    record_inputs(ctx_.context(), calls);
     linear(ctx_, calls);
   }
 
@@ -215,7 +217,7 @@ class Mla {
                        .x_stride = heads_ * latent_,
                        .y_stride = attn_columns_});
     }
-    observe_inputs(ctx_.context(), calls);
+    record_inputs(ctx_.context(), calls);
     linear(ctx_, calls);
     project_out(ctx_, call_, attn);
   }

@@ -328,7 +328,14 @@ void silu_mul(Pass& ctx, float* gate, const float* up, int64_t count) {
   });
 }
 
-// The same step by step on whole matrices, in f32 between matmuls: in exact precision, and when observed.
+bool wants_inputs(const Context& ctx, std::span<const MlpCall> calls) {
+  return std::any_of(calls.begin(), calls.end(), [&](const MlpCall& call) {
+    const MlpWeights& w = *call.weights;
+    return ctx.wants_input(w.gate_proj.name) || ctx.wants_input(w.up_proj.name) || ctx.wants_input(w.down_proj.name);
+  });
+}
+
+// The same step by step on whole matrices, in f32 between matmuls: in exact precision, and where a probe wants inputs.
 void plain_mlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
   MlpWorkspace& scratch = ctx.device().mlp_workspace();
   const int64_t hidden_size = x.shape[1];
@@ -373,11 +380,11 @@ void plain_mlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
     if (cut != nullptr) gathers.push_back(gather_call(*cut, gate + at, call.count, width));
     at += call.count * width;
   }
-  observe_inputs(ctx.context(), widening);
+  record_inputs(ctx.context(), widening);
   linear(ctx, widening);
   silu_mul(ctx, gate, up, values);  // other ranks' columns too, which are replaced
   if (!gathers.empty()) ctx.context().group().gather(kIntermediate, gathers);
-  observe_inputs(ctx.context(), narrowing);
+  record_inputs(ctx.context(), narrowing);
   linear(ctx, narrowing);
 }
 
@@ -385,7 +392,7 @@ void plain_mlps(Pass& ctx, std::span<const MlpCall> calls, ConstTensorView x) {
 
 void mlps(Context& context, std::span<const MlpCall> calls, ConstTensorView x) {
   Pass ctx(context);
-  if (ctx.exact() || ctx.observed()) {
+  if (ctx.exact() || wants_inputs(context, calls)) {
     plain_mlps(ctx, calls, x);
   } else {
     FusedMlps(ctx, calls, x).run();
