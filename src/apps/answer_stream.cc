@@ -1,5 +1,6 @@
 #include "apps/answer_stream.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "apps/terminal.h"
@@ -46,12 +47,23 @@ void AnswerStream::finish(FinishReason reason) {
     text_ += decoder_->flush();
     if (!reader_->finish()) reader_->end(reason, reader_->tokens());
     answer_.finish = *reader_->finish();
-    const size_t cut = answer_.finish.stop_string.empty() ? text_.npos : text_.rfind(answer_.finish.stop_string);
-    if (cut != text_.npos) text_.resize(cut);
+    cut_text();
   }
   set_dim(false);
   if (line_open_) print("\n");
   if (style_ != AnswerStyle::kCollected) flush_output();
+}
+
+// The stop string that ended the answer stands behind all that was shown of it; earlier ones are in the reasoning, and
+// one token may bring several.
+void AnswerStream::cut_text() {
+  if (answer_.finish.stop_string.empty()) return;
+  size_t shown = 0;
+  for (const AnswerPart& part : answer_.parts) {
+    const std::string& text = part.kind == DeltaKind::kToolCallBegin ? part.name : part.text;
+    if (const size_t at = text_.find(text, shown); at != text_.npos) shown = at + text.size();
+  }
+  text_.resize(std::min(text_.size(), text_.find(answer_.finish.stop_string, shown)));
 }
 
 void AnswerStream::show(const AnswerDelta& delta) {

@@ -45,6 +45,7 @@ class AnswerStream {
   const Answer& answer() const { return answer_; }
 
  private:
+  void cut_text();
   void show(const AnswerDelta& delta);
   void set_dim(bool dim);
   void print(const std::string& text);

@@ -68,6 +68,22 @@ TEST(Run, StopStringsAreOfTheAnswerOnly) {
   EXPECT_EQ(stopped["text"], "abcde</think>vw");
 }
 
+// One token of the demo model, " there", has two of them, of which the first counts.
+TEST(Run, TextIsCutWhereTheAnswerIs) {
+  const std::string demo = (source_dir() / "models/demo").string();
+  const auto run_demo = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"run", "-m", demo, "--json", "-q", "--greedy", "-n", "100"});
+    return parse_json(glimmer(arguments).out, "output");
+  };
+  const Json raw = run_demo({"--raw", "Once upon a time", "--stop", "e"});
+  EXPECT_EQ(raw["text"], " th");
+  EXPECT_EQ(raw["content"], " th");
+  const Json chat = run_demo({"What is 17 + 25?", "--stop", "1"});
+  EXPECT_THAT(chat["reasoning_content"].get<std::string>(), HasSubstr("12"));
+  EXPECT_EQ(chat["content"], "");
+  EXPECT_EQ(chat["text"], chat["reasoning_content"].get<std::string>() + "</think>");
+}
+
 TEST(Commands, Help) {
   for (const char* command : {"run", "chat", "inspect", "tokenize", "detokenize", "render", "logits", "compare"}) {
     const Result result = glimmer({command, "--help"});
