@@ -8,5 +8,6 @@ install(EXPORT glimmer-targets FILE GlimmerConfig.cmake NAMESPACE Glimmer:: DEST
         COMPONENT library)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/GlimmerConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/GlimmerConfigVersion.cmake DESTINATION ${package_folder} COMPONENT library)
-configure_file(${CMAKE_CURRENT_LIST_DIR}/glimmer.pc.in ${CMAKE_BINARY_DIR}/glimmer.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/glimmer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT library)
+set(pkg_config_file ${CMAKE_BINARY_DIR}/glimmer.pc)
+include(library/pkg_config.cmake)
+install(FILES ${pkg_config_file} DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT library)

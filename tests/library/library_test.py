@@ -51,13 +51,36 @@ def test_examples_by_cmake(installed, tmp_path):
     assert len(answers) >= 2 and "42" in answers[0]
 
 
-def test_the_c_example_by_pkg_config(installed, tmp_path):
+def test_examples_by_pkg_config(installed, tmp_path):
     libraries = libraries_of(installed)
     env = {**os.environ, "PKG_CONFIG_PATH": str(libraries / "pkgconfig"), "LD_LIBRARY_PATH": str(libraries)}
     flags = run("pkg-config", "--cflags", "--libs", "glimmer", env=env).split()
-    run("cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", ROOT / "examples/hello.c", "-o",
-        tmp_path / "hello", *flags)
+    strict = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+    run("cc", "-std=c99", *strict, ROOT / "examples/hello.c", "-o", tmp_path / "hello", *flags)
+    run("c++", "-std=c++17", *strict, ROOT / "examples/chat.cc", "-o", tmp_path / "chat", *flags)
     assert "42" in run(tmp_path / "hello", DEMO, "What is 17 + 25?", env=env)
+    assert "42" in run(tmp_path / "chat", DEMO, input="What is 17 + 25?\n", env=env)
+
+
+@pytest.mark.parametrize("prefix", ["/usr", "/usr/local", "/opt/glimmer"])
+def test_the_pkg_config_file_finds_its_prefix(prefix, tmp_path):
+    """Debian's library folder is lib/x86_64-linux-gnu in /usr, and lib elsewhere."""
+    libraries = "lib/" + os.uname().machine + "-linux-gnu" if prefix == "/usr" else "lib"
+    script = tmp_path / "configure.cmake"
+    script.write_text(f"""
+        set(CMAKE_INSTALL_PREFIX {prefix})
+        set(CMAKE_INSTALL_LIBDIR {libraries})
+        set(CMAKE_INSTALL_FULL_LIBDIR {prefix}/{libraries})
+        set(CMAKE_INSTALL_INCLUDEDIR include)
+        set(PROJECT_VERSION 1.2.3)
+        set(pkg_config_file {tmp_path}{prefix}/{libraries}/pkgconfig/glimmer.pc)
+        include({ROOT}/src/library/pkg_config.cmake)
+    """)
+    run("cmake", "-P", script)
+    place = tmp_path / prefix[1:]
+    env = {**os.environ, "PKG_CONFIG_PATH": str(place / libraries / "pkgconfig")}
+    assert os.path.normpath(run("pkg-config", "--variable=prefix", "glimmer", env=env).strip()) == str(place)
+    assert os.path.normpath(run("pkg-config", "--variable=libdir", "glimmer", env=env).strip()) == str(place / libraries)
 
 
 def test_examples_say_what_is_wrong(installed, tmp_path):
