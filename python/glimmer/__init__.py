@@ -10,6 +10,9 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import threading
+import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
@@ -80,11 +83,15 @@ def set_log(callback: Optional[Callable[[str], None]]) -> None:
 
 
 class Generation:
-    """One answer, as it comes: an iterator of events. Leaving a `with` block, or the last reference, ends it."""
+    """One answer, as it comes: an iterator of events. Leaving a `with` block, or the last reference, ends it.
+
+    Threads that share one take turns: each event goes to one of them."""
 
     def __init__(self, model: Model, handle: ctypes.c_void_p):
         self._model = model  # which must outlive it
         self._handle: Optional[ctypes.c_void_p] = handle
+        self._turn = threading.Lock()  # held while the library may wait for the next event
+        self._alive = threading.RLock()  # held where the handle is only looked at or freed
         self.finish_reason: Optional[str] = None
         """Once it has ended: "stop", "stop_string", "tool_calls", "length" or "cancelled"."""
 
@@ -92,19 +99,20 @@ class Generation:
         return self
 
     def __next__(self) -> Event:
-        if self.finish_reason is not None or self._handle is None:
-            raise StopIteration
-        event = _Event()
-        status = library.glimmer_generation_next(self._handle, ctypes.byref(event))
-        if status == _CANCELLED:
-            self.finish_reason = "cancelled"
-            raise StopIteration
-        _check(status)
-        text = ctypes.string_at(event.text, event.size).decode("utf-8", "replace")
-        if event.kind == 0:
-            self.finish_reason = text
-            raise StopIteration
-        return Event(_KINDS[event.kind], text, event.call, event.call_id.decode() if event.call_id else None)
+        with self._turn:
+            if self.finish_reason is not None or self._handle is None:
+                raise StopIteration
+            event = _Event()
+            status = library.glimmer_generation_next(self._handle, ctypes.byref(event))
+            if status == _CANCELLED:
+                self.finish_reason = "cancelled"
+                raise StopIteration
+            _check(status)
+            text = ctypes.string_at(event.text, event.size).decode("utf-8", "replace")
+            if event.kind == 0:
+                self.finish_reason = text
+                raise StopIteration
+            return Event(_KINDS[event.kind], text, event.call, event.call_id.decode() if event.call_id else None)
 
     def text(self) -> str:
         """Reads to the end; the answer's text, without reasoning and tool calls."""
@@ -112,22 +120,27 @@ class Generation:
 
     def cancel(self) -> None:
         """Ends it soon. From any thread."""
-        if self._handle is not None:
-            library.glimmer_generation_cancel(self._handle)
+        with self._alive:
+            if self._handle is not None:
+                library.glimmer_generation_cancel(self._handle)
 
     @property
     def usage(self) -> Usage:
-        if self._handle is None:
-            raise ValueError("the generation is closed")
-        usage = _Usage(struct_size=ctypes.sizeof(_Usage))
-        _check(library.glimmer_generation_usage(self._handle, ctypes.byref(usage)))
+        with self._turn:
+            if self._handle is None:
+                raise ValueError("the generation is closed")
+            usage = _Usage(struct_size=ctypes.sizeof(_Usage))
+            _check(library.glimmer_generation_usage(self._handle, ctypes.byref(usage)))
         return Usage(usage.prompt_tokens, usage.cached_tokens, usage.generated_tokens, usage.reasoning_tokens)
 
     def close(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            self._model._generations.discard(self)
-            library.glimmer_generation_free(handle)
+        """Ends it and frees it. A thread that waits for an event gets no more."""
+        self.cancel()
+        with self._turn, self._alive:
+            handle, self._handle = self._handle, None
+            if handle is not None:
+                library.glimmer_generation_free(handle)
+                self.finish_reason = self.finish_reason or "cancelled"
 
     def __enter__(self) -> Generation:
         return self
@@ -145,63 +158,72 @@ class Model:
     """A loaded model. Any number of threads may use it; their generations run as one batch."""
 
     def __init__(self, handle: ctypes.c_void_p):
-        import weakref
-
         self._handle: Optional[ctypes.c_void_p] = handle
         self._generations: Any = weakref.WeakSet()
+        self._calls = 0  # that threads are in
+        self._change = threading.Condition(threading.RLock())  # of what is above
         self.type: str = library.glimmer_model_type(handle).decode()
         self.vocab_size: int = library.glimmer_model_vocab_size(handle)
         self.context_tokens: int = library.glimmer_model_context_tokens(handle)
         self.has_chat_template: bool = bool(library.glimmer_model_has_chat_template(handle))
 
-    def _open(self) -> ctypes.c_void_p:
-        if self._handle is None:
-            raise ValueError("the model is closed")
-        return self._handle
+    @contextmanager
+    def _open(self) -> Iterator[ctypes.c_void_p]:
+        """The handle, which close() leaves alone until the block ends."""
+        with self._change:
+            if self._handle is None:
+                raise ValueError("the model is closed")
+            handle = self._handle
+            self._calls += 1
+        try:
+            yield handle
+        finally:
+            with self._change:
+                self._calls -= 1
+                self._change.notify_all()
 
     def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
         """Ids of a text. `parse_special`: names of special tokens in it become those tokens; not for text of users."""
         data = text.encode()
-        ids = self._filled(ctypes.c_int32, lambda out, room, count: library.glimmer_tokenize(
-            self._open(), data, len(data), int(parse_special), out, room, count))
+        with self._open() as handle:
+            ids = self._filled(ctypes.c_int32, lambda out, room, count: library.glimmer_tokenize(
+                handle, data, len(data), int(parse_special), out, room, count))
         return list(ids)
 
-    def detokenize(self, ids: Sequence[int]) -> str:
+    def detokenize(self, ids: Union[Sequence[int], np.ndarray]) -> str:
         """The text of ids, special tokens by their names; what is not UTF-8 becomes U+FFFD."""
         array = _id_array(ids)
-        out = self._filled(ctypes.c_char, lambda out, room, count: library.glimmer_detokenize(
-            self._open(), array, len(array), out, room, count))
+        with self._open() as handle:
+            out = self._filled(ctypes.c_char, lambda out, room, count: library.glimmer_detokenize(
+                handle, array, len(array), out, room, count))
         return bytes(out).decode("utf-8", "replace")
 
     def render(self, messages: Sequence[dict], *, tools: Sequence[dict] = (), template_args: Optional[dict] = None,
                continue_last: bool = False) -> str:
         """The prompt that chat() would use."""
         data = _conversation(messages, tools, template_args, continue_last)
-        out = self._filled(ctypes.c_char, lambda out, room, count: library.glimmer_render(
-            self._open(), data, len(data), out, room, count))
+        with self._open() as handle:
+            out = self._filled(ctypes.c_char, lambda out, room, count: library.glimmer_render(
+                handle, data, len(data), out, room, count))
         return bytes(out).decode("utf-8", "replace")
 
-    def logits(self, ids: Sequence[int], rows: Optional[int] = None) -> np.ndarray:
+    def logits(self, ids: Union[Sequence[int], np.ndarray], rows: Optional[int] = None) -> np.ndarray:
         """The logits that follow each of the last `rows` ids (all of them by default): [rows, vocab_size] float32."""
         array = _id_array(ids)
         count = len(array) if rows is None else rows
         out = np.empty((max(count, 0), self.vocab_size), dtype=np.float32)
-        _check(library.glimmer_logits(self._open(), array, len(array), max(count, 0),
-                                      out.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), out.size))
+        with self._open() as handle:
+            _check(library.glimmer_logits(handle, array, len(array), max(count, 0),
+                                          out.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), out.size))
         return out
 
-    def generate(self, prompt: Union[str, Sequence[int]], **options: Any) -> Generation:
+    def generate(self, prompt: Union[str, Sequence[int], np.ndarray], **options: Any) -> Generation:
         """Goes on with a text, in which names of special tokens are those tokens, or with ids. `options`: of chat()."""
-        given, keep = _options(**options)
-        handle = ctypes.c_void_p()
         if isinstance(prompt, str):
             data = prompt.encode()
-            _check(library.glimmer_complete(self._open(), data, len(data), given, ctypes.byref(handle)))
-        else:
-            array = _id_array(prompt)
-            _check(library.glimmer_complete_ids(self._open(), array, len(array), given, ctypes.byref(handle)))
-        del keep
-        return self._generation(handle)
+            return self._generation(library.glimmer_complete, data, len(data), options)
+        array = _id_array(prompt)
+        return self._generation(library.glimmer_complete_ids, array, len(array), options)
 
     def chat(self, messages: Sequence[dict], *, tools: Sequence[dict] = (), template_args: Optional[dict] = None,
              continue_last: bool = False, **options: Any) -> Generation:
@@ -214,18 +236,17 @@ class Model:
                        presence_penalty, frequency_penalty, seed, stop (texts), ignore_eos. Where one is absent: as the
                        model's makers recommend
         """
-        given, keep = _options(**options)
         data = _conversation(messages, tools, template_args, continue_last)
-        handle = ctypes.c_void_p()
-        _check(library.glimmer_chat(self._open(), data, len(data), given, ctypes.byref(handle)))
-        del keep
-        return self._generation(handle)
+        return self._generation(library.glimmer_chat, data, len(data), options)
 
     def close(self) -> None:
-        """Ends all generations and gives the memory back."""
-        for generation in list(self._generations):
+        """Ends all generations and gives the memory back, once other threads' calls have returned."""
+        with self._change:
+            handle, self._handle = self._handle, None  # no call begins from here on
+            self._change.wait_for(lambda: self._calls == 0)
+            generations = list(self._generations)
+        for generation in generations:
             generation.close()
-        handle, self._handle = self._handle, None
         if handle is not None:
             library.glimmer_model_free(handle)
 
@@ -239,9 +260,14 @@ class Model:
         if getattr(self, "_handle", None) is not None:
             self.close()
 
-    def _generation(self, handle: ctypes.c_void_p) -> Generation:
-        generation = Generation(self, handle)
-        self._generations.add(generation)
+    def _generation(self, start: Callable[..., int], data: Any, size: int, options: dict) -> Generation:
+        given = _options(**options)
+        made = ctypes.c_void_p()
+        with self._open() as handle:
+            _check(start(handle, data, size, ctypes.byref(given), ctypes.byref(made)))
+            generation = Generation(self, made)
+            with self._change:
+                self._generations.add(generation)
         return generation
 
     @staticmethod
@@ -273,10 +299,8 @@ def load(path: Union[str, os.PathLike], *, backend: Optional[str] = None, precis
     for name, text in (("backend", backend), ("precision", precision), ("kv_type", kv_type)):
         if text is not None:
             setattr(options, name, text.encode())
-    options.threads = threads
-    options.kv_bytes = kv_bytes
-    if max_sequences is not None:
-        options.max_sequences = max_sequences
+    for field, number in (("threads", threads), ("kv_bytes", kv_bytes), ("max_sequences", max_sequences)):
+        _set_number(options, field, number)
     raised: list[BaseException] = []
 
     def report(done: int, total: int, _user: Any) -> int:
@@ -297,8 +321,24 @@ def load(path: Union[str, os.PathLike], *, backend: Optional[str] = None, precis
     return Model(handle)
 
 
-def _id_array(ids: Sequence[int]) -> Any:
-    return (ctypes.c_int32 * len(ids))(*ids)
+def _set_number(options: Any, name: str, value: Optional[float]) -> None:
+    if value is None:
+        return
+    setattr(options, name, value)
+    if getattr(options, name) != value:  # C integers wrap around; and NaN stands for None there
+        raise ValueError(f"{name}: {value} is out of range")
+
+
+def _id_array(ids: Union[Sequence[int], np.ndarray]) -> Any:
+    array = np.asarray(ids)
+    if array.size == 0:
+        return (ctypes.c_int32 * 0)()
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(f"ids: expected a list of integers, found {array.ndim} dimensions of {array.dtype}")
+    narrow = array.astype(np.int32)
+    if (narrow != array).any():
+        raise ValueError(f"ids: {array[narrow != array][0]} is out of range")
+    return (ctypes.c_int32 * len(narrow)).from_buffer(narrow)
 
 
 def _conversation(messages: Sequence[dict], tools: Sequence[dict], template_args: Optional[dict],
@@ -310,19 +350,20 @@ def _conversation(messages: Sequence[dict], tools: Sequence[dict], template_args
 def _options(*, max_tokens: Optional[int] = None, temperature: Optional[float] = None, top_p: Optional[float] = None,
              min_p: Optional[float] = None, top_k: Optional[int] = None, repetition_penalty: Optional[float] = None,
              presence_penalty: float = 0, frequency_penalty: float = 0, seed: Optional[int] = None,
-             stop: Sequence[str] = (), ignore_eos: bool = False) -> tuple[Any, Any]:
+             stop: Sequence[str] = (), ignore_eos: bool = False) -> Any:
     options = GenerateOptions()
     library.glimmer_generate_options_init(ctypes.byref(options))
     given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "min_p": min_p, "top_k": top_k,
              "repetition_penalty": repetition_penalty, "seed": seed, "presence_penalty": presence_penalty,
              "frequency_penalty": frequency_penalty}
     for name, value in given.items():
-        if value is not None:
-            setattr(options, name, value)
+        _set_number(options, name, value)
     if isinstance(stop, str):
         raise TypeError("stop: expected a list of texts, found a text")
-    texts = (ctypes.c_char_p * len(stop))(*[text.encode() for text in stop])
-    options.stop = texts
+    for text in stop:
+        if "\0" in text:
+            raise ValueError("stop: a text has a null character")
+    options.stop = (ctypes.c_char_p * len(stop))(*[text.encode() for text in stop])  # which options keep alive
     options.stop_count = len(stop)
     options.ignore_eos = int(ignore_eos)
-    return ctypes.byref(options), (options, texts)
+    return options

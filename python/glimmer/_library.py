@@ -62,14 +62,18 @@ class Usage(ctypes.Structure):
 
 
 def _find() -> str:
-    """The library that GLIMMER_LIBRARY names, or the package's own."""
+    """The library that GLIMMER_LIBRARY names; else the package's own; else, in Glimmer's source tree, what was built there
+    (so that an editable install works)."""
     named = os.environ.get("GLIMMER_LIBRARY")
-    path = pathlib.Path(named) if named else pathlib.Path(__file__).parent / "libglimmer.so"
-    if not path.is_file():
-        where = "GLIMMER_LIBRARY names" if named else "the package should hold"
-        raise ImportError(f"there is no {path}, which {where}: install the package by pip, "
-                          "or name a libglimmer.so in GLIMMER_LIBRARY")
-    return str(path)
+    here = pathlib.Path(__file__).resolve().parent
+    looked = [pathlib.Path(named)] if named else [here / "libglimmer.so",
+                                                  here.parents[1] / "build/release/src/libglimmer.so"]
+    for path in looked:
+        if path.is_file():
+            return str(path)
+    places = ", ".join(map(str, looked)) + (", which GLIMMER_LIBRARY names" if named else "")
+    raise ImportError(f"there is no libglimmer.so at {places}: install the package with pip install ./python, build it with "
+                      "./dev library, or name one in GLIMMER_LIBRARY")
 
 
 library = ctypes.CDLL(_find())

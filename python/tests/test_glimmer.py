@@ -1,7 +1,10 @@
 """The package, with the demo model."""
 
 import gc
+import json
+import math
 import os
+import pathlib
 import threading
 
 import numpy as np
@@ -22,7 +25,7 @@ def model():
 
 def test_what_it_is(model):
     assert glimmer.version().count(".") == 2
-    assert model.type == "glm4_moe_lite" or model.type
+    assert model.type == json.loads((pathlib.Path(DEMO) / "config.json").read_text())["model_type"]
     assert model.vocab_size > 1000 and model.context_tokens > 100 and model.has_chat_template
 
 
@@ -135,6 +138,27 @@ def test_errors_say_what_is_wrong(model):
         model.chat(QUESTION, temprature=1)
 
 
+def test_numbers_do_not_wrap_around(model):
+    for options in ({"seed": 2**64 + 5}, {"top_k": 2**63}, {"max_tokens": 2**64}, {"temperature": math.nan}):
+        with pytest.raises(ValueError, match="out of range"):
+            model.chat(QUESTION, **options)
+    with pytest.raises(ValueError, match="threads"):
+        glimmer.load(DEMO, threads=2**32)
+    with pytest.raises(ValueError, match="4294967301"):
+        model.generate([2**32 + 5])
+    for ids in ([1.5], ["a"], [[1]]):
+        with pytest.raises(TypeError, match="list of integers"):
+            model.detokenize(ids)
+    with pytest.raises(ValueError, match="null character"):
+        model.chat(QUESTION, stop=["a\0b"])
+
+
+def test_numpy_gives_ids(model):
+    ids = model.tokenize("Hello there")
+    assert model.detokenize(np.array(ids)) == "Hello there"
+    assert (model.logits(np.array(ids, dtype=np.uint16)) == model.logits(ids)).all()
+
+
 def test_loading_can_be_stopped():
     with pytest.raises(glimmer.Error) as error:
         glimmer.load(DEMO, progress=lambda done, total: False)
@@ -154,3 +178,44 @@ def test_a_closed_model_says_so():
     with pytest.raises(ValueError):
         model.tokenize("x")
     assert list(generation) == []
+
+
+def test_a_model_is_closed_while_threads_use_it():
+    model = glimmer.load(DEMO, threads=2, kv_bytes=1 << 26)
+    reasons, begun = [], threading.Barrier(4)
+
+    def read():
+        generation = model.generate("[gMASK]<sop>", ignore_eos=True)
+        next(generation)
+        begun.wait()
+        list(generation)
+        reasons.append(generation.finish_reason)
+
+    def score():
+        ids = [5] * (model.context_tokens - 1)
+        begun.wait()
+        with pytest.raises(ValueError, match="closed"):
+            while True:
+                model.logits(ids, rows=1)
+        reasons.append("closed")
+
+    threads = [threading.Thread(target=target) for target in (read, read, score)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    model.close()
+    for thread in threads:
+        thread.join()
+    assert sorted(reasons) == ["cancelled", "cancelled", "closed"]
+
+
+def test_threads_share_a_generation(model):
+    whole = [event.text for event in model.generate("[gMASK]<sop>", ignore_eos=True, temperature=0, max_tokens=200)]
+    shared = model.generate("[gMASK]<sop>", ignore_eos=True, temperature=0, max_tokens=200)
+    got = []
+    threads = [threading.Thread(target=lambda: got.extend(event.text for event in shared)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == sorted(whole) and shared.finish_reason == "length"
