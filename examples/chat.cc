@@ -1,6 +1,6 @@
 // A conversation: each line of standard input is a message.   chat MODEL
-#include <glimmer/glimmer.hpp>
 #include <cstdio>
+#include <glimmer/glimmer.hpp>
 #include <iostream>
 
 // As a JSON string.

@@ -4,8 +4,8 @@
  * found. No exception leaves the library, and bad input ends no process. Strings are UTF-8. Memory that a function
  * returns belongs to the object that it was asked of, as each says.
  *
- * Threads: a model may be used by any number of threads at once; their generations run as one batch. A generation is used
- * by one thread at a time, but for glimmer_generation_cancel(), which any thread may call.
+ * Threads: a model may be used by any number of threads at once; their generations run as one batch. A generation is
+ * used by one thread at a time, but for glimmer_generation_cancel(), which any thread may call.
  *
  * Options are structs that grow: initialise them with their _init function, which sets the defaults. */
 #ifndef GLIMMER_GLIMMER_H
@@ -38,13 +38,14 @@ typedef enum glimmer_status {
   GLIMMER_INTERNAL     /* a fault of the library */
 } glimmer_status;
 
-GLIMMER_API const char* glimmer_version(void);                       /* "0.1.0" */
-GLIMMER_API const char* glimmer_status_name(glimmer_status status);  /* "not found" */
+GLIMMER_API const char* glimmer_version(void);                      /* "0.1.0" */
+GLIMMER_API const char* glimmer_status_name(glimmer_status status); /* "not found" */
 /* What the last call of this thread that failed had to say. Valid until its next call; "" if none failed. */
 GLIMMER_API const char* glimmer_last_error(void);
 
-/* Receives each warning as one line without its end, on whichever thread it arises; calls do not overlap. Null: they go to
- * standard error, as at first. */
+/* Receives each warning as one line without its end, on whichever thread it arises; calls do not overlap, and must not
+ * call the library. After glimmer_set_log() the callback before is not called any more. Null: they go to standard
+ * error, as at first. */
 typedef void (*glimmer_log_callback)(const char* line, void* user);
 GLIMMER_API void glimmer_set_log(glimmer_log_callback callback, void* user);
 
@@ -57,7 +58,7 @@ typedef struct glimmer_model_options {
   const char* backend;   /* kernels: "avx2", "avx512", "amx", ...; null: the fastest that the processor has */
   const char* precision; /* "fast" or "exact"; null: fast */
   const char* kv_type;   /* of the KV cache: "bf16", "f32", "int8", "fp8"; null: by precision */
-  int32_t threads;       /* 0: all available CPUs */
+  int32_t threads;       /* at most 1024; 0: all available CPUs */
   int64_t kv_bytes;      /* memory for the KV cache, taken as it fills; 0: half of what is available */
   int64_t max_sequences; /* that run at once; the others wait */
   /* Called while weights are loaded; a result other than 0 stops it with GLIMMER_CANCELLED. May be null. */
@@ -72,24 +73,25 @@ GLIMMER_API glimmer_status glimmer_model_load(const char* path, const glimmer_mo
 /* All its generations must have been freed. Null is legal. */
 GLIMMER_API void glimmer_model_free(glimmer_model* model);
 
-GLIMMER_API const char* glimmer_model_type(const glimmer_model* model);          /* of config.json: "glm4_moe_lite" */
-GLIMMER_API int64_t glimmer_model_vocab_size(const glimmer_model* model);        /* length of a row of logits */
-GLIMMER_API int64_t glimmer_model_context_tokens(const glimmer_model* model);    /* the most of one sequence */
-GLIMMER_API int glimmer_model_has_chat_template(const glimmer_model* model);     /* 0 or 1 */
+GLIMMER_API const char* glimmer_model_type(const glimmer_model* model);       /* of config.json: "glm4_moe_lite" */
+GLIMMER_API int64_t glimmer_model_vocab_size(const glimmer_model* model);     /* length of a row of logits */
+GLIMMER_API int64_t glimmer_model_context_tokens(const glimmer_model* model); /* the most of one sequence */
+GLIMMER_API int glimmer_model_has_chat_template(const glimmer_model* model);  /* 0 or 1 */
 
 /* ---- tokens ---- */
 
-/* Encodes `size` bytes of text. Writes as many of the ids as `capacity` allows, and their number to `count`; when that is
- * more than `capacity`, returns GLIMMER_LIMIT. `parse_special`: names of special tokens in the text become those tokens;
- * not for text of users. */
-GLIMMER_API glimmer_status glimmer_tokenize(const glimmer_model* model, const char* text, size_t size, int parse_special,
-                                            int32_t* ids, size_t capacity, size_t* count);
-/* Decodes ids, special tokens by their names. As above, in bytes; what it writes is not terminated, and need not be UTF-8. */
+/* Encodes `size` bytes of text. Writes as many of the ids as `capacity` allows, and their number to `count`; when that
+ * is more than `capacity`, returns GLIMMER_LIMIT. `parse_special`: names of special tokens in the text become those
+ * tokens; not for text of users. */
+GLIMMER_API glimmer_status glimmer_tokenize(const glimmer_model* model, const char* text, size_t size,
+                                            int parse_special, int32_t* ids, size_t capacity, size_t* count);
+/* Decodes ids, special tokens by their names. As above, in bytes; what it writes is not terminated, and need not be
+ * UTF-8. */
 GLIMMER_API glimmer_status glimmer_detokenize(const glimmer_model* model, const int32_t* ids, size_t count, char* text,
                                               size_t capacity, size_t* size);
 
-/* The logits that follow each of the last `rows` of `count` ids: [rows, vocab_size] f32, `capacity` values at least. Runs
- * beside generations, one call at a time. */
+/* The logits that follow each of the last `rows` of `count` ids: [rows, vocab_size] f32, `capacity` values at least.
+ * Runs beside generations, one call at a time. */
 GLIMMER_API glimmer_status glimmer_logits(glimmer_model* model, const int32_t* ids, size_t count, size_t rows,
                                           float* logits, size_t capacity);
 
@@ -139,8 +141,8 @@ GLIMMER_API glimmer_status glimmer_render(const glimmer_model* model, const char
                                           size_t capacity, size_t* text_size);
 
 typedef enum glimmer_event_kind {
-  GLIMMER_END = 0,             /* nothing comes behind it; text: why, "stop", "stop_string", "tool_calls" or "length" */
-  GLIMMER_CONTENT,             /* of the answer */
+  GLIMMER_END = 0, /* nothing comes behind it; text: why, "stop", "stop_string", "tool_calls" or "length" */
+  GLIMMER_CONTENT, /* of the answer */
   GLIMMER_REASONING,
   GLIMMER_TOOL_CALL_BEGIN,     /* text: the tool's name */
   GLIMMER_TOOL_CALL_ARGUMENTS, /* of the JSON object of its arguments */
@@ -149,15 +151,16 @@ typedef enum glimmer_event_kind {
 
 typedef struct glimmer_event {
   glimmer_event_kind kind;
-  const char* text; /* terminated, in whole characters; valid until the next call on the generation */
-  size_t size;      /* in bytes */
-  int32_t call;     /* of tool calls: which, from 0; else -1 */
+  const char* text;    /* terminated, in whole characters; valid until the next call on the generation */
+  size_t size;         /* in bytes */
+  int32_t call;        /* of tool calls: which, from 0; else -1 */
   const char* call_id; /* of GLIMMER_TOOL_CALL_BEGIN; else null */
 } glimmer_event;
 
-/* The next piece of the answer; waits for it. After GLIMMER_END, that again. */
+/* The next piece of the answer; waits for it. After GLIMMER_END or a failure, that again. */
 GLIMMER_API glimmer_status glimmer_generation_next(glimmer_generation* generation, glimmer_event* event);
-/* Ends it soon: glimmer_generation_next() then returns GLIMMER_CANCELLED. Any thread; no effect once it has ended. */
+/* Ends it soon: glimmer_generation_next(), if it waits or is called, then returns GLIMMER_CANCELLED. Any thread; no
+ * effect once it has ended. */
 GLIMMER_API void glimmer_generation_cancel(glimmer_generation* generation);
 
 typedef struct glimmer_usage {

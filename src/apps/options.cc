@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "session/local_model.h"
 
 namespace glimmer::apps {
 namespace {
@@ -80,7 +81,6 @@ void RuntimeFlags::add_precision(Flags& flags, Precision by_default) {
 }
 
 Context::Options RuntimeFlags::context_options() const {
-  constexpr int64_t kMaxThreads = 1024;
   if (threads < 0 || threads > kMaxThreads) {
     fail(ErrorCode::kUsage, "--threads is {}, but must be in [1, {}] (0: all)", threads, kMaxThreads);
   }

@@ -24,6 +24,7 @@ using Request = std::shared_ptr<EngineSequence>;
 
 constexpr std::chrono::milliseconds kUpdateInterval(100);  // between updates of the statistics that walk all pages
 constexpr std::chrono::milliseconds kMemoryPause(10);      // retry interval when out of memory with no request to end
+constexpr int64_t kMostRequests = 1 << 20;                 // whose numbers add up without overflow
 constexpr int64_t kReservedRequests = 4096;                // initial capacity of lists, so that they rarely allocate
 
 int64_t pages_of(int64_t tokens) { return (tokens + KvPool::kPageTokens - 1) / KvPool::kPageTokens; }
@@ -32,8 +33,13 @@ void check_options(const EngineOptions& options) {
   const auto at_least = [](const char* name, int64_t value, int64_t least) {
     if (value < least) fail(ErrorCode::kUsage, "{} is {}, but must be at least {}", name, value, least);
   };
+  const auto at_most = [](const char* name, int64_t value, int64_t most) {
+    if (value > most) fail(ErrorCode::kUsage, "{} is {}, but must be at most {}", name, value, most);
+  };
   at_least("max_sequences", options.max_sequences, 1);
+  at_most("max_sequences", options.max_sequences, kMostRequests);
   at_least("max_waiting", options.max_waiting, 0);
+  at_most("max_waiting", options.max_waiting, kMostRequests);
   at_least("chunk_tokens", options.chunk_tokens, 1);
   at_least("idle_chunk_tokens", options.idle_chunk_tokens, 1);
   at_least("kv_bytes", options.kv_bytes, 0);
@@ -172,7 +178,7 @@ class Engine::Impl {
   const EngineOptions options_;
   const std::unique_ptr<Runner> runner_;
   const ModelConfig& config_;
-  const std::shared_ptr<EngineBell> bell_ = std::make_shared<EngineBell>();
+  const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
 
   // The engine's thread only.
   std::shared_ptr<KvPool> pool_;

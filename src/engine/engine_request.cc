@@ -11,22 +11,8 @@ double seconds_between(EngineSequence::Clock::time_point from, EngineSequence::C
 
 }  // namespace
 
-void EngineBell::ring() {
-  {
-    const std::lock_guard lock(mutex_);
-    rung_ = true;
-  }
-  condition_.notify_one();
-}
-
-void EngineBell::wait() {
-  std::unique_lock lock(mutex_);
-  condition_.wait(lock, [&] { return rung_; });
-  rung_ = false;
-}
-
 EngineSequence::EngineSequence(const EngineRequest& request, std::function<void()> notify, const ModelConfig& config,
-                               std::shared_ptr<KvPool> pool, std::shared_ptr<EngineBell> bell)
+                               std::shared_ptr<KvPool> pool, std::shared_ptr<Bell> bell)
     : sequence(config, std::move(pool)),
       top_logprobs(request.top_logprobs),
       prompt_logprobs(request.prompt_logprobs),

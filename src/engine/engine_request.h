@@ -3,34 +3,22 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <mutex>
 
+#include "base/bell.h"
 #include "engine/engine.h"
 #include "engine/scheduler.h"
 
 namespace glimmer {
 
-// Wakes the engine's thread; handles may outlive the engine.
-class EngineBell {
- public:
-  void ring();
-  // Until rung since the last wait.
-  void wait();
-
- private:
-  std::mutex mutex_;
-  std::condition_variable condition_;
-  bool rung_ = false;
-};
-
 class EngineSequence : public RequestHandle {
  public:
   using Clock = std::chrono::steady_clock;
 
+  // `bell` wakes the engine's thread, and is shared: handles may outlive the engine.
   EngineSequence(const EngineRequest& request, std::function<void()> notify, const ModelConfig& config,
-                 std::shared_ptr<KvPool> pool, std::shared_ptr<EngineBell> bell);
+                 std::shared_ptr<KvPool> pool, std::shared_ptr<Bell> bell);
 
   // ---- any thread ----
   News take() override;
@@ -69,7 +57,7 @@ class EngineSequence : public RequestHandle {
   void tell();
 
   const std::function<void()> notify_;
-  const std::shared_ptr<EngineBell> bell_;
+  const std::shared_ptr<Bell> bell_;
   const Clock::time_point submitted_ = Clock::now();
   Clock::time_point last_token_ = submitted_;
   bool has_started_ = false;

@@ -131,7 +131,9 @@ glimmer::LocalModelOptions loading_of(const glimmer_model_options& given) {
   if (given.backend != nullptr) options.context.backend = given.backend;
   if (given.precision != nullptr) options.context.precision = glimmer::precision_by_name(given.precision);
   if (given.kv_type != nullptr) options.context.kv_type = glimmer::kv_type_by_name(given.kv_type);
-  if (given.threads < 0) fail(ErrorCode::kUsage, "threads is {}, but must be at least 0", given.threads);
+  if (given.threads < 0 || given.threads > glimmer::kMaxThreads) {
+    fail(ErrorCode::kUsage, "threads is {}, but must be in [0, {}]", given.threads, glimmer::kMaxThreads);
+  }
   options.context.threads = given.threads;
   options.engine.kv_bytes = given.kv_bytes;
   options.engine.max_sequences = given.max_sequences;

@@ -1,10 +1,11 @@
 #include "session/local_model.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <exception>
 
+#include "base/bell.h"
 #include "base/error.h"
 #include "session/answer_reader.h"
 #include "session/random_id.h"
@@ -14,52 +15,37 @@ namespace {
 
 constexpr int64_t kLogitsChunkTokens = 256;  // activations of logits() beside the engine's
 
-// What an answer's reader waits for.
-struct Bell {
-  std::mutex mutex;
-  std::condition_variable condition;
-  bool rung = false;
-
-  void ring() {
-    const std::lock_guard lock(mutex);
-    rung = true;
-    condition.notify_one();
-  }
-  void wait() {
-    std::unique_lock lock(mutex);
-    condition.wait(lock, [&] { return rung; });
-    rung = false;
-  }
-};
-
 class EngineAnswer final : public LocalAnswer {
  public:
-  EngineAnswer(Engine& engine, EngineRequest request, const std::optional<AnswerReader::Setup>& setup) {
-    if (setup)
-      reader_.emplace(
-          *setup, [this](AnswerDelta delta) { deltas_.push_back(std::move(delta)); }, remarks_);
-    handle_ = engine.submit(std::move(request), [bell = bell_] { bell->ring(); });
-  }
+  EngineAnswer(Engine& engine, EngineRequest request, AnswerReader::Setup setup)
+      : reader_(
+            std::move(setup), [this](AnswerDelta delta) { deltas_.push_back(std::move(delta)); }, remarks_),
+        handle_(engine.submit(std::move(request), [bell = bell_] { bell->ring(); })) {}
   ~EngineAnswer() override { handle_->cancel(); }
 
   std::optional<AnswerDelta> next() override {
-    while (deltas_.empty()) {
-      if (finish_) return std::nullopt;
-      read_some();
+    if (failure_) std::rethrow_exception(failure_);  // nobody rings any more
+    try {
+      while (deltas_.empty() && !reader_.finish()) read_some();
+    } catch (...) {
+      failure_ = std::current_exception();
+      handle_->cancel();
+      throw;
     }
+    if (deltas_.empty()) return std::nullopt;
     AnswerDelta delta = std::move(deltas_.front());
     deltas_.pop_front();
     return delta;
   }
 
-  const AnswerFinish& finish() const override { return *finish_; }
+  const AnswerFinish& finish() const override { return *reader_.finish(); }
 
   AnswerUsage usage() const override {
     const RequestUsage used = handle_->usage();
     return {.prompt_tokens = used.prompt_tokens,
             .cached_tokens = used.cached_tokens,
             .completion_tokens = used.generated_tokens,
-            .reasoning_tokens = reader_->reasoning_tokens()};
+            .reasoning_tokens = reader_.reasoning_tokens()};
   }
 
   void cancel() override { handle_->cancel(); }
@@ -69,24 +55,22 @@ class EngineAnswer final : public LocalAnswer {
     bell_->wait();
     const RequestHandle::News news = handle_->take();
     for (const GeneratedToken& token : news.tokens) {
-      if (!reader_->finish()) reader_->take(token);
+      if (!reader_.finish()) reader_.take(token);
     }
-    if (!reader_->finish()) {
+    if (!reader_.finish()) {
       if (news.error != nullptr) std::rethrow_exception(news.error);
       if (news.finish_reason == FinishReason::kCancelled) fail(ErrorCode::kCancelled, "the answer was cancelled");
-      if (news.finish_reason) reader_->end(*news.finish_reason, handle_->usage().generated_tokens);
+      if (news.finish_reason) reader_.end(*news.finish_reason, handle_->usage().generated_tokens);
     }
-    if (!reader_->finish()) return;
-    handle_->finish(FinishReason::kStopString);  // nothing, if the engine ended it
-    finish_ = reader_->finish();
+    if (reader_.finish()) handle_->finish(FinishReason::kStopString);  // nothing, if the engine ended it
   }
 
   std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::vector<std::string> remarks_;
   std::deque<AnswerDelta> deltas_;
-  std::optional<AnswerReader> reader_;
+  AnswerReader reader_;
   std::shared_ptr<RequestHandle> handle_;
-  std::optional<AnswerFinish> finish_;
+  std::exception_ptr failure_;
 };
 
 }  // namespace
@@ -103,7 +87,8 @@ LocalModel::LocalModel(const std::filesystem::path& path, const LocalModelOption
 }
 
 const ChatModel& LocalModel::require_chat() const {
-  if (!chat_) fail(ErrorCode::kUnsupported, "{}: there is no tokenizer.json; give the prompt as ids", name_);
+  if (!chat_)
+    fail(ErrorCode::kUnsupported, "{}: there is no tokenizer.json, so it has no texts: only logits of ids", name_);
   return *chat_;
 }
 
@@ -127,20 +112,24 @@ std::unique_ptr<LocalAnswer> LocalModel::answer(const Chat& chat, const AnswerRe
     output.format = chat_->tool_call_format();
     output.tools = std::make_shared<const ToolSchemas>(Json(chat.tools));
   }
-  return std::make_unique<EngineAnswer>(*engine_, request_of(std::move(prompt.ids), request), setup);
+  return std::make_unique<EngineAnswer>(*engine_, request_of(std::move(prompt.ids), request), std::move(setup));
 }
 
 std::unique_ptr<LocalAnswer> LocalModel::go_on(const RawPrompt& prompt, const AnswerRequest& request) {
   std::vector<int32_t> ids = require_chat().prepare(prompt).ids;
-  const AnswerReader::Setup setup{
+  AnswerReader::Setup setup{
       .tokenizer = chat_->tokenizer(), .stop = request.stop, .max_new_tokens = request.max_new_tokens};
-  return std::make_unique<EngineAnswer>(*engine_, request_of(std::move(ids), request), setup);
+  return std::make_unique<EngineAnswer>(*engine_, request_of(std::move(ids), request), std::move(setup));
 }
 
 void LocalModel::logits(std::span<const int32_t> ids, int64_t rows, std::span<float> out) {
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t vocab = config().vocab_size;
   if (count < 1) fail(ErrorCode::kUsage, "logits: there are no ids");
+  if (count > config().max_position_embeddings) {
+    fail(ErrorCode::kLimit, "logits: {} ids, but the context holds {} (max_position_embeddings)", count,
+         config().max_position_embeddings);
+  }
   if (rows < 1 || rows > count) fail(ErrorCode::kUsage, "logits: {} rows of {} ids", rows, count);
   if (static_cast<int64_t>(out.size()) < rows * vocab) {
     fail(ErrorCode::kLimit, "logits: room for {} values, {} rows of {} need {}", out.size(), rows, vocab, rows * vocab);

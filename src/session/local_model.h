@@ -17,6 +17,8 @@
 
 namespace glimmer {
 
+inline constexpr int kMaxThreads = 1024;  // more are a typing error, and take minutes to start
+
 struct LocalModelOptions {
   Context::Options context;
   EngineOptions engine;
@@ -37,7 +39,7 @@ class LocalAnswer {
   virtual ~LocalAnswer() = default;  // cancels it
 
   // The next piece; waits for it. Nothing once it has ended: then finish() says why. Throws kCancelled after cancel(),
-  // and what the engine throws.
+  // and what the engine throws; each later call throws it again.
   virtual std::optional<AnswerDelta> next() = 0;
   virtual const AnswerFinish& finish() const = 0;
   virtual AnswerUsage usage() const = 0;
