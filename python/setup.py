@@ -10,6 +10,11 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.dist import Distribution
 
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # before setuptools 70.1
+    from wheel.bdist_wheel import bdist_wheel
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -33,11 +38,16 @@ class BuildWithLibrary(build_py):
         shutil.copyfile(library(), pathlib.Path(self.build_lib) / "glimmer" / "libglimmer.so")
 
 
-class PlatformDistribution(Distribution):
-    """The wheel is of one platform, though no part of it is of one Python."""
+class PlatformWheel(bdist_wheel):
+    """Of one platform, but of any Python: ctypes loads the library."""
 
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+class PlatformDistribution(Distribution):
     def has_ext_modules(self):
         return True
 
 
-setup(cmdclass={"build_py": BuildWithLibrary}, distclass=PlatformDistribution)
+setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel}, distclass=PlatformDistribution)

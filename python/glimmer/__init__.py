@@ -14,7 +14,7 @@ import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Union
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ._library import LOG, PROGRESS, Event as _Event, GenerateOptions, ModelOpti
 
 __all__ = ["Error", "Event", "Generation", "Model", "Usage", "load", "set_log", "version"]
 
+_Json = Dict[str, Any]
 _OK, _LIMIT, _CANCELLED = 0, 6, 8
 _KINDS = ["end", "content", "reasoning", "tool_call", "tool_call_arguments", "tool_call_end"]
 
@@ -38,8 +39,8 @@ class Error(Exception):
 class Event:
     """A piece of an answer.
 
-    kind     "content", "reasoning", "tool_call" (text: the tool's name), "tool_call_arguments" (of the JSON object of its
-             arguments), or "tool_call_end" (text: what the arguments lack to be JSON, where the call was cut off)
+    kind     "content", "reasoning", "tool_call" (text: the tool's name), "tool_call_arguments" (of the JSON object of
+             its arguments), or "tool_call_end" (text: what the arguments lack to be JSON, where the call was cut off)
     call     of tool calls: which, from 0
     call_id  of "tool_call"
     """
@@ -68,7 +69,7 @@ def _check(status: int) -> None:
 
 def version() -> str:
     """The library's version."""
-    return library.glimmer_version().decode()
+    return str(library.glimmer_version().decode())
 
 
 _log_callback: Any = None  # kept alive while the library may call it
@@ -198,7 +199,7 @@ class Model:
                 handle, array, len(array), out, room, count))
         return bytes(out).decode("utf-8", "replace")
 
-    def render(self, messages: Sequence[dict], *, tools: Sequence[dict] = (), template_args: Optional[dict] = None,
+    def render(self, messages: Sequence[_Json], *, tools: Sequence[_Json] = (), template_args: Optional[_Json] = None,
                continue_last: bool = False) -> str:
         """The prompt that chat() would use."""
         data = _conversation(messages, tools, template_args, continue_last)
@@ -225,7 +226,7 @@ class Model:
         array = _id_array(prompt)
         return self._generation(library.glimmer_complete_ids, array, len(array), options)
 
-    def chat(self, messages: Sequence[dict], *, tools: Sequence[dict] = (), template_args: Optional[dict] = None,
+    def chat(self, messages: Sequence[_Json], *, tools: Sequence[_Json] = (), template_args: Optional[_Json] = None,
              continue_last: bool = False, **options: Any) -> Generation:
         """Answers a conversation: messages as the OpenAI API has them, with texts as content.
 
@@ -260,7 +261,7 @@ class Model:
         if getattr(self, "_handle", None) is not None:
             self.close()
 
-    def _generation(self, start: Callable[..., int], data: Any, size: int, options: dict) -> Generation:
+    def _generation(self, start: Callable[..., int], data: Any, size: int, options: _Json) -> Generation:
         given = _options(**options)
         made = ctypes.c_void_p()
         with self._open() as handle:
@@ -282,7 +283,7 @@ class Model:
         return out
 
 
-def load(path: Union[str, os.PathLike], *, backend: Optional[str] = None, precision: Optional[str] = None,
+def load(path: Union[str, os.PathLike[str]], *, backend: Optional[str] = None, precision: Optional[str] = None,
          kv_type: Optional[str] = None, threads: int = 0, kv_bytes: int = 0, max_sequences: Optional[int] = None,
          progress: Optional[Callable[[int, int], bool]] = None) -> Model:
     """Loads a model: a folder of Hugging Face's form, a GGUF file or a Distributed Llama file.
@@ -338,10 +339,10 @@ def _id_array(ids: Union[Sequence[int], np.ndarray]) -> Any:
     narrow = array.astype(np.int32)
     if (narrow != array).any():
         raise ValueError(f"ids: {array[narrow != array][0]} is out of range")
-    return (ctypes.c_int32 * len(narrow)).from_buffer(narrow)
+    return (ctypes.c_int32 * len(narrow)).from_buffer(narrow.data)
 
 
-def _conversation(messages: Sequence[dict], tools: Sequence[dict], template_args: Optional[dict],
+def _conversation(messages: Sequence[_Json], tools: Sequence[_Json], template_args: Optional[_Json],
                   continue_last: bool) -> bytes:
     return json.dumps({"messages": list(messages), "tools": list(tools), "template_args": template_args or {},
                        "continue": continue_last}).encode()

@@ -62,8 +62,8 @@ class Usage(ctypes.Structure):
 
 
 def _find() -> str:
-    """The library that GLIMMER_LIBRARY names; else the package's own; else, in Glimmer's source tree, what was built there
-    (so that an editable install works)."""
+    """The library that GLIMMER_LIBRARY names; else the package's own; else, in Glimmer's source tree, what was built
+    there, so that an editable install works."""
     named = os.environ.get("GLIMMER_LIBRARY")
     here = pathlib.Path(__file__).resolve().parent
     looked = [pathlib.Path(named)] if named else [here / "libglimmer.so",
@@ -72,8 +72,8 @@ def _find() -> str:
         if path.is_file():
             return str(path)
     places = ", ".join(map(str, looked)) + (", which GLIMMER_LIBRARY names" if named else "")
-    raise ImportError(f"there is no libglimmer.so at {places}: install the package with pip install ./python, build it with "
-                      "./dev library, or name one in GLIMMER_LIBRARY")
+    raise ImportError(f"there is no libglimmer.so at {places}: install the package with pip install ./python, build it "
+                      "with ./dev library, or name one in GLIMMER_LIBRARY")
 
 
 library = ctypes.CDLL(_find())

@@ -104,6 +104,11 @@ def package(tmp_path_factory):
     return target
 
 
+def test_the_wheel_is_of_any_python(package):
+    tags = next(package.glob("glimmer_runtime-*.dist-info/WHEEL")).read_text()
+    assert "Tag: py3-none-linux_" in tags
+
+
 def test_python(package):
     env = {**os.environ, "PYTHONPATH": str(package), "GLIMMER_DEMO": DEMO}
     env.pop("GLIMMER_LIBRARY")
