@@ -46,22 +46,6 @@ std::string_view origin(const Operation& operation, const KernelTable& chosen) {
   return chosen.name;
 }
 
-std::vector<std::string> feature_names() {
-  const CpuFeatures& cpu = cpu_features();
-  std::vector<std::string> names;
-  const auto add = [&](bool has, const char* name) {
-    if (has) names.emplace_back(name);
-  };
-  add(cpu.avx2, "avx2");
-  add(cpu.avx_vnni, "avx_vnni");
-  add(cpu.avx512, "avx512");
-  add(cpu.avx512_vnni, "avx512_vnni");
-  add(cpu.avx512_bf16, "avx512_bf16");
-  add(cpu.amx_int8, "amx_int8");
-  add(cpu.amx_bf16, "amx_bf16");
-  return names;
-}
-
 const KernelTable& chosen_table(const std::string& backend) {
   return backend.empty() ? kernels::best_table() : kernels::table_by_name(backend);
 }
@@ -75,7 +59,7 @@ std::string why(const std::string& backend) {
 std::string kernels_text(const std::string& backend) {
   const KernelTable& chosen = chosen_table(backend);
   std::string out = fmt::format("processor  {}\n", cpu_features().model_name);
-  out += fmt::format("features   {}\n", fmt::join(feature_names(), " "));
+  out += fmt::format("features   {}\n", fmt::join(cpu_features().names, " "));
   out += fmt::format("threads    {}\n\ntables\n", available_threads());
   for (const KernelTable* table : kernels::all_tables()) {
     out += fmt::format("  {:<11} {:<13} needs {}\n", table->name, table->supported() ? "supported" : "not supported",
@@ -93,7 +77,7 @@ std::string kernels_text(const std::string& backend) {
 Json kernels_json(const std::string& backend) {
   const KernelTable& chosen = chosen_table(backend);
   Json out = {
-      {"processor", cpu_features().model_name}, {"features", feature_names()}, {"threads", available_threads()}};
+      {"processor", cpu_features().model_name}, {"features", cpu_features().names}, {"threads", available_threads()}};
   for (const KernelTable* table : kernels::all_tables()) {
     out["tables"].push_back({{"name", table->name}, {"supported", table->supported()}, {"needs", table->requires_cpu}});
   }

@@ -10,11 +10,8 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/cpu_features.h"
 #include "base/error.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace glimmer {
 namespace {
@@ -26,14 +23,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::microseconds kKeepFor{50};
 constexpr std::chrono::microseconds kOfferFor{500};
 
-void pause_briefly() {
-#if defined(__x86_64__)
-  _mm_pause();
-#else
-  std::this_thread::yield();
-#endif
-}
-
 // Waits until done() or until `most` has passed, and returns whether it was the former.
 template <typename Done>
 bool wait_awake(std::chrono::microseconds keep_for, std::chrono::microseconds most, const Done& done) {
@@ -42,7 +31,7 @@ bool wait_awake(std::chrono::microseconds keep_for, std::chrono::microseconds mo
   for (;;) {
     for (int turn = 0; turn < kTurns; ++turn) {
       if (done()) return true;
-      pause_briefly();
+      pause_in_loop();
     }
     const auto passed = Clock::now() - start;
     if (passed > most) return false;

@@ -1,8 +1,6 @@
 #include "kernels/ceilings.h"
 
-#include "base/cpu_features.h"
-#include "kernels/cpu/ceilings.h"
-#include "kernels/cpu/supported.h"
+#include "kernels/tables.h"
 
 namespace glimmer::kernels {
 namespace {
@@ -45,26 +43,7 @@ CeilingLoops ceiling_loops() {
   CeilingLoops loops{.read = read_plainly,
                      .floats = {"plain f32", 2 * kChains, multiply_floats_plainly},
                      .integers = {"plain int32", 2 * kChains, multiply_integers_plainly}};
-#if defined(__x86_64__)
-  if (cpu_has_avx2()) {
-    loops = {.read = avx2::read_ceiling,
-             .floats = {"AVX2 FMA", avx2::kFloatOperations, avx2::float_ceiling},
-             .integers = {"AVX2", avx2::kIntegerOperations, avx2::integer_ceiling}};
-  }
-  if (cpu_has_avx_vnni()) loops.integers = {"AVX-VNNI", avx2::kVnniOperations, avx2::vnni_ceiling};
-  if (cpu_has_avx512()) {
-    loops.read = avx512::read_ceiling;
-    loops.floats = {"AVX-512 FMA", avx512::kFloatOperations, avx512::float_ceiling};
-    if (cpu_features().avx512_vnni) {
-      loops.integers = {"AVX-512 VNNI", avx512::kIntegerOperations, avx512::integer_ceiling};
-    }
-  }
-  if (cpu_has_avx512_bf16()) loops.floats = {"AVX-512 BF16", avx512::kBf16Operations, avx512::bf16_ceiling};
-  if (cpu_has_amx()) {
-    loops.floats = {"AMX", amx::kBf16Operations, amx::bf16_ceiling};
-    loops.integers = {"AMX", amx::kIntegerOperations, amx::integer_ceiling};
-  }
-#endif
+  choose_ceiling_loops(loops);
   return loops;
 }
 

@@ -11,13 +11,13 @@
 // Head dimensions that are not whole tiles, and f32 keys, fall back to avx512.
 #include <immintrin.h>
 
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/x86/amx.h"
+#include "kernels/cpu/x86/avx512.h"
 
 namespace glimmer::kernels::amx {
 namespace {
 
-#include "kernels/cpu/attention_bf16.inc"
+#include "kernels/cpu/x86/attention_bf16.inc"
 
 constexpr int64_t kSteps = kAttentionBlock / kStep;
 constexpr int64_t kMostPairs = 8;    // of query tiles per call, 256 rows; attention_scratch_bytes has room for them

@@ -9,13 +9,13 @@
 // Head dimensions that are not whole vectors, and f32 keys, fall back to avx512.
 #include <immintrin.h>
 
-#include "kernels/cpu/avx512.h"
-#include "kernels/cpu/avx512_bf16.h"
+#include "kernels/cpu/x86/avx512.h"
+#include "kernels/cpu/x86/avx512_bf16.h"
 
 namespace glimmer::kernels::avx512_bf16 {
 namespace {
 
-#include "kernels/cpu/attention_bf16.inc"
+#include "kernels/cpu/x86/attention_bf16.inc"
 
 constexpr int kTiles = 2;       // of queries, at once
 constexpr int kScoreKeys = 12;  // by two tiles these are 24 sums: with the queries and a key 27 registers

@@ -5,12 +5,12 @@
 #include <utility>
 
 #include "kernels/activations.h"
-#include "kernels/cpu/avx_vnni.h"
+#include "kernels/cpu/x86/avx_vnni.h"
 
 namespace glimmer::kernels::avx_vnni {
 namespace {
 
-#include "kernels/cpu/simd_avx2.inc"
+#include "kernels/cpu/x86/simd_avx2.inc"
 
 constexpr bool kTakesSigned = false;
 
@@ -24,7 +24,7 @@ template <typename Codes, int kIndex, int kCount>
 
 [[gnu::always_inline]] inline I sum_of(const I (&sums)[2]) { return _mm256_add_epi32(sums[0], sums[1]); }
 
-#include "kernels/cpu/linear_int8_groups.inc"
+#include "kernels/cpu/x86/linear_int8_groups.inc"
 
 }  // namespace
 

@@ -3,13 +3,13 @@
 // Weights are unsigned bytes, w8 + 128, as VNNI requires; adding -128 times the sum of x's codes corrects for it.
 #include <immintrin.h>
 
-#include "kernels/cpu/avx512.h"
-#include "kernels/cpu/supported.h"
+#include "kernels/cpu/x86/avx512.h"
+#include "kernels/cpu/x86/supported.h"
 
 namespace glimmer::kernels::avx512 {
 namespace {
 
-#include "kernels/cpu/int8_panel.inc"
+#include "kernels/cpu/x86/int8_panel.inc"
 
 // Four products a lane. The barrier keeps g++ 12 from moving sums between registers and memory.
 inline void add_products(__m512i& sum, __m512i weights, __m512i codes) {

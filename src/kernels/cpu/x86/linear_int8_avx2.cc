@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "kernels/activations.h"
-#include "kernels/cpu/avx2.h"
+#include "kernels/cpu/x86/avx2.h"
 
 namespace glimmer::kernels::avx2 {
 namespace {
 
-#include "kernels/cpu/simd_avx2.inc"
+#include "kernels/cpu/x86/simd_avx2.inc"
 
 // Signed bytes are made unsigned for the product, and x takes their signs.
 constexpr bool kTakesSigned = true;
@@ -35,7 +35,7 @@ template <typename Codes, int kIndex, int kCount>
 
 [[gnu::always_inline]] inline I sum_of(const I (&sums)[2]) { return sums[1]; }
 
-#include "kernels/cpu/linear_int8_groups.inc"
+#include "kernels/cpu/x86/linear_int8_groups.inc"
 
 float largest_magnitude(const float* x, int64_t columns, bool& finite) {
   const V magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));

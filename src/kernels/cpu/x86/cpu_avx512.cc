@@ -2,15 +2,15 @@
 #include <immintrin.h>
 
 #include "kernels/activations.h"
-#include "kernels/cpu/avx512.h"
-#include "kernels/cpu/supported.h"
-#include "kernels/tables.h"
+#include "kernels/cpu/x86/avx512.h"
+#include "kernels/cpu/x86/supported.h"
+#include "kernels/cpu/x86/tables.h"
 
 namespace glimmer::kernels {
 namespace avx512 {
 namespace {
 
-#include "kernels/cpu/simd_avx512.inc"
+#include "kernels/cpu/x86/simd_avx512.inc"
 
 }  // namespace
 

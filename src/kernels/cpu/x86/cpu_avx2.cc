@@ -2,15 +2,15 @@
 #include <immintrin.h>
 
 #include "kernels/activations.h"
-#include "kernels/cpu/avx2.h"
-#include "kernels/cpu/supported.h"
-#include "kernels/tables.h"
+#include "kernels/cpu/x86/avx2.h"
+#include "kernels/cpu/x86/supported.h"
+#include "kernels/cpu/x86/tables.h"
 
 namespace glimmer::kernels {
 namespace avx2 {
 namespace {
 
-#include "kernels/cpu/simd_avx2.inc"
+#include "kernels/cpu/x86/simd_avx2.inc"
 
 }  // namespace
 

@@ -5,13 +5,13 @@
 // rearranging; two panels by two tiles of 16 tokens share each load.
 #include <immintrin.h>
 
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/x86/amx.h"
+#include "kernels/cpu/x86/avx512.h"
 
 namespace glimmer::kernels::amx {
 namespace {
 
-#include "kernels/cpu/int8_panel.inc"
+#include "kernels/cpu/x86/int8_panel.inc"
 
 constexpr int64_t kTileTokens = 16;
 constexpr int64_t kTileLines = 16;  // 64 columns of bytes, 32 of bf16

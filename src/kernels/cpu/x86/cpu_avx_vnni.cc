@@ -1,8 +1,8 @@
 // AVX-VNNI: the table. What it does not do itself is AVX2's. Nothing here needs more than the baseline.
-#include "kernels/cpu/avx2.h"
-#include "kernels/cpu/avx_vnni.h"
-#include "kernels/cpu/supported.h"
-#include "kernels/tables.h"
+#include "kernels/cpu/x86/avx2.h"
+#include "kernels/cpu/x86/avx_vnni.h"
+#include "kernels/cpu/x86/supported.h"
+#include "kernels/cpu/x86/tables.h"
 
 namespace glimmer::kernels {
 namespace {

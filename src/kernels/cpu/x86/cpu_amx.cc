@@ -1,9 +1,9 @@
 // AMX: the table. What it does not do on tiles is AVX-512's, with BF16. Nothing here needs more than the baseline.
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/avx512.h"
-#include "kernels/cpu/avx512_bf16.h"
-#include "kernels/cpu/supported.h"
-#include "kernels/tables.h"
+#include "kernels/cpu/x86/amx.h"
+#include "kernels/cpu/x86/avx512.h"
+#include "kernels/cpu/x86/avx512_bf16.h"
+#include "kernels/cpu/x86/supported.h"
+#include "kernels/cpu/x86/tables.h"
 
 namespace glimmer::kernels {
 

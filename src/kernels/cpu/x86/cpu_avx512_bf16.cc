@@ -1,8 +1,8 @@
 // AVX-512 with BF16: the table. What it does not do itself is AVX-512's. Nothing here needs more than the baseline.
-#include "kernels/cpu/avx512.h"
-#include "kernels/cpu/avx512_bf16.h"
-#include "kernels/cpu/supported.h"
-#include "kernels/tables.h"
+#include "kernels/cpu/x86/avx512.h"
+#include "kernels/cpu/x86/avx512_bf16.h"
+#include "kernels/cpu/x86/supported.h"
+#include "kernels/cpu/x86/tables.h"
 
 namespace glimmer::kernels {
 

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "kernels/cpu/ceilings.h"
+#include "kernels/cpu/x86/ceilings.h"
 
 namespace glimmer::kernels::amx {
 namespace {
