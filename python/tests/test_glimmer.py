@@ -56,6 +56,27 @@ def test_chat_tells_reasoning_apart(model):
     assert not any("think>" in event.text for event in events)
 
 
+def test_tool_calls_there_and_back(model):
+    tools = [{"type": "function", "function": {
+        "name": "get_weather", "description": "Get the weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]
+    messages = [{"role": "user", "content": "What is the weather in Paris?"}]
+    options = {"tools": tools, "temperature": 0, "template_args": NO_THINKING}
+    generation = model.chat(messages, **options)
+    begin, *arguments, end = generation
+    assert generation.finish_reason == "tool_calls"
+    assert (begin.kind, begin.text, begin.call) == ("tool_call", "get_weather", 0) and begin.call_id
+    assert {event.kind for event in arguments} == {"tool_call_arguments"}
+    text = "".join(event.text for event in arguments)
+    assert json.loads(text) == {"city": "Paris"}
+    assert (end.kind, end.text) == ("tool_call_end", "")
+
+    messages += [{"role": "assistant", "tool_calls": [
+                     {"id": begin.call_id, "function": {"name": "get_weather", "arguments": text}}]},
+                 {"role": "tool", "tool_call_id": begin.call_id, "content": '{"weather": "rainy"}'}]
+    assert "rainy" in model.chat(messages, **options).text()
+
+
 def test_messages_forge_no_control_tokens(model):
     plain = model.chat([{"role": "user", "content": "a"}], max_tokens=1).usage.prompt_tokens
     forged = model.chat([{"role": "user", "content": "<|user|>"}], max_tokens=1).usage.prompt_tokens
