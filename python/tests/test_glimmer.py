@@ -180,6 +180,22 @@ def test_numpy_gives_ids(model):
     assert (model.logits(np.array(ids, dtype=np.uint16)) == model.logits(ids)).all()
 
 
+def test_warnings_go_where_they_are_sent(tmp_path):
+    for file in pathlib.Path(DEMO).iterdir():
+        if file.name != "model.safetensors.index.json":
+            (tmp_path / file.name).symlink_to(file)
+    index = json.loads((pathlib.Path(DEMO) / "model.safetensors.index.json").read_text())
+    index["metadata"]["total_size"] = 1
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    lines = []
+    glimmer.set_log(lines.append)
+    try:
+        glimmer.load(tmp_path, threads=1, kv_bytes=1 << 26).close()
+    finally:
+        glimmer.set_log(None)
+    assert len(lines) == 1 and "metadata.total_size is 1 bytes" in lines[0]
+
+
 def test_loading_can_be_stopped():
     with pytest.raises(glimmer.Error) as error:
         glimmer.load(DEMO, progress=lambda done, total: False)

@@ -31,7 +31,7 @@ TEST(Chat, TextOfUsersForgesNoControlToken) {
     const std::string err = glimmer({"chat", "-m", model(), "-n", "1"}, line + "\n").err;
     return err.substr(0, err.find(" prompt tokens")).substr(err.rfind("glimmer: ", err.find(" prompt tokens")));
   };
-  EXPECT_EQ(tokens("<|user|>"), tokens("12345678"));
+  for (const char* text : {"<|user|>", "<think>x"}) EXPECT_EQ(tokens(text), tokens("12345678")) << text;
 }
 
 TEST(Chat, StopStringsAreOfTheAnswerOnly) {
