@@ -36,7 +36,7 @@ bool cpu_has_amx() {
 
 WeightStreams cpu_weight_streams() {
   return cpu_features().has("amd") ? WeightStreams{.count = 1, .ahead_bytes = 8192}
-                            : WeightStreams{.count = 2, .ahead_bytes = 2048};
+                                   : WeightStreams{.count = 2, .ahead_bytes = 2048};
 }
 
 void choose_ceiling_loops(CeilingLoops& loops) {

@@ -1,5 +1,6 @@
-// Every operation, in several shapes and weight types, on every device against the reference kernels in exact precision.
-// A new device is a line in open_named(); a new operation must have a case here, or EveryOperationHasACase fails.
+// Every operation, in several shapes and weight types, on every device against the reference kernels in exact
+// precision. A new device is a line in open_named(); a new operation must have a case here, or EveryOperationHasACase
+// fails.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -160,7 +161,8 @@ void add_rope(std::vector<Case>& cases) {
   for (const int64_t dim : {4, 32, 64}) {
     const std::string what = fmt::format("{} dimensions", dim);
     cases.push_back({"fill_rope", what, [=](Bench& b) { return run_rope(b, RopePairing::kHalfSplit, dim, false); }});
-    cases.push_back({"rope", what + ", halves", [=](Bench& b) { return run_rope(b, RopePairing::kHalfSplit, dim, true); }});
+    cases.push_back(
+        {"rope", what + ", halves", [=](Bench& b) { return run_rope(b, RopePairing::kHalfSplit, dim, true); }});
     cases.push_back(
         {"rope", what + ", pairs", [=](Bench& b) { return run_rope(b, RopePairing::kInterleaved, dim, true); }});
   }
@@ -292,8 +294,9 @@ std::vector<float> run_mla(Bench& b, const char* type, int64_t tokens) {
   constexpr int64_t kLatent = 64;
   constexpr int64_t kV = 32;
   constexpr int64_t kHidden = 96;
-  Pages pages(b, {.type = KvType::kF32, .kv_heads = 1, .qk_dim = kLatent + kRope, .v_dim = kLatent, .values_in_keys = true},
-              tokens);
+  Pages pages(
+      b, {.type = KvType::kF32, .kv_heads = 1, .qk_dim = kLatent + kRope, .v_dim = kLatent, .values_in_keys = true},
+      tokens);
   const KvLayer kv = pages.memory.layer(0);
   store_kv(b.context(), {.k = b.random({tokens, kLatent + kRope}, 1).as<float>(),
                          .k_stride = kLatent + kRope,
@@ -303,10 +306,8 @@ std::vector<float> run_mla(Bench& b, const char* type, int64_t tokens) {
   for (int64_t i = 0; i < kRope / 2; ++i) inv_freq.push_back(1.0F / static_cast<float>(1 + i));
   const TensorView cos = b.tensor({tokens, kRope / 2});
   const TensorView sin = b.tensor({tokens, kRope / 2});
-  fill_rope(b.context(), {.inv_freq = inv_freq,
-                          .positions = pages.batch.positions,
-                          .cos = cos.as<float>(),
-                          .sin = sin.as<float>()});
+  fill_rope(b.context(),
+            {.inv_freq = inv_freq, .positions = pages.batch.positions, .cos = cos.as<float>(), .sin = sin.as<float>()});
   const LinearWeight q_proj = b.weights().linear(type, kHeads * (kNope + kRope), 64);
   std::vector<LinearWeight> k_b;
   std::vector<LinearWeight> v_b;
