@@ -3,7 +3,6 @@
 #include "model/expected_tensors.h"
 #include "model/kv_cache.h"
 #include "model/tensor_names.h"
-#include "source/synthetic_source.h"
 
 namespace glimmer::apps {
 
@@ -32,25 +31,42 @@ CardSize size_in_type(const CardModel& model, const QuantType& type) {
   return size;
 }
 
-std::vector<double> layer_bytes(const CardModel& model, const QuantType& type) {
-  std::vector<double> bytes(static_cast<size_t>(model.config.num_hidden_layers), 0);
-  for (const NamedShape& tensor : model.tensors) {
-    const std::optional<int64_t> layer = layer_index(tensor.name);
-    if (layer) bytes[static_cast<size_t>(*layer)] += memory_bytes(type_in_file(type, tensor), tensor.shape);
+std::vector<TypedTensor> typed_tensors(const CardModel& model, const QuantType& type) {
+  std::vector<TypedTensor> typed;
+  typed.reserve(model.tensors.size());
+  for (const NamedShape& tensor : model.tensors) typed.push_back({tensor, type_in_file(type, tensor)});
+  return typed;
+}
+
+std::vector<TypedTensor> typed_tensors(const ModelSource& source) {
+  std::vector<TypedTensor> typed;
+  for (const SourceTensor& tensor : source.tensors()) {
+    const int rank = tensor.shape.rank();
+    if (tensor.data.type == nullptr || rank < 1 || rank > 2 || tensor.shape.element_count() == 0) continue;
+    typed.push_back({{tensor.name, tensor.shape}, {tensor.data.type, tensor.data.params}});
+  }
+  return typed;
+}
+
+std::vector<double> layer_bytes(const ModelConfig& config, std::span<const TypedTensor> tensors) {
+  std::vector<double> bytes(static_cast<size_t>(config.num_hidden_layers), 0);
+  for (const TypedTensor& typed : tensors) {
+    const std::optional<int64_t> layer = layer_index(typed.tensor.name);
+    if (!layer || *layer >= config.num_hidden_layers) continue;  // the rest is for multi-token prediction
+    bytes[static_cast<size_t>(*layer)] += static_cast<double>(memory_bytes(typed.type, typed.tensor.shape));
   }
   return bytes;
 }
 
-RankSize size_of_rank(const CardModel& model, const QuantType& type, const Placement& placement) {
+RankSize size_of_rank(const ModelConfig& config, std::span<const TypedTensor> tensors, const Placement& placement) {
   RankSize size;
-  for (const NamedShape& tensor : model.tensors) {
-    const int64_t rows = tensor.shape[0];
-    const int64_t held = rows_held(placement, model.config, tensor.name, rows);
+  for (const TypedTensor& typed : tensors) {
+    const Shape& shape = typed.tensor.shape;
+    const int64_t held = rows_held(placement, config, typed.tensor.name, shape[0]);
     if (held == 0) continue;
-    const Shape part = tensor.shape.rank() == 1 ? Shape({held}) : Shape({held, tensor.shape[1]});
-    size.weights_bytes += memory_bytes(type_in_file(type, tensor), part);
+    size.weights_bytes += memory_bytes(typed.type, shape.rank() == 1 ? Shape({held}) : Shape({held, shape[1]}));
   }
-  size.kv_bytes_per_token = KvCache::bytes_per_token(model.config, kv_type_of(Precision::kFast), placement);
+  size.kv_bytes_per_token = KvCache::bytes_per_token(config, kv_type_of(Precision::kFast), placement);
   return size;
 }
 

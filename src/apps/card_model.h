@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "model/placement.h"
 #include "model/summary.h"
 #include "quant/quant_type.h"
+#include "source/synthetic_source.h"
 
 namespace glimmer::apps {
 
@@ -30,13 +32,21 @@ struct CardSize {
 };
 CardSize size_in_type(const CardModel& model, const QuantType& type);
 
+// A tensor of a model, in the type that its file has it in.
+struct TypedTensor {
+  NamedShape tensor;
+  TensorType type;
+};
+std::vector<TypedTensor> typed_tensors(const CardModel& model, const QuantType& type);
+std::vector<TypedTensor> typed_tensors(const ModelSource& source);  // without those that no model could use
+
 // Memory of the weights of each layer.
-std::vector<double> layer_bytes(const CardModel& model, const QuantType& type);
+std::vector<double> layer_bytes(const ModelConfig& config, std::span<const TypedTensor> tensors);
 
 struct RankSize {
   int64_t weights_bytes = 0;
   int64_t kv_bytes_per_token = 0;  // in the type of fast precision
 };
-RankSize size_of_rank(const CardModel& model, const QuantType& type, const Placement& placement);
+RankSize size_of_rank(const ModelConfig& config, std::span<const TypedTensor> tensors, const Placement& placement);
 
 }  // namespace glimmer::apps

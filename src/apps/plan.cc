@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 
 #include "apps/card_model.h"
 #include "apps/command.h"
@@ -15,6 +16,7 @@
 #include "engine/ceilings.h"
 #include "engine/plan.h"
 #include "model/placement.h"
+#include "source/side_files.h"
 #include "source/synthetic_source.h"
 
 namespace glimmer::apps {
@@ -27,7 +29,8 @@ constexpr std::array<std::string_view, 8> kShownTypes = {"bf16", "q8_0", "q6_k",
 
 struct PlanOptions {
   std::string card;
-  std::string type = "q4_k";
+  ModelFlags model;
+  std::optional<std::string> type;
   int64_t context = 8192;
   std::optional<int64_t> layers;
   std::string parallel;
@@ -152,7 +155,7 @@ std::string plan_text(const CardModel& model, const PlanOptions& options, const 
 // "3,2,2"
 std::vector<double> split_weights(std::string_view text) {
   std::vector<double> weights;
-  while (!text.empty()) {
+  for (bool is_last = text.empty(); !is_last;) {
     const std::string_view word = text.substr(0, text.find(','));
     double weight = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), weight);
@@ -160,23 +163,32 @@ std::vector<double> split_weights(std::string_view text) {
       fail(ErrorCode::kUsage, "--split: '{}' is no number; expected one for each rank, as in 3,2,2", word);
     }
     weights.push_back(weight);
-    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    is_last = word.size() == text.size();
+    text.remove_prefix(is_last ? text.size() : word.size() + 1);
   }
   return weights;
 }
 
+// A model whose ranks are planned: of a card, or as downloaded.
+struct RankedModel {
+  std::string name;
+  std::string types;  // for people
+  ModelConfig config;
+  std::vector<TypedTensor> tensors;
+};
+
 // What each rank of a parallel form holds. No speed: that depends on the network.
-std::string ranks_text(const CardModel& model, const PlanOptions& options, const QuantType& type) {
-  const std::vector<double> costs = layer_bytes(model, type);
+std::string ranks_text(const RankedModel& model, const PlanOptions& options) {
+  const std::vector<double> costs = layer_bytes(model.config, model.tensors);
   const std::vector<Placement> placements =
       place(model.config, parallel_form(options.parallel), split_weights(options.split), costs);
   std::string text =
-      row("model", fmt::format("{}, {} layers, {}", model.card->name, model.config.num_hidden_layers, type.name));
+      row("model", fmt::format("{}, {} layers, {}", model.name, model.config.num_hidden_layers, model.types));
   text += row("ranks", to_string(placements.front().form)) + "\n" + describe(placements, model.config) + "\n";
   text += fmt::format("{:<6}{:>12}{:>14}{:>18}\n", "rank", "weights", "KV a token",
                       fmt::format("KV of {}", options.context));
   for (const Placement& placement : placements) {
-    const RankSize size = size_of_rank(model, type, placement);
+    const RankSize size = size_of_rank(model.config, model.tensors, placement);
     text += fmt::format("{:<6}{:>12}{:>14}{:>18}\n", placement.rank, human_bytes(size.weights_bytes),
                         human_bytes(size.kv_bytes_per_token), human_bytes(size.kv_bytes_per_token * options.context));
   }
@@ -190,6 +202,22 @@ void check_options(const PlanOptions& options, const ModelConfig& config) {
   }
 }
 
+// Of a model as downloaded, in its own types.
+int plan_ranks_of_file(const PlanOptions& options) {
+  if (options.parallel.empty()) fail(ErrorCode::kUsage, "--model goes with --parallel; without it, give --card");
+  if (!options.card.empty()) fail(ErrorCode::kUsage, "--model and --card exclude each other");
+  if (options.type) fail(ErrorCode::kUsage, "--type goes with --card: a model as downloaded has types of its own");
+  if (options.layers) fail(ErrorCode::kUsage, "--layers goes with --card");
+  const std::unique_ptr<ModelSource> source = ModelSource::open(options.model.folder_or_file());
+  RankedModel model{.name = source->path().string(),
+                    .types = fmt::format("types of its own ({})", source->format()),
+                    .config = read_config(side_files_of(*source)),
+                    .tensors = typed_tensors(*source)};
+  check_options(options, model.config);
+  write_output(ranks_text(model, options));
+  return 0;
+}
+
 }  // namespace
 
 int plan_command(Arguments arguments) {
@@ -199,6 +227,7 @@ int plan_command(Arguments arguments) {
       "Estimates, before any download, whether a model fits this machine and how fast it would run, from its card and "
       "from memory and multiply throughput measured now (takes a few seconds).");
   flags.add("--card", options.card, "NAME", "The model; 'glimmer models' lists them")
+      .add("-m,--model", options.model.model, "PATH", "With --parallel: a model as downloaded, instead of a card")
       .add("--type", options.type, "TYPE", "Type of the weights (default: q4_k)")
       .add("--ctx", options.context, "N", "Context to reserve memory for, in tokens (default: 8192)")
       .add("--layers", options.layers, "N", "Plan for the first N layers only")
@@ -210,15 +239,21 @@ int plan_command(Arguments arguments) {
       .examples(
           "  glimmer plan --card GLM-4.5-Air --type q4_k\n"
           "  glimmer plan --card GLM-4.7-Flash --type q8_0 --ctx 32768 --json\n"
-          "  glimmer plan --card GLM-4.7-Flash --parallel tp=3 --split 3,2,2");
+          "  glimmer plan --card GLM-4.7-Flash --parallel tp=3 --split 3,2,2\n"
+          "  glimmer plan -m GLM-4.7-Flash-GGUF --parallel pp=2,tp=2");
   if (!flags.parse(arguments)) return 0;
+  if (!options.parallel.empty() && options.as_json) fail(ErrorCode::kUsage, "--json does not go with --parallel");
+  if (options.model.model) return plan_ranks_of_file(options);
   if (options.card.empty()) fail(ErrorCode::kUsage, "--card is missing; 'glimmer models' lists the cards");
-  const QuantType& type = require_writable_type(options.type);
+  const QuantType& type = require_writable_type(options.type.value_or("q4_k"));
   const CardModel model = card_model(require_card(options.card), options.layers);
   check_options(options, model.config);
   if (!options.parallel.empty()) {
-    if (options.as_json) fail(ErrorCode::kUsage, "--json does not go with --parallel");
-    write_output(ranks_text(model, options, type));
+    write_output(ranks_text({.name = std::string(model.card->name),
+                             .types = std::string(type.name),
+                             .config = model.config,
+                             .tensors = typed_tensors(model, type)},
+                            options));
     return 0;
   }
   if (!options.split.empty()) fail(ErrorCode::kUsage, "--split needs --parallel");

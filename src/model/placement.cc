@@ -18,6 +18,7 @@ namespace {
 constexpr std::string_view kKnownForms =
     "tp=N (ranks that divide every layer), pp=N (stages of layers), or both: pp=2,tp=2";
 constexpr int kMostRanks = 1024;
+constexpr double kMostWeight = 1e9;  // products with numbers of rows stay exact enough
 
 int count_of(std::string_view word, std::string_view value) {
   int count = 0;
@@ -50,14 +51,23 @@ std::shared_ptr<const RowCut> cut_rows(int64_t rows, int64_t unit, std::span<con
   return cut_of(share((rows + unit - 1) / unit, weights, first), unit, rows, rank);
 }
 
-LayerCuts cuts_of(const ModelConfig& c, std::span<const double> weights, int rank) {
+// Heads, dealt in the fewest whose `v_dim` columns each fill wire blocks.
+std::vector<Range> share_heads(int64_t heads, int64_t v_dim, int64_t wire_block, std::span<const double> weights) {
+  const int64_t unit = wire_block / std::gcd(wire_block, v_dim);
+  std::vector<Range> ranges = share((heads + unit - 1) / unit, weights);
+  for (Range& range : ranges) range = {std::min(range.begin * unit, heads), std::min(range.end * unit, heads)};
+  return ranges;
+}
+
+LayerCuts cuts_of(const ModelConfig& c, std::span<const double> weights, int rank, int64_t wire_block) {
   constexpr int64_t kUnit = kPanelRows;  // whole panels for the kernels; the last of a matrix may be part of one
+  const int64_t wire_unit = std::lcm(kUnit, wire_block);
   const bool mla = c.attention == AttentionKind::kMla;
-  const std::vector<Range> heads = share(c.num_attention_heads, weights);
+  const int64_t v_dim = mla ? c.v_head_dim : c.head_dim;
+  const std::vector<Range> heads = share_heads(c.num_attention_heads, v_dim, wire_block, weights);
   LayerCuts cuts;
   cuts.heads = cut_of(heads, 1, c.num_attention_heads, rank);
   cuts.q = cut_of(heads, c.qk_head_dim(), c.num_attention_heads * c.qk_head_dim(), rank);
-  const int64_t v_dim = mla ? c.v_head_dim : c.head_dim;
   cuts.attn = cut_of(heads, v_dim, c.num_attention_heads * v_dim, rank);
   if (!mla) {
     const int64_t group = c.num_attention_heads / c.num_key_value_heads;
@@ -69,12 +79,12 @@ LayerCuts cuts_of(const ModelConfig& c, std::span<const double> weights, int ran
     cuts.kv = cut_of(kv_heads, c.head_dim, c.num_key_value_heads * c.head_dim, rank);
   }
   cuts.hidden = cut_rows(c.hidden_size, kUnit, weights, rank);
-  cuts.intermediate = cut_rows(c.intermediate_size, kUnit, weights, rank);
+  cuts.intermediate = cut_rows(c.intermediate_size, wire_unit, weights, rank);
   if (c.n_routed_experts > 0) {
-    cuts.shared_intermediate = cut_rows(c.moe_intermediate_size * c.n_shared_experts, kUnit, weights, rank);
+    cuts.shared_intermediate = cut_rows(c.moe_intermediate_size * c.n_shared_experts, wire_unit, weights, rank);
     for (size_t first = 0; first < weights.size(); ++first) {
       cuts.expert_intermediate.push_back(
-          cut_rows(c.moe_intermediate_size, kUnit, weights, rank, static_cast<int>(first)));
+          cut_rows(c.moe_intermediate_size, wire_unit, weights, rank, static_cast<int>(first)));
     }
   }
   return cuts;
@@ -86,8 +96,9 @@ void check_split(const ParallelForm& form, std::span<const double> split) {
     fail(ErrorCode::kUsage, "split: {} weights for {} ranks ({})", split.size(), form.ranks(), to_string(form));
   }
   for (const double weight : split) {
-    if (!(weight >= 0) || !std::isfinite(weight))
-      fail(ErrorCode::kUsage, "split: weight {}, expected 0 or more", weight);
+    if (!(weight >= 0 && weight <= kMostWeight)) {
+      fail(ErrorCode::kUsage, "split: weight {}, expected 0 to {}", weight, kMostWeight);
+    }
   }
   for (int stage = 0; stage < form.pp; ++stage) {
     const auto part = split.subspan(static_cast<size_t>(stage * form.tp), static_cast<size_t>(form.tp));
@@ -103,9 +114,11 @@ ParallelForm parallel_form(std::string_view text) {
   ParallelForm form;
   bool has_tp = false;
   bool has_pp = false;
-  for (std::string_view rest = text; !rest.empty() || text.empty();) {
+  std::string_view rest = text;
+  for (bool is_last = false; !is_last;) {
     const std::string_view word = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+    is_last = word.size() == rest.size();
+    rest.remove_prefix(is_last ? rest.size() : word.size() + 1);
     const size_t equals = word.find('=');
     const std::string_view name = word.substr(0, equals);
     const bool known = equals != std::string_view::npos && (name == "tp" || name == "pp");
@@ -198,7 +211,8 @@ int64_t Placement::kv_heads(const ModelConfig& config) const {
 Placement whole_model(const ModelConfig& config) { return {.layers_of_stage = {{0, config.num_hidden_layers}}}; }
 
 std::vector<Placement> place(const ModelConfig& config, const ParallelForm& form, std::span<const double> split,
-                             std::span<const double> layer_costs) {
+                             std::span<const double> layer_costs, int64_t wire_block) {
+  GLIMMER_CHECK(wire_block >= 1, "wire blocks of {} columns", wire_block);
   check_split(form, split);
   std::vector<double> rank_weights(static_cast<size_t>(form.tp), 1.0);
   std::vector<double> stage_weights(static_cast<size_t>(form.pp), 1.0);
@@ -219,7 +233,7 @@ std::vector<Placement> place(const ModelConfig& config, const ParallelForm& form
     const int stage_rank = rank % form.tp;
     if (form.tp > 1) {
       // Ranks of a stage weigh the same in all stages: a page of keys and values is then cut alike everywhere.
-      placement.cuts = cuts_of(config, rank_weights, stage_rank);
+      placement.cuts = cuts_of(config, rank_weights, stage_rank, wire_block);
       placement.vocab = cut_rows(config.vocab_size, kPanelRows, rank_weights, stage_rank);
     }
     placements.push_back(std::move(placement));
@@ -231,7 +245,10 @@ int64_t rows_held(const Placement& p, const ModelConfig& config, std::string_vie
   const auto held = [&](const RowCut* cut) { return cut == nullptr ? rows : cut->own().size(); };
   const auto ends = [&](std::string_view suffix) { return name.ends_with(suffix); };
   if (name.starts_with("model.embed_tokens")) {
-    return p.is_first_stage() || (config.tie_word_embeddings && p.is_last_stage()) ? rows : 0;
+    const int64_t embedding = p.is_first_stage() ? rows : 0;
+    const bool is_head_too = config.tie_word_embeddings && p.is_last_stage();
+    if (!is_head_too || (p.vocab == nullptr && p.is_first_stage())) return embedding;
+    return embedding + held(p.vocab.get());
   }
   if (name.starts_with("lm_head")) return p.is_last_stage() ? held(p.vocab.get()) : 0;
   const std::optional<int64_t> layer = layer_index(name);
@@ -250,6 +267,8 @@ int64_t rows_held(const Placement& p, const ModelConfig& config, std::string_vie
   if (name.find(".mlp.gate_proj.") != std::string_view::npos || name.find(".mlp.up_proj.") != std::string_view::npos) {
     return held(cuts.intermediate.get());
   }
+  // Each half is cut by itself.
+  if (name.find(".mlp.gate_up_proj.") != std::string_view::npos) return 2 * held(cuts.intermediate.get());
   if (ends("q_proj.weight") || ends("q_proj.bias") || ends("q_b_proj.weight")) return held(cuts.q.get());
   const int64_t heads = cuts.heads->own().size();
   for (const std::string_view by_head : {"embed_q.weight", "unembed_out.weight", "kv_b_proj.weight"}) {

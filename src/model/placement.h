@@ -77,12 +77,16 @@ struct Placement {
 
 // Everything on one rank.
 Placement whole_model(const ModelConfig& config);
-// That of each rank. `split` has a weight for each rank: stages are weighed by their sums, a stage's ranks by those of
-// the first stage. Empty: all alike. `layer_costs`: bytes of each layer, to balance stages. Throws kUsage.
+// That of each rank. `split` has a weight for each rank, 0 to 1e9: stages are weighed by their sums, a stage's ranks
+// by those of the first stage. Empty: all alike. `layer_costs`: bytes of each layer, to balance stages.
+// `wire_block`: columns of a matmul's input that come from one rank: 1 where values are sent; where codes are, those
+// that share a scale (256 of kInt8, 128 of kInt8Groups). Heads and intermediate rows are then dealt in whole blocks.
+// Throws kUsage.
 std::vector<Placement> place(const ModelConfig& config, const ParallelForm& form, std::span<const double> split = {},
-                             std::span<const double> layer_costs = {});
+                             std::span<const double> layer_costs = {}, int64_t wire_block = 1);
 
-// Of the `rows` rows of a tensor, by its canonical name (model/expected_tensors.h), how many the rank holds.
+// Of the `rows` rows of a tensor, by its canonical name (model/expected_tensors.h), how many the rank holds. Those that
+// it holds twice, as a tied embedding and as its share of the head, count twice.
 int64_t rows_held(const Placement& placement, const ModelConfig& config, std::string_view name, int64_t rows);
 
 // A table of what each rank holds, one line a rank.

@@ -1,7 +1,9 @@
 // glimmer bench, plan and models.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include "base/json.h"
 #include "e2e/command.h"
@@ -120,6 +122,49 @@ TEST(Plan, ReadsWell) {
        {"GLM-4.7-Flash, 2 layers", "ceilings", "expected", "best type bf16", "<- best that fits", "<- asked"}) {
     EXPECT_THAT(result.out, HasSubstr(part));
   }
+}
+
+// The weights of rank `rank` in the second table, "12.6 GB".
+double weights_gb(const std::string& text, int rank) {
+  const size_t table = text.find("KV a token");
+  const size_t line = text.find(fmt::format("\n{} ", rank), table);
+  return table == std::string::npos || line == std::string::npos ? -1 : std::strtod(text.c_str() + line + 3, nullptr);
+}
+
+TEST(Plan, ShowsWhatRanksHold) {
+  const Result flash = glimmer({"plan", "--card", "flash", "--parallel", "tp=3", "--split", "3,2,2"});
+  ASSERT_EQ(flash.status, 0) << flash.err;
+  for (const char* part : {"tp=3", "0-7 ", "8-13 ", "14-19 ", "latent", "54.1 kB"})
+    EXPECT_THAT(flash.out, HasSubstr(part));
+  // Of 18.3 GB; what each has whole is an embedding of 0.5 GB. Its gate and up lie in one matrix.
+  const Result dense = glimmer({"plan", "--card", "GLM-4-32B-0414", "--parallel", "tp=4"});
+  ASSERT_EQ(dense.status, 0) << dense.err;
+  for (int rank = 0; rank < 4; ++rank) EXPECT_NEAR(weights_gb(dense.out, rank), 5.0, 0.2) << dense.out;
+}
+
+TEST(Plan, ShowsWhatRanksOfAFileHold) {
+  for (const auto& dir : testing::fixture_dirs()) {
+    const Result result = glimmer({"plan", "-m", dir.string(), "--parallel", "tp=2", "--ctx", "1"});
+    EXPECT_EQ(result.status, 0) << dir << result.err;
+    EXPECT_THAT(result.out, HasSubstr("types of its own")) << dir;
+  }
+  const std::string dir = testing::fixture_dirs().front().string();
+  expect_error(glimmer({"plan", "-m", dir}), 2, "--model goes with --parallel");
+  expect_error(glimmer({"plan", "-m", dir, "--parallel", "tp=2", "--card", "flash"}), 2, "exclude each other");
+  expect_error(glimmer({"plan", "-m", dir, "--parallel", "tp=2", "--type", "q8_0"}), 2, "types of its own");
+  expect_error(glimmer({"plan", "-m", dir, "--parallel", "tp=2", "--layers", "1"}), 2, "--layers goes with --card");
+  expect_error(glimmer({"plan", "-m", dir, "--parallel", "tp=2", "--ctx", "999999999"}), 2, "--ctx");
+}
+
+TEST(Plan, SaysWhatIsWrongWithRanks) {
+  expect_error(glimmer({"plan", "--card", "flash", "--parallel", "dp=2"}), 2, "expected tp=N");
+  expect_error(glimmer({"plan", "--card", "flash", "--parallel", "tp=2,"}), 2, "expected tp=N");
+  expect_error(glimmer({"plan", "--card", "flash", "--parallel", "pp=48"}), 2, "47 layers only");
+  expect_error(glimmer({"plan", "--card", "flash", "--parallel", "tp=2", "--split", "1,2,"}), 2, "'' is no number");
+  expect_error(glimmer({"plan", "--card", "flash", "--parallel", "tp=2", "--split", "1,x"}), 2, "'x' is no number");
+  expect_error(glimmer({"plan", "--card", "flash", "--parallel", "tp=2", "--split", "1"}), 2, "1 weights for 2 ranks");
+  expect_error(glimmer({"plan", "--card", "flash", "--split", "1,2"}), 2, "--split needs --parallel");
+  expect_error(glimmer({"plan", "--card", "flash", "--parallel", "tp=2", "--json"}), 2, "--json");
 }
 
 TEST(Plan, SaysWhatIsWrong) {
