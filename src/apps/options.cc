@@ -1,5 +1,6 @@
 #include "apps/options.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <random>
@@ -33,6 +34,13 @@ fs::path demo_folder() {
     looked.append(looked.empty() ? "" : ", ").append(place.string());
   }
   fail(ErrorCode::kNotFound, "the demo model is not there (looked for {}); name a model folder with -m", looked);
+}
+
+// "--top-p"
+std::string flag_of(const SamplingOption& option) {
+  std::string flag = "--" + std::string(option.name);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
 }
 
 uint64_t seed_from_system() {
@@ -92,32 +100,30 @@ Context::Options RuntimeFlags::context_options() const {
 
 void SamplingFlags::add(Flags& flags) {
   flags.group("Sampling (defaults: the model's generation_config.json, else its card, else greedy)")
-      .add_switch("--greedy", greedy, "Always take the most probable token; same as --temperature 0")
-      .add("--temperature", temperature, "T", "Flatten (> 1) or sharpen (< 1) the distribution; 0 is greedy")
-      .add("--top-k", top_k, "K", "Keep the K most probable tokens (0: all)")
-      .add("--top-p", top_p, "P", "Keep the smallest set of tokens whose probabilities sum to P")
-      .add("--min-p", min_p, "P", "Keep tokens with at least P times the highest probability")
-      .add("--repetition-penalty", repetition_penalty, "R",
-           "Penalise tokens that occur in prompt or answer, by a factor (1: off)")
-      .add("--presence-penalty", presence_penalty, "X",
-           "Subtract X from the logits of tokens already in the answer (0: off)")
-      .add("--frequency-penalty", frequency_penalty, "X", "Subtract X for each occurrence in the answer (0: off)")
-      .add("--logit-bias", logit_bias, "ID=X", "Add X to the logit of a token; may be given more than once")
+      .add_switch("--greedy", greedy, "Always take the most probable token; same as --temperature 0");
+  for (size_t i = 0; i < given.size(); ++i) {
+    const SamplingOption& option = sampling_options()[i];
+    if (option.is_integer) {
+      flags.add(flag_of(option), given[i].integer, option.metavar, option.help);
+    } else {
+      flags.add(flag_of(option), given[i].number, option.metavar, option.help);
+    }
+  }
+  flags.add("--logit-bias", logit_bias, "ID=X", "Add X to the logit of a token; may be given more than once")
       .add("--seed", seed, "N", "Random seed; the same seed gives the same tokens (default: random)");
 }
 
 SamplingParams SamplingFlags::resolve(const SamplingDefaults& defaults, int64_t vocab_size) const {
-  if (greedy && temperature.value_or(0) != 0) {
-    fail(ErrorCode::kUsage, "--greedy and --temperature {} exclude each other", *temperature);
+  SamplingRequest request{.seed = seed};
+  for (size_t i = 0; i < given.size(); ++i) {
+    const SamplingOption& option = sampling_options()[i];
+    if (given[i].number) option.set(request, *given[i].number);
+    if (given[i].integer) option.set(request, static_cast<double>(*given[i].integer));
   }
-  SamplingRequest request{.temperature = greedy ? std::optional(0.0) : temperature,
-                          .top_p = top_p,
-                          .min_p = min_p,
-                          .top_k = top_k,
-                          .repetition_penalty = repetition_penalty,
-                          .presence_penalty = presence_penalty.value_or(0),
-                          .frequency_penalty = frequency_penalty.value_or(0),
-                          .seed = seed};
+  if (greedy && request.temperature.value_or(0) != 0) {
+    fail(ErrorCode::kUsage, "--greedy and --temperature {} exclude each other", *request.temperature);
+  }
+  if (greedy) request.temperature = 0;
   for (const std::string& text : logit_bias) {
     const auto [id, bias] = parse_bias(text);
     request.logit_bias.insert_or_assign(id, bias);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "apps/flags.h"
-#include "engine/sampling_defaults.h"
+#include "engine/sampling_options.h"
 #include "ops/context.h"
 
 namespace glimmer::apps {
@@ -37,15 +37,14 @@ struct RuntimeFlags {
 
 // How to sample. A flag that is not given is as the model's makers mean it (engine/sampling_defaults.h).
 struct SamplingFlags {
+  struct Given {
+    std::optional<double> number;
+    std::optional<int64_t> integer;
+  };
+
   bool greedy = false;
-  std::optional<double> temperature;
-  std::optional<int64_t> top_k;
-  std::optional<double> top_p;
-  std::optional<double> min_p;
-  std::optional<double> repetition_penalty;
-  std::optional<double> presence_penalty;
-  std::optional<double> frequency_penalty;
-  std::vector<std::string> logit_bias;  // ID=VALUE
+  std::vector<Given> given = std::vector<Given>(sampling_options().size());  // of each of sampling_options()
+  std::vector<std::string> logit_bias;                                       // ID=VALUE
   std::optional<uint64_t> seed;
 
   void add(Flags& flags);

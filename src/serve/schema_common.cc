@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json_numbers.h"
 #include "base/quoted_name.h"
+#include "engine/sampling_options.h"
 
 namespace glimmer::serve {
 namespace {
@@ -98,17 +99,14 @@ void SchemaContext::leave_out(const std::string& path, std::string_view what) {
 }
 
 void add_sampling_fields(FieldTable& table) {
+  for (const SamplingOption& option : sampling_options()) {
+    table.push_back(
+        {option.name, option.is_integer ? kIntegerField : kNumberField, option.help, option.lowest, option.highest});
+  }
   const FieldTable rows = {
-      {"temperature", kNumberField, "Sampling temperature; 0: greedy", 0, 100},
-      {"top_p", kNumberField, "Keep the smallest set of tokens whose probabilities sum to this", 0, 1},
-      {"top_k", kIntegerField, "Keep the k likeliest tokens; 0 or -1: all", -1, 2147483647},
-      {"min_p", kNumberField, "Keep tokens with at least this fraction of the highest probability", 0, 1},
-      {"repetition_penalty", kNumberField, "Penalise tokens that occur in prompt or answer, by a factor", 0.01, 100},
       {"repeat_penalty", kNumberField, "Alias of repetition_penalty (llama-server, Ollama)", 0.01, 100},
       {"repeat_last_n", kIntegerField, "Penalties cover the whole text: only -1 (all), or 0 to switch them off", -1,
        2147483647},
-      {"presence_penalty", kNumberField, "Subtracted from the logits of tokens already in the answer", -2, 2},
-      {"frequency_penalty", kNumberField, "Subtracted for each occurrence in the answer", -2, 2},
       {"logit_bias", kObjectField, "Map of token ids to what is added to their logits, -100 to 100"},
       {"seed", kIntegerField, "Random seed; answer i of n uses seed + i; -1: random"},
       {"random_seed", kIntegerField, "Alias of seed (Mistral)"},
@@ -149,8 +147,6 @@ void read_penalties(const Fields& fields, SamplingRequest& out) {
   if (const Json* penalty = find_any(fields, {"repetition_penalty", "repeat_penalty"})) {
     out.repetition_penalty = penalty->get<double>();
   }
-  out.presence_penalty = fields.number("presence_penalty").value_or(0);
-  out.frequency_penalty = fields.number("frequency_penalty").value_or(0);
   const int64_t window = fields.integer("repeat_last_n").value_or(-1);
   if (window == 0) {
     out.repetition_penalty = 1;
@@ -186,10 +182,15 @@ void read_stop_token_ids(const Fields& fields, const SchemaContext& context, Gen
 }  // namespace
 
 void read_sampling(const Fields& fields, SchemaContext& context, GenerationJob& out) {
-  out.sampling.temperature = fields.number("temperature");
-  out.sampling.top_p = fields.number("top_p");
-  out.sampling.top_k = fields.integer("top_k");
-  out.sampling.min_p = fields.number("min_p");
+  for (const SamplingOption& option : sampling_options()) {
+    std::optional<double> value;
+    if (option.is_integer) {
+      value = fields.integer(option.name);
+    } else {
+      value = fields.number(option.name);
+    }
+    if (value) option.set(out.sampling, *value);
+  }
   read_penalties(fields, out.sampling);
   read_logit_bias(fields, context, out.sampling);
   out.sampling.seed = read_seed(fields);

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "engine/sampling_options.h"
 #include "serve/schema_apis.h"
 
 namespace glimmer::serve {
@@ -129,6 +130,27 @@ TEST(Schema, ReadsSampling) {
     EXPECT_EQ(request.repetition_penalty, 1.1);
     const SamplingRequest absent = read(name, Json::object()).sampling;
     EXPECT_FALSE(absent.temperature || absent.top_p || absent.top_k || absent.min_p || absent.repetition_penalty);
+  }
+}
+
+// Whatever engine/sampling_options.cc has is a field of all APIs, within its bounds, and reaches the request.
+TEST(Schema, EverySamplingOptionIsAField) {
+  for (const SamplingOption& option : sampling_options()) {
+    const std::string field(option.name);
+    for (const char* name : {"chat", "completions", "responses", "messages"}) {
+      const auto given = [&](double value) {
+        return Json{{field, option.is_integer ? Json(static_cast<int64_t>(value)) : Json(value)}};
+      };
+      const auto params = [&](const SamplingRequest& request) {
+        const SamplingParams p = resolve_sampling(request, {}, 0);
+        return std::tuple(p.temperature, p.top_k, p.top_p, p.min_p, p.repetition_penalty, p.presence_penalty,
+                          p.frequency_penalty);
+      };
+      SamplingRequest expected;
+      option.set(expected, option.highest);
+      EXPECT_EQ(params(read(name, given(option.highest)).sampling), params(expected)) << name << " " << field;
+      EXPECT_EQ(refusal(name, given(option.highest + 1)).param, field) << name;
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
 
@@ -14,6 +15,8 @@ namespace {
 
 constexpr size_t kReservedBytes = size_t{16} << 30;  // address space, not memory
 constexpr size_t kPageBytes = 4096;
+// Of large allocations only the beginning is filled: what is never touched takes no memory, and mprotect no time.
+constexpr size_t kFilledBytes = size_t{256} << 10;
 
 size_t rounded(size_t size_bytes) { return (size_bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment; }
 
@@ -73,7 +76,7 @@ std::byte* FencedMemory::allocate(size_t size_bytes) {
     used_bytes_ += wanted;
   }
   protect(PROT_READ | PROT_WRITE);
-  std::memset(base_ + offset, 0xFF, wanted);
+  std::memset(base_ + offset, 0xFF, std::min(wanted, kFilledBytes));
   if (openings_ == 0) protect(PROT_NONE);
   return base_ + offset;
 }

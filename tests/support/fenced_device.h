@@ -13,7 +13,7 @@
 namespace glimmer::testing {
 
 // Address space of a fixed size that is mapped without access, except while something has it open. What it allocates is
-// filled with NaN. Any thread.
+// filled with NaN, large ones at their beginning. Any thread.
 class FencedMemory final : public Memory {
  public:
   FencedMemory();
